@@ -1,0 +1,43 @@
+"""One line of the security audit log: who did what to what, from where, with what result.
+
+The six facts of BIO2 8.15.01 (actie, object, resultaat, oorsprong, actor, tijdstempel) are always
+there.  An object is an opaque id, never a name.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRecord:
+    """``phase``: intend (before a key is used) or conclude (before anyone is told).
+
+    ``outcome``: pending, allowed, denied, done, failed.
+    """
+
+    at_ms: int
+    phase: str
+    action: str
+    outcome: str
+    actor: str
+    tenant: str
+    origin: str
+    request_id: str
+    trace_id: str = ""
+    object_id: str = ""  # hex; opaque
+    bucket_id: str = ""
+    classification: str = ""
+    kek_id: str = ""
+    scope: str = ""
+    reasons: tuple[str, ...] = ()  # the rules that decided
+    error: str = ""  # kind and code of a failure; no names
+    size_bytes: int | None = None
+
+
+def render(record: AuditRecord) -> bytes:
+    """Return the record as one canonical JSON line: sorted names, no blanks, UTF-8, LF."""
+    fields = {name: value for name, value in asdict(record).items() if value not in ("", None, ())}
+    text = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return text.encode() + b"\n"

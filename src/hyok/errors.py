@@ -1,0 +1,89 @@
+"""Every way to fail, as seven kinds.
+
+A kind says what the caller should do next, not where the fault was noticed.
+Every sentence in a `HyokError` may be shown to a client: no key bytes, no PIN,
+no internals of a dependency.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class HyokError(Exception):
+    """Base of all expected failures.  ``str(error)`` is safe to show a client.
+
+    Args:
+        cause: what is wrong, one sentence.
+        reason: a machine word that a door may map more finely (for S3: an error code
+            of `hyok.s3.codes`, such as ``BadDigest``); empty when the kind says enough.
+        code: the stable number for people (``HY-2103``), listed in docs/errors.md.
+        effect: what did or did not happen because of it.
+        next_step: the command or act that helps.
+    """
+
+    retryable: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        cause: str,
+        *,
+        reason: str = "",
+        code: str = "",
+        effect: str = "",
+        next_step: str = "",
+    ) -> None:
+        super().__init__(cause)
+        self.cause = cause
+        self.reason = reason
+        self.code = code
+        self.effect = effect
+        self.next_step = next_step
+
+    def explain(self) -> str:
+        """Return code, cause, effect and next step as one line for people."""
+        head = f"{self.code} {self.cause}" if self.code else self.cause
+        effect = f" {self.effect}" if self.effect else ""
+        step = f" Next: {self.next_step}" if self.next_step else ""
+        return f"{head}{effect}{step}"
+
+
+class Malformed(HyokError):
+    """The bytes or values received do not follow their specification."""
+
+
+class NotAuthenticated(HyokError):
+    """The caller did not prove who they are."""
+
+
+class Refused(HyokError):
+    """The caller is known, and policy or custody says no."""
+
+
+class NotFound(HyokError):
+    """The object, key, upload or version named does not exist."""
+
+
+class Conflict(HyokError):
+    """The request is sound, but the present state forbids it."""
+
+
+class Tampered(HyokError):
+    """Stored bytes or the audit log failed authentication.  Alert; never retry."""
+
+
+class Unavailable(HyokError):
+    """An HSM, store or database did not answer in time.  Safe to try again."""
+
+    retryable: ClassVar[bool] = True
+
+
+KINDS: tuple[type[HyokError], ...] = (
+    Malformed,
+    NotAuthenticated,
+    Refused,
+    NotFound,
+    Conflict,
+    Tampered,
+    Unavailable,
+)

@@ -1,0 +1,174 @@
+"""Values that every floor shares.  No rules, no I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NewType, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+ClassificationName = NewType("ClassificationName", str)
+"""The name of a classification, as its YAML file has it: ``vertrouwelijk``."""
+
+PlainOffset = NewType("PlainOffset", int)
+"""A position in the object as the client sees it, in bytes."""
+
+SealedOffset = NewType("SealedOffset", int)
+"""A position in the object as the store holds it, in bytes."""
+
+T = TypeVar("T")
+
+WHOLE_BODY_BYTES_MAX = 1 << 20
+"""Bodies up to this length are held whole and handled on the event loop (design 7)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectRef:
+    """One object as the client names it.  ``bucket_id`` never changes, the backend's name may."""
+
+    tenant: str
+    bucket_id: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Somebody who proved who they are.
+
+    ``clearance`` is the highest classification level the app may touch; ``purpose`` comes from the
+    app's registration, since a plain S3 client cannot send one (design §3).
+    """
+
+    id: str
+    tenant: str
+    kind: str = "app"  # app | officer | system | anonymous
+    clearance: int = 0
+    purpose: str = ""
+    buckets: frozenset[str] = frozenset()  # bucket ids; empty: every bucket of the tenant
+    grants: frozenset[str] = frozenset()  # read, write, delete, list, create-bucket
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """A registered bucket."""
+
+    bucket_id: str  # the name clients use; unique in an installation
+    tenant: str
+    store: str  # a store's name in the settings
+    backend_name: str
+    classification: ClassificationName  # default of the bucket
+    names: str  # clear | sealed
+    names_ik_id: bytes = b""  # 16 bytes; empty when names are clear
+    allowed: frozenset[str] = frozenset()  # classifications ever allowed here (design 25a)
+    prefix_rules: Mapping[str, str] = field(default_factory=dict)  # key prefix -> classification
+    created_ms: int = 0
+
+
+class Source(Protocol):
+    """Bytes that can be read once, into buffers that the caller owns.
+
+    Blocking: called in a pump thread, or on the loop when the bytes are in memory already.
+    """
+
+    def read_into(self, buffer: memoryview) -> int:
+        """Fill the front of ``buffer``; return how many bytes, 0 at the proven end.
+
+        Raises:
+            HyokError: the bytes ended early or failed a proof; nothing more may be used.
+        """
+        ...
+
+
+class Sink(Protocol):
+    """A place for bytes, given in views that the caller will use again."""
+
+    def write(self, view: memoryview) -> None:
+        """Take all of ``view`` before returning."""
+        ...
+
+
+class MemorySource:
+    """A `Source` over bytes in memory."""
+
+    __slots__ = ("_at", "_view")
+
+    def __init__(self, whole: bytes | bytearray | memoryview) -> None:
+        self._view = memoryview(whole)
+        self._at = 0
+
+    def read_into(self, buffer: memoryview) -> int:
+        piece = self._view[self._at : self._at + len(buffer)]
+        buffer[: len(piece)] = piece
+        self._at += len(piece)
+        return len(piece)
+
+
+class MemorySink:
+    """A `Sink` that fills one buffer made beforehand; a write beyond it is our bug."""
+
+    __slots__ = ("at", "room")
+
+    def __init__(self, size_bytes: int) -> None:
+        self.room = bytearray(size_bytes)
+        self.at = 0
+
+    def write(self, view: memoryview) -> None:
+        end = self.at + len(view)
+        assert end <= len(self.room), "the length promised was too small"
+        self.room[self.at : end] = view
+        self.at = end
+
+
+class Body(Protocol):
+    """A plaintext body on its way in.  Exactly one of `whole` and `pump` is called, once.
+
+    The first call is what lets the client send (100 Continue), so refuse before it.
+    """
+
+    @property
+    def size(self) -> int:
+        """The plaintext length in bytes that the client declared."""
+        ...
+
+    async def whole(self) -> memoryview:
+        """Return the whole body, every proof checked.  Only up to `WHOLE_BODY_BYTES_MAX`.
+
+        Raises:
+            HyokError: signature, checksum or length did not hold.
+        """
+        ...
+
+    async def pump(self, work: Callable[[Source], T]) -> T:
+        """Run ``work`` in a pump thread over the body; its source ends only if every proof held."""
+        ...
+
+
+class Pump(Protocol):
+    """Runs blocking work in the bounded pool of pump threads."""
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Return what ``work`` returns; wait for a free thread first."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Who wants to do what to which object, with what a decision or a record needs."""
+
+    principal: Principal
+    action: str  # object:put object:get object:head object:delete bucket:list bucket:create ...
+    bucket: Bucket | None
+    key: str
+    request_id: str
+    origin: str  # network address of the caller
+    at_ms: int  # unix time, milliseconds
+    classification: ClassificationName | None = None  # None: the object's own says (reads)
+    scope_label: str = ""  # value of the tag `zaak`, else `betrokkene` (design 6)
+    trace_id: str = ""
+
+    @property
+    def ref(self) -> ObjectRef:
+        """The object asked for.  Only where a bucket is known."""
+        assert self.bucket is not None
+        return ObjectRef(self.bucket.tenant, self.bucket.bucket_id, self.key)
