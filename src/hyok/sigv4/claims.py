@@ -1,0 +1,336 @@
+"""What a request claims about its signature, read strictly from its header or its query.
+
+Nothing here is proven; `hyok.sigv4.verify` does that, once the secret has been looked up.
+
+Source: specs/s3-gateway.md section 1.1; AWS "Authenticating requests (AWS Signature Version 4)".
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from itertools import pairwise
+from typing import TYPE_CHECKING
+from urllib.parse import unquote_to_bytes
+
+from hyok.errors import Malformed, NotAuthenticated, Refused
+from hyok.sigv4.canonical import ALGORITHM, TERMINATOR, trim
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+EXPIRES_SECONDS_MAX = 604_800
+AUTHORIZATION_BYTES_MAX = 4096
+
+UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
+STREAMING_SIGNED = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"
+STREAMING_SIGNED_TRAILER = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER"
+STREAMING_UNSIGNED_TRAILER = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
+STREAMING_MODES = frozenset(
+    {STREAMING_SIGNED, STREAMING_SIGNED_TRAILER, STREAMING_UNSIGNED_TRAILER}
+)
+
+_TIME = re.compile(r"[0-9]{8}T[0-9]{6}Z").fullmatch
+_HEX_64 = re.compile(r"[0-9a-f]{64}").fullmatch
+_AUTHORIZATION = re.compile(
+    r"AWS4-HMAC-SHA256\s+Credential=(?P<credential>[^,\s]+)\s*,\s*"
+    r"SignedHeaders=(?P<signed>[^,\s]+)\s*,\s*Signature=(?P<signature>[^,\s]+)\s*"
+).fullmatch
+
+_SIGV2 = (
+    "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SignedRequest:
+    """What a request claims about its signature.  Nothing of it is proven yet."""
+
+    access_key: str
+    date: str
+    region: str
+    service: str
+    signed_headers: tuple[str, ...]
+    signature: str
+    presigned: bool
+    expires_s: int
+    session_token: str
+    amz_date: str
+    at_ms: int
+    payload_hash: str
+    method: bytes
+    raw_path: bytes
+    raw_query: bytes
+    header_lines: bytes
+
+
+def parse_credentials(
+    method: str,
+    raw_path: bytes,
+    raw_query: bytes,
+    headers: Sequence[tuple[bytes, bytes]],
+) -> SignedRequest | None:
+    """Return what the request claims; None when it makes no claim at all (anonymous).
+
+    Args:
+        method: as received.
+        raw_path: as received, before any decoding.
+        raw_query: as received, without the question mark.
+        headers: names in lower case, in order of arrival.
+
+    Raises:
+        Malformed: the claim does not follow the specification.
+        NotAuthenticated: a header that must be signed is not.
+        Refused: an algorithm that we do not speak (reason ``NotImplemented``).
+    """
+    fields = _gather(headers)
+    authorization = fields.get("authorization")
+    query = _auth_query(raw_query) if b"ignature=" in raw_query or b"mz-" in raw_query else {}
+    by_query = "X-Amz-Algorithm" in query or "X-Amz-Signature" in query or "Signature" in query
+    if authorization is None and not by_query:
+        return None
+    if authorization is not None and by_query:
+        raise Malformed("Only one auth mechanism allowed.", reason="InvalidArgument")
+    if authorization is not None:
+        claim = _from_header(authorization, fields)
+    else:
+        claim = _from_query(query, fields)
+    _check_signed(claim.signed_headers, fields)
+    lines = b"".join([name.encode() + b":" + fields[name] + b"\n" for name in claim.signed_headers])
+    return SignedRequest(
+        access_key=claim.access_key,
+        date=claim.date,
+        region=claim.region,
+        service=claim.service,
+        signed_headers=claim.signed_headers,
+        signature=claim.signature,
+        presigned=by_query,
+        expires_s=claim.expires_s,
+        session_token=claim.session_token,
+        amz_date=claim.amz_date,
+        at_ms=_time_ms(claim.amz_date, claim.wrong),
+        payload_hash=_check_payload(claim.payload_hash),
+        method=method.encode(),
+        raw_path=raw_path,
+        raw_query=raw_query,
+        header_lines=lines,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    access_key: str
+    date: str
+    region: str
+    service: str
+    signed_headers: tuple[str, ...]
+    signature: str
+    expires_s: int
+    session_token: str
+    amz_date: str
+    payload_hash: str
+    wrong: str  # the S3 code for anything wrong with this form
+
+
+def _gather(headers: Sequence[tuple[bytes, bytes]]) -> dict[str, bytes]:
+    """Return trimmed values by name; repeated headers joined by a comma in order of arrival."""
+    fields: dict[str, bytes] = {}
+    for raw_name, value in headers:
+        name = raw_name.decode("latin-1")
+        held = fields.get(name)
+        fields[name] = trim(value) if held is None else held + b"," + trim(value)
+    return fields
+
+
+def _auth_query(raw_query: bytes) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for piece in raw_query.split(b"&"):
+        name, _, value = piece.partition(b"=")
+        if b"%" in name:
+            name = unquote_to_bytes(name)
+        if name[:6] == b"X-Amz-" or name in (b"Signature", b"AWSAccessKeyId"):
+            text = name.decode("latin-1")
+            if text in found:
+                raise Malformed(
+                    f"The query parameter {text} is given twice.",
+                    reason="AuthorizationQueryParametersError",
+                )
+            found[text] = unquote_to_bytes(value).decode("utf-8", "replace")
+    return found
+
+
+def _from_header(authorization: bytes, fields: Mapping[str, bytes]) -> _Claim:
+    wrong = "AuthorizationHeaderMalformed"
+    text = authorization.decode("latin-1")
+    if text.startswith("AWS "):
+        raise Malformed(_SIGV2, reason="InvalidRequest")
+    if text.startswith("AWS4-ECDSA-P256-SHA256"):
+        raise Refused("Signature Version 4A is not supported.", reason="NotImplemented")
+    if not text.startswith(ALGORITHM):
+        raise Malformed("Unsupported Authorization Type", reason="InvalidArgument")
+    parts = _AUTHORIZATION(text) if len(text) <= AUTHORIZATION_BYTES_MAX else None
+    if parts is None:
+        raise Malformed("The authorization header is malformed.", reason=wrong)
+    access_key, date, region, service = _credential(parts["credential"], wrong)
+    payload = fields.get("x-amz-content-sha256")
+    if payload is None:
+        raise Malformed(
+            "Missing required header for this request: x-amz-content-sha256",
+            reason="InvalidRequest",
+        )
+    return _Claim(
+        access_key=access_key,
+        date=date,
+        region=region,
+        service=service,
+        signed_headers=_signed_names(parts["signed"], wrong),
+        signature=_check_signature_form(parts["signature"], wrong),
+        expires_s=0,
+        session_token=fields.get("x-amz-security-token", b"").decode("latin-1"),
+        amz_date=_header_time(fields),
+        payload_hash=payload.decode("latin-1"),
+        wrong=wrong,
+    )
+
+
+def _from_query(query: Mapping[str, str], fields: Mapping[str, bytes]) -> _Claim:
+    wrong = "AuthorizationQueryParametersError"
+    if "Signature" in query:
+        raise Malformed(_SIGV2, reason="InvalidRequest")
+    algorithm = query.get("X-Amz-Algorithm", "")
+    if algorithm == "AWS4-ECDSA-P256-SHA256":
+        raise Refused("Signature Version 4A is not supported.", reason="NotImplemented")
+    if algorithm != ALGORITHM:
+        raise Malformed('X-Amz-Algorithm only supports "AWS4-HMAC-SHA256"', reason=wrong)
+    for name in ("Credential", "Date", "Expires", "SignedHeaders", "Signature"):
+        if not query.get(f"X-Amz-{name}"):
+            raise Malformed(
+                "Query-string authentication version 4 requires the X-Amz-Algorithm, "
+                "X-Amz-Credential, X-Amz-Signature, X-Amz-Date, X-Amz-SignedHeaders, and "
+                "X-Amz-Expires parameters.",
+                reason=wrong,
+            )
+    access_key, date, region, service = _credential(query["X-Amz-Credential"], wrong)
+    return _Claim(
+        access_key=access_key,
+        date=date,
+        region=region,
+        service=service,
+        signed_headers=_signed_names(query["X-Amz-SignedHeaders"], wrong),
+        signature=_check_signature_form(query["X-Amz-Signature"], wrong),
+        expires_s=_expires(query["X-Amz-Expires"], wrong),
+        session_token=query.get("X-Amz-Security-Token", ""),
+        amz_date=query["X-Amz-Date"],
+        payload_hash=_presigned_payload(query, fields),
+        wrong=wrong,
+    )
+
+
+def _presigned_payload(query: Mapping[str, str], fields: Mapping[str, bytes]) -> str:
+    # The header counts too: `_check_signed` refuses it unless it is signed.
+    by_header = fields.get("x-amz-content-sha256", b"").decode("latin-1")
+    by_query = query.get("X-Amz-Content-Sha256", "")
+    if by_header and by_query and by_header != by_query:
+        raise Malformed("x-amz-content-sha256 is given twice.", reason="InvalidArgument")
+    return by_header or by_query or UNSIGNED_PAYLOAD
+
+
+def _credential(text: str, wrong: str) -> tuple[str, str, str, str]:
+    pieces = text.rsplit("/", 4)  # an access key may itself hold a slash
+    if len(pieces) != 5 or pieces[4] != TERMINATOR or not all(pieces):
+        raise Malformed(
+            'The Credential is mal-formed; expecting "<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/'
+            'aws4_request".',
+            reason=wrong,
+        )
+    return pieces[0], pieces[1], pieces[2], pieces[3]
+
+
+def _signed_names(text: str, wrong: str) -> tuple[str, ...]:
+    names = tuple(text.split(";"))
+    if any(a >= b for a, b in pairwise(names)) or text != text.lower():
+        raise Malformed("SignedHeaders must be sorted, distinct and in lower case.", reason=wrong)
+    return names
+
+
+def _check_signature_form(text: str, wrong: str) -> str:
+    if not _HEX_64(text):
+        raise Malformed("The Signature must be 64 hexadecimal digits.", reason=wrong)
+    return text
+
+
+def _expires(text: str, wrong: str) -> int:
+    seconds = int(text) if text.isascii() and text.isdigit() and len(text) <= 10 else 0
+    if not 1 <= seconds <= EXPIRES_SECONDS_MAX:
+        raise Malformed(
+            f"X-Amz-Expires must be between 1 and {EXPIRES_SECONDS_MAX} seconds.", reason=wrong
+        )
+    return seconds
+
+
+def _header_time(fields: Mapping[str, bytes]) -> str:
+    given = fields.get("x-amz-date")
+    if given is not None:
+        return given.decode("latin-1")
+    date = fields.get("date", b"").decode("latin-1")
+    if _TIME(date):
+        return date
+    try:
+        moment = parsedate_to_datetime(date)
+    except ValueError:
+        raise NotAuthenticated(
+            "AWS authentication requires a valid Date or x-amz-date header.",
+            reason="AccessDenied",
+        ) from None
+    return moment.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+
+
+def _time_ms(amz_date: str, wrong: str) -> int:
+    if _TIME(amz_date):
+        try:
+            moment = datetime(
+                int(amz_date[:4]),
+                int(amz_date[4:6]),
+                int(amz_date[6:8]),
+                int(amz_date[9:11]),
+                int(amz_date[11:13]),
+                int(amz_date[13:15]),
+                tzinfo=UTC,
+            )
+            return int(moment.timestamp()) * 1000
+        except ValueError:
+            pass
+    raise Malformed('The date must be in the form "yyyymmddThhmmssZ".', reason=wrong)
+
+
+def _check_signed(signed: tuple[str, ...], fields: Mapping[str, bytes]) -> None:
+    """Every header that could change what the request means must be under the signature."""
+    missing = [name for name in signed if name not in fields]
+    if missing:
+        # A signature over an absent header would be one over an empty header too.
+        raise NotAuthenticated(
+            f"Signed headers are missing from the request: {', '.join(missing)[:200]}",
+            reason="SignatureDoesNotMatch",
+        )
+    loose = [name for name in fields if name[:6] == "x-amz-" and name not in signed]
+    if "host" not in signed:
+        loose.append("host")
+    if loose:
+        raise NotAuthenticated(
+            "There were headers present in the request which were not signed: "
+            + ", ".join(loose)[:200],
+            reason="AccessDenied",
+        )
+
+
+def _check_payload(value: str) -> str:
+    if value == UNSIGNED_PAYLOAD or value in STREAMING_MODES or _HEX_64(value):
+        return value
+    if value.startswith("STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD"):
+        raise Refused("Signature Version 4A is not supported.", reason="NotImplemented")
+    raise Malformed(
+        "x-amz-content-sha256 must be UNSIGNED-PAYLOAD, a streaming mode, or a valid sha256 value.",
+        reason="InvalidArgument",
+    )
