@@ -1,0 +1,148 @@
+"""Contexts, and what is derived from a data key, with which text.
+
+Every derivation of the format stands here and has its own label, so that no two purposes can ever
+share a key.
+
+Source: docs/format.md, sections 2 and 3; RFC 5869 (HKDF).
+"""
+
+from __future__ import annotations
+
+import hmac
+from hashlib import sha256
+from typing import NoReturn
+
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from typing_extensions import override
+
+KEY_BYTES = 32
+SALT_BYTES = 16  # of trailer and metadata
+WRAP_SALT_BYTES = 32
+
+
+def length_prefixed(*texts: str) -> bytes:
+    """Return each text in UTF-8 behind its length, so that no two lists look the same."""
+    return b"".join(len(raw).to_bytes(4, "big") + raw for raw in map(str.encode, texts))
+
+
+def object_context(tenant: str, bucket_id: str, object_key: str) -> bytes:
+    """Return the hash that binds an envelope to one object of one bucket of one tenant."""
+    names = length_prefixed(tenant, bucket_id, object_key)
+    return sha256(b"HYOK1 object context" + names).digest()
+
+
+def kek_context(kek_id: str, scope: str) -> bytes:
+    """Return the hash that binds a token to one KEK and one scope."""
+    return sha256(b"HYOK1 kek context" + length_prefixed(kek_id, scope)).digest()
+
+
+def hkdf(ikm: bytes | bytearray, salt: bytes, info: bytes, n: int = KEY_BYTES) -> bytes:
+    """Return ``n`` bytes of HKDF-SHA256; an empty salt means 32 zero bytes."""
+    return HKDF(SHA256(), n, salt or None, info).derive(ikm)
+
+
+def wrap_key(secret: bytes, wrap_salt: bytes, context: bytes) -> bytes:
+    """Return the key that wraps a data key for one object context."""
+    return hkdf(secret, wrap_salt, b"HYOK1 wrap key" + context)
+
+
+def part_associated_data(suite_id: int, part_number: int) -> bytes:
+    """Return the associated data under which a public streaming AEAD opens a part."""
+    return b"HYOK1 part" + suite_id.to_bytes(1, "big") + part_number.to_bytes(2, "big")
+
+
+def part_key(
+    content_key: bytes | bytearray, part_salt: bytes, suite_id: int, part_number: int
+) -> bytes:
+    """Return the key of one part, used for that part alone."""
+    return hkdf(content_key, part_salt, part_associated_data(suite_id, part_number))
+
+
+class DataKey:
+    """The 32 random bytes of one object, and the keys made from them.
+
+    It is never printed, pickled or copied, compares in constant time, and derives each key at its
+    first use.  `close` overwrites what Python lets us overwrite; afterwards every use is refused.
+    """
+
+    __slots__ = ("_commit", "_content", "_secret")
+
+    __hash__ = None  # type: ignore[assignment]  # a key is no dictionary key
+
+    def __init__(self, secret: bytes | bytearray | memoryview) -> None:
+        if len(secret) != KEY_BYTES:
+            raise ValueError("a data key is 32 bytes")
+        self._secret: bytearray | None = bytearray(secret)
+        self._content: bytearray | None = None
+        self._commit: bytearray | None = None
+
+    def _open(self) -> bytearray:
+        if self._secret is None:
+            raise ValueError("the data key was closed")
+        return self._secret
+
+    def reveal(self) -> bytes:
+        """Return the key bytes.  Only to wrap them."""
+        return bytes(self._open())
+
+    @property
+    def content_key(self) -> bytearray:
+        """The key from which every part's key comes."""
+        if self._content is None:
+            self._content = bytearray(hkdf(self._open(), b"", b"HYOK1 content key"))
+        return self._content
+
+    @property
+    def commit_key(self) -> bytearray:
+        """The key of the envelope's mac, which commits to this data key."""
+        if self._commit is None:
+            self._commit = bytearray(hkdf(self._open(), b"", b"HYOK1 commit key"))
+        return self._commit
+
+    def trailer_key(self, salt: bytes) -> bytes:
+        """Return the key of one trailer."""
+        return hkdf(self._open(), _salt(salt), b"HYOK1 trailer key")
+
+    def meta_key(self, salt: bytes) -> bytes:
+        """Return the key of one metadata block."""
+        return hkdf(self._open(), _salt(salt), b"HYOK1 meta key")
+
+    @property
+    def closed(self) -> bool:
+        """Whether the key is gone."""
+        return self._secret is None
+
+    def close(self) -> None:
+        """Overwrite and forget every key held.  May be called twice."""
+        for held in (self._secret, self._content, self._commit):
+            if held is not None:
+                held[:] = bytes(len(held))
+        self._secret = self._content = self._commit = None
+
+    @override
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, DataKey):
+            return NotImplemented
+        return hmac.compare_digest(self._open(), other._open())
+
+    @override
+    def __repr__(self) -> str:
+        return "DataKey(…)"
+
+    def __copy__(self) -> NoReturn:
+        raise TypeError("a data key is not copied")
+
+    def __deepcopy__(self, memo: object) -> NoReturn:
+        raise TypeError("a data key is not copied")
+
+    @override
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError("a data key is not pickled")
+
+
+def _salt(salt: bytes) -> bytes:
+    # An empty salt is legal HKDF and would turn a fresh key into a fixed one.
+    if len(salt) != SALT_BYTES:
+        raise ValueError("the salt is 16 bytes")
+    return salt

@@ -1,0 +1,201 @@
+"""Lengths and offsets of a sealed object: arithmetic only, no keys and no bytes.
+
+A sealed object is one or more parts and a trailer.  Its stored length is a function of the
+plaintext length alone, so a listing shows true sizes without asking for anything else.  The
+trailer's padding takes up what a given cut into parts leaves over.
+
+Source: docs/format.md, sections 2, 4, 5 and 6.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hyok.errors import Malformed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+TAG_BYTES = 16
+HEADER_BYTES = 40
+ENTRY_BYTES = 32
+FIXED_BYTES = 168  # trailer salt 16, tail record 120, tag 16, footer 16
+PARTS_MAX = 10_000
+PLAIN_BYTES_MAX = 1 << 62
+"""The longest object that has a defined length."""
+
+TRAILER_BYTES_PER_PART_MAX = 91
+"""What one possible part adds to a trailer at most.
+
+Room for its entry (32); where there are fewer parts, padding for the header (40) and the tag (16)
+that it would have had; and the header's share of further tags, ``16 * 40 / Q``, which is below 3
+in both suites.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """The numbers that tell one family of sealed objects from another."""
+
+    id: int
+    segment_bytes: int  # of a sealed segment, its tag included
+    min_part_bytes: int  # of plaintext, in every part but the last
+
+    @property
+    def segment_plain_bytes(self) -> int:
+        """How much plaintext a full segment carries, except the first one of a part."""
+        return self.segment_bytes - TAG_BYTES
+
+
+HYOK1 = Suite(id=0x01, segment_bytes=262_144, min_part_bytes=5_242_880)
+HYOK1_TEST = Suite(id=0x7F, segment_bytes=256, min_part_bytes=1_024)
+"""For vectors and tests only: small enough to walk every byte.  Readers refuse it by default."""
+
+PRODUCTION_SUITES: Mapping[int, Suite] = {HYOK1.id: HYOK1}
+"""What a reader accepts unless a test tells it otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadPlan:
+    """Which sealed bytes of a part to read, and which bytes of their plaintext to keep.
+
+    Both offsets are relative to the part, and the header is never among them.  Open segments
+    ``first_segment`` to ``last_segment`` (inclusive), drop ``skip`` bytes of the plaintext, keep
+    ``take``.
+    """
+
+    first_segment: int
+    last_segment: int
+    sealed_start: int
+    sealed_stop: int
+    skip: int
+    take: int
+
+
+class Layout:
+    """Every length and offset of the objects of one suite."""
+
+    __slots__ = ("_estimate_divisor", "_min_part", "_q", "_segment", "suite")
+
+    def __init__(self, suite: Suite) -> None:
+        self.suite = suite
+        self._segment = suite.segment_bytes
+        self._q = suite.segment_plain_bytes
+        self._min_part = suite.min_part_bytes
+        # What one more part of the least length adds to the sealed size, times Q: see
+        # `object_plain_size`.
+        self._estimate_divisor = (self._min_part + 88) * self._q + TAG_BYTES * (
+            self._min_part + HEADER_BYTES
+        )
+
+    def segment_count(self, part_plain_size: int) -> int:
+        """Return how many segments hold ``part_plain_size`` bytes; at least one.
+
+        The header takes room in the first segment, so that segment borders stand at multiples of
+        the segment length.
+        """
+        return max(1, -(-(part_plain_size + HEADER_BYTES) // self._q))
+
+    def part_sealed_size(self, part_plain_size: int) -> int:
+        """Return the sealed length of a part, header included."""
+        return HEADER_BYTES + part_plain_size + TAG_BYTES * self.segment_count(part_plain_size)
+
+    def part_plain_size(self, part_sealed_size: int) -> int:
+        """Return the plaintext length of a part that is ``part_sealed_size`` bytes long.
+
+        Raises:
+            Malformed: no part has this length.
+        """
+        count = max(1, -(-part_sealed_size // self._segment))
+        plain = part_sealed_size - HEADER_BYTES - TAG_BYTES * count
+        if plain < 0 or self.part_sealed_size(plain) != part_sealed_size:
+            raise Malformed(f"no sealed part is {part_sealed_size} bytes long")
+        return plain
+
+    def parts_max(self, plain_size: int) -> int:
+        """Return the largest number of parts an object of ``plain_size`` bytes can have."""
+        return min(PARTS_MAX, plain_size // self._min_part + 1)
+
+    def object_sealed_size(self, plain_size: int) -> int:
+        """Return the bytes that the store will hold for ``plain_size`` bytes of plaintext.
+
+        Raises:
+            Malformed: the length is negative or beyond `PLAIN_BYTES_MAX`.
+        """
+        if not 0 <= plain_size <= PLAIN_BYTES_MAX:
+            raise Malformed(f"no object is {plain_size} bytes long", reason="EntityTooLarge")
+        return self._sealed_size(plain_size, self.parts_max(plain_size))
+
+    def _sealed_size(self, plain: int, parts: int) -> int:
+        tags = (plain + HEADER_BYTES * parts) // self._q + parts
+        return plain + TAG_BYTES * tags + (HEADER_BYTES + ENTRY_BYTES) * parts + FIXED_BYTES
+
+    def object_plain_size(self, sealed_size: int) -> int:
+        """Return the plaintext length of an object that is ``sealed_size`` bytes long.
+
+        Direct arithmetic, since a listing asks a thousand times.  With ``n`` the largest number
+        of parts, ``X = P + 40 n`` and ``C' = C - 48 n - 168 = X + 16 floor(X / Q)``; so a
+        division of ``C'`` by the segment length gives ``X``, and a remainder of Q or more shows
+        that no object has this length.  ``n`` itself comes from the slope of the sealed size
+        over whole parts; the tags' rounding can make it one too large.
+
+        Raises:
+            Malformed: no object has this length, so it was cut or padded, or is none of ours.
+        """
+        q = self._q
+        beyond_fixed = sealed_size - FIXED_BYTES
+        parts = ((beyond_fixed + self._min_part + TAG_BYTES) * q + TAG_BYTES * self._min_part) // (
+            self._estimate_divisor
+        )
+        parts = 1 if parts < 1 else min(parts, PARTS_MAX)
+        if parts > 1 and self._sealed_size((parts - 1) * self._min_part, parts) > sealed_size:
+            parts -= 1
+        full, rest = divmod(beyond_fixed - (TAG_BYTES + ENTRY_BYTES) * parts, self._segment)
+        plain = full * q + rest - HEADER_BYTES * parts
+        if (
+            rest >= q
+            or not 0 <= plain <= PLAIN_BYTES_MAX
+            or min(PARTS_MAX, plain // self._min_part + 1) != parts
+        ):
+            raise Malformed(f"no sealed object is {sealed_size} bytes long")
+        return plain
+
+    def trailer_size(self, plain_size: int, part_sizes: Iterable[int]) -> int:
+        """Return the length of the trailer behind parts of these plaintext lengths."""
+        return self.object_sealed_size(plain_size) - sum(map(self.part_sealed_size, part_sizes))
+
+    def trailer_bounds(self, plain_size: int, part_count: int) -> tuple[int, int]:
+        """Return the least and the greatest trailer length that a footer may claim."""
+        return (
+            FIXED_BYTES + ENTRY_BYTES * part_count,
+            FIXED_BYTES + TRAILER_BYTES_PER_PART_MAX * self.parts_max(plain_size),
+        )
+
+    def segment_span(self, part_plain_size: int, index: int) -> tuple[int, int]:
+        """Return where segment ``index`` stands in its part: ``(start, stop)``."""
+        return (
+            index * self._segment if index else HEADER_BYTES,
+            min((index + 1) * self._segment, self.part_sealed_size(part_plain_size)),
+        )
+
+    def plan_part(self, part_plain_size: int, start: int, stop: int) -> ReadPlan:
+        """Return what to read for the plaintext bytes ``[start, stop)`` of a part.
+
+        An empty range still names one segment, so that an empty part can be checked.
+        """
+        assert 0 <= start <= stop <= part_plain_size, "the range lies outside the part"
+        last_of_all = self.segment_count(part_plain_size) - 1
+        first = min((start + HEADER_BYTES) // self._q, last_of_all)
+        last = max(first, (stop - 1 + HEADER_BYTES) // self._q)
+        return ReadPlan(
+            first_segment=first,
+            last_segment=last,
+            sealed_start=self.segment_span(part_plain_size, first)[0],
+            sealed_stop=self.segment_span(part_plain_size, last)[1],
+            skip=start - max(0, first * self._q - HEADER_BYTES),
+            take=stop - start,
+        )
+
+
+LAYOUT = Layout(HYOK1)
