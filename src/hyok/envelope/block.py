@@ -39,7 +39,23 @@ from hyok.errors import Malformed, Tampered
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Envelope", "Mode", "Profile", "decode_text", "encode_text", "open_envelope", "parse"]
+__all__ = [
+    "ENVELOPE_BYTES_MAX",
+    "FIELD_BYTES_MAX",
+    "FIELD_NAME",
+    "WRITTEN_BYTES_MAX",
+    "Envelope",
+    "Mode",
+    "Profile",
+    "check_scope",
+    "decode_text",
+    "encode_text",
+    "open_envelope",
+    "parse",
+    "render",
+    "rewrap",
+    "seal_envelope",
+]
 
 MAGIC = b"HYK1"
 OBJECT_ID_BYTES = 16
@@ -317,6 +333,21 @@ def open_envelope(envelope: Envelope, secret: bytes, context: bytes) -> DataKey:
         data_key.close()
         raise Tampered("the envelope was changed after it was written")
     return data_key
+
+
+def check_scope(scope: str, bucket_id: str) -> None:
+    """Return quietly if an object of ``bucket_id`` may have an envelope of this scope.
+
+    To be asked before the secret: somebody who knows the secret of another scope could have
+    written a valid envelope for this object.
+
+    Raises:
+        Tampered: the scope is another bucket's, or one for names.
+    """
+    if scope.startswith("names:") or (
+        scope.startswith("bucket:") and scope != f"bucket:{bucket_id}"
+    ):
+        raise Tampered("the envelope's scope is not one for objects of this bucket")
 
 
 def rewrap(
