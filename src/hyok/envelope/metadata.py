@@ -76,7 +76,9 @@ def render(metadata: Metadata) -> bytes:
             value = metadata.value(member)
             members[member] = value if value is None or isinstance(value, str) else dict(value)
     try:
-        return json.dumps(members, ensure_ascii=False, separators=(",", ":")).encode()
+        return json.dumps(
+            members, ensure_ascii=False, separators=(",", ":"), sort_keys=True
+        ).encode()
     except UnicodeEncodeError as error:
         raise Malformed("the object's metadata is not UTF-8") from error
 

@@ -6,9 +6,13 @@ belong together.  Everything is held in memory; nothing here is fast.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import pairwise
+
+from hypothesis import settings
 
 from hyok.envelope import block, trailer
 from hyok.envelope.keys import DataKey, object_context
@@ -24,6 +28,9 @@ SCOPE = f"bucket:{BUCKET}"
 KEK_ID = "t1/confidential/1"
 SECRET = sha256(b"secret").digest()
 TOKEN = sha256(b"token").digest()
+
+EXAMPLES = settings(deadline=None, max_examples=2_000 if os.environ.get("HYOK_LONG") else 60)
+"""For properties: no time limit on a busy machine; ``HYOK_LONG=1`` looks much longer."""
 
 REFUSALS: tuple[type[HyokError], ...] = (block.Malformed, Tampered)
 
@@ -73,7 +80,7 @@ def seal_part(
     held = bytearray()
     index = 0
     edges = [0, *sorted(min(cut, len(plain)) for cut in cuts), len(plain)]
-    for start, stop in zip(edges, edges[1:], strict=False):
+    for start, stop in pairwise(edges):
         held += plain[start:stop]
         while len(held) > (full := sealer.segment_plain_bytes(index)):
             count = sealer.seal_into(memoryview(bytes(held[:full])), room, last=False)
