@@ -1,0 +1,393 @@
+"""Every operation of S3, how it is recognised, and what we answer: one table.
+
+`hyok.s3.operations` reads it; docs/s3-compatibility.md is made from it.
+
+Source: Amazon S3 API Reference, "Operations"; specs/s3-gateway.md section 6.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Target(Enum):
+    """What a request addresses."""
+
+    SERVICE = "service"
+    BUCKET = "bucket"
+    OBJECT = "object"
+
+
+class Operation(Enum):
+    """An operation of S3, by its name in the API reference."""
+
+    ABORT_MULTIPART_UPLOAD = "AbortMultipartUpload"
+    COMPLETE_MULTIPART_UPLOAD = "CompleteMultipartUpload"
+    COPY_OBJECT = "CopyObject"
+    CREATE_BUCKET = "CreateBucket"
+    CREATE_BUCKET_METADATA_CONFIGURATION = "CreateBucketMetadataConfiguration"
+    CREATE_BUCKET_METADATA_TABLE_CONFIGURATION = "CreateBucketMetadataTableConfiguration"
+    CREATE_MULTIPART_UPLOAD = "CreateMultipartUpload"
+    CREATE_SESSION = "CreateSession"
+    DELETE_BUCKET = "DeleteBucket"
+    DELETE_BUCKET_ANALYTICS_CONFIGURATION = "DeleteBucketAnalyticsConfiguration"
+    DELETE_BUCKET_CORS = "DeleteBucketCors"
+    DELETE_BUCKET_ENCRYPTION = "DeleteBucketEncryption"
+    DELETE_BUCKET_INTELLIGENT_TIERING_CONFIGURATION = "DeleteBucketIntelligentTieringConfiguration"
+    DELETE_BUCKET_INVENTORY_CONFIGURATION = "DeleteBucketInventoryConfiguration"
+    DELETE_BUCKET_LIFECYCLE = "DeleteBucketLifecycle"
+    DELETE_BUCKET_METADATA_CONFIGURATION = "DeleteBucketMetadataConfiguration"
+    DELETE_BUCKET_METADATA_TABLE_CONFIGURATION = "DeleteBucketMetadataTableConfiguration"
+    DELETE_BUCKET_METRICS_CONFIGURATION = "DeleteBucketMetricsConfiguration"
+    DELETE_BUCKET_OWNERSHIP_CONTROLS = "DeleteBucketOwnershipControls"
+    DELETE_BUCKET_POLICY = "DeleteBucketPolicy"
+    DELETE_BUCKET_REPLICATION = "DeleteBucketReplication"
+    DELETE_BUCKET_TAGGING = "DeleteBucketTagging"
+    DELETE_BUCKET_WEBSITE = "DeleteBucketWebsite"
+    DELETE_OBJECT = "DeleteObject"
+    DELETE_OBJECT_ANNOTATION = "DeleteObjectAnnotation"
+    DELETE_OBJECT_TAGGING = "DeleteObjectTagging"
+    DELETE_OBJECTS = "DeleteObjects"
+    DELETE_PUBLIC_ACCESS_BLOCK = "DeletePublicAccessBlock"
+    GET_BUCKET_ABAC = "GetBucketAbac"
+    GET_BUCKET_ACCELERATE_CONFIGURATION = "GetBucketAccelerateConfiguration"
+    GET_BUCKET_ACL = "GetBucketAcl"
+    GET_BUCKET_ANALYTICS_CONFIGURATION = "GetBucketAnalyticsConfiguration"
+    GET_BUCKET_CORS = "GetBucketCors"
+    GET_BUCKET_ENCRYPTION = "GetBucketEncryption"
+    GET_BUCKET_INTELLIGENT_TIERING_CONFIGURATION = "GetBucketIntelligentTieringConfiguration"
+    GET_BUCKET_INVENTORY_CONFIGURATION = "GetBucketInventoryConfiguration"
+    GET_BUCKET_LIFECYCLE_CONFIGURATION = "GetBucketLifecycleConfiguration"
+    GET_BUCKET_LOCATION = "GetBucketLocation"
+    GET_BUCKET_LOGGING = "GetBucketLogging"
+    GET_BUCKET_METADATA_CONFIGURATION = "GetBucketMetadataConfiguration"
+    GET_BUCKET_METADATA_TABLE_CONFIGURATION = "GetBucketMetadataTableConfiguration"
+    GET_BUCKET_METRICS_CONFIGURATION = "GetBucketMetricsConfiguration"
+    GET_BUCKET_NOTIFICATION_CONFIGURATION = "GetBucketNotificationConfiguration"
+    GET_BUCKET_OWNERSHIP_CONTROLS = "GetBucketOwnershipControls"
+    GET_BUCKET_POLICY = "GetBucketPolicy"
+    GET_BUCKET_POLICY_STATUS = "GetBucketPolicyStatus"
+    GET_BUCKET_REPLICATION = "GetBucketReplication"
+    GET_BUCKET_REQUEST_PAYMENT = "GetBucketRequestPayment"
+    GET_BUCKET_TAGGING = "GetBucketTagging"
+    GET_BUCKET_VERSIONING = "GetBucketVersioning"
+    GET_BUCKET_WEBSITE = "GetBucketWebsite"
+    GET_OBJECT = "GetObject"
+    GET_OBJECT_ACL = "GetObjectAcl"
+    GET_OBJECT_ANNOTATION = "GetObjectAnnotation"
+    GET_OBJECT_ATTRIBUTES = "GetObjectAttributes"
+    GET_OBJECT_LEGAL_HOLD = "GetObjectLegalHold"
+    GET_OBJECT_LOCK_CONFIGURATION = "GetObjectLockConfiguration"
+    GET_OBJECT_RETENTION = "GetObjectRetention"
+    GET_OBJECT_TAGGING = "GetObjectTagging"
+    GET_OBJECT_TORRENT = "GetObjectTorrent"
+    GET_PUBLIC_ACCESS_BLOCK = "GetPublicAccessBlock"
+    HEAD_BUCKET = "HeadBucket"
+    HEAD_OBJECT = "HeadObject"
+    LIST_BUCKET_ANALYTICS_CONFIGURATIONS = "ListBucketAnalyticsConfigurations"
+    LIST_BUCKET_INTELLIGENT_TIERING_CONFIGURATIONS = "ListBucketIntelligentTieringConfigurations"
+    LIST_BUCKET_INVENTORY_CONFIGURATIONS = "ListBucketInventoryConfigurations"
+    LIST_BUCKET_METRICS_CONFIGURATIONS = "ListBucketMetricsConfigurations"
+    LIST_BUCKETS = "ListBuckets"
+    LIST_DIRECTORY_BUCKETS = "ListDirectoryBuckets"
+    LIST_MULTIPART_UPLOADS = "ListMultipartUploads"
+    LIST_OBJECT_ANNOTATIONS = "ListObjectAnnotations"
+    LIST_OBJECT_VERSIONS = "ListObjectVersions"
+    LIST_OBJECTS = "ListObjects"
+    LIST_OBJECTS_V2 = "ListObjectsV2"
+    LIST_PARTS = "ListParts"
+    OPTIONS_OBJECT = "OptionsObject"
+    POST_OBJECT = "PostObject"
+    PUT_BUCKET_ABAC = "PutBucketAbac"
+    PUT_BUCKET_ACCELERATE_CONFIGURATION = "PutBucketAccelerateConfiguration"
+    PUT_BUCKET_ACL = "PutBucketAcl"
+    PUT_BUCKET_ANALYTICS_CONFIGURATION = "PutBucketAnalyticsConfiguration"
+    PUT_BUCKET_CORS = "PutBucketCors"
+    PUT_BUCKET_ENCRYPTION = "PutBucketEncryption"
+    PUT_BUCKET_INTELLIGENT_TIERING_CONFIGURATION = "PutBucketIntelligentTieringConfiguration"
+    PUT_BUCKET_INVENTORY_CONFIGURATION = "PutBucketInventoryConfiguration"
+    PUT_BUCKET_LIFECYCLE_CONFIGURATION = "PutBucketLifecycleConfiguration"
+    PUT_BUCKET_LOGGING = "PutBucketLogging"
+    PUT_BUCKET_METRICS_CONFIGURATION = "PutBucketMetricsConfiguration"
+    PUT_BUCKET_NOTIFICATION_CONFIGURATION = "PutBucketNotificationConfiguration"
+    PUT_BUCKET_OWNERSHIP_CONTROLS = "PutBucketOwnershipControls"
+    PUT_BUCKET_POLICY = "PutBucketPolicy"
+    PUT_BUCKET_REPLICATION = "PutBucketReplication"
+    PUT_BUCKET_REQUEST_PAYMENT = "PutBucketRequestPayment"
+    PUT_BUCKET_TAGGING = "PutBucketTagging"
+    PUT_BUCKET_VERSIONING = "PutBucketVersioning"
+    PUT_BUCKET_WEBSITE = "PutBucketWebsite"
+    PUT_OBJECT = "PutObject"
+    PUT_OBJECT_ACL = "PutObjectAcl"
+    PUT_OBJECT_ANNOTATION = "PutObjectAnnotation"
+    PUT_OBJECT_LEGAL_HOLD = "PutObjectLegalHold"
+    PUT_OBJECT_LOCK_CONFIGURATION = "PutObjectLockConfiguration"
+    PUT_OBJECT_RETENTION = "PutObjectRetention"
+    PUT_OBJECT_TAGGING = "PutObjectTagging"
+    PUT_PUBLIC_ACCESS_BLOCK = "PutPublicAccessBlock"
+    RENAME_OBJECT = "RenameObject"
+    RESTORE_OBJECT = "RestoreObject"
+    SELECT_OBJECT_CONTENT = "SelectObjectContent"
+    UPDATE_BUCKET_METADATA_ANNOTATION_TABLE_CONFIGURATION = (
+        "UpdateBucketMetadataAnnotationTableConfiguration"
+    )
+    UPDATE_BUCKET_METADATA_INVENTORY_TABLE_CONFIGURATION = (
+        "UpdateBucketMetadataInventoryTableConfiguration"
+    )
+    UPDATE_BUCKET_METADATA_JOURNAL_TABLE_CONFIGURATION = (
+        "UpdateBucketMetadataJournalTableConfiguration"
+    )
+    UPDATE_OBJECT_ENCRYPTION = "UpdateObjectEncryption"
+    UPLOAD_PART = "UploadPart"
+    UPLOAD_PART_COPY = "UploadPartCopy"
+    WRITE_GET_OBJECT_RESPONSE = "WriteGetObjectResponse"
+
+
+SERVED = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One operation: how it is recognised and what we answer.
+
+    ``names`` are the query parameters that must be there (``list-type=2`` with that value);
+    ``header`` must be present when not empty; ``also`` are parameters it may have besides.
+    """
+
+    operation: Operation
+    method: str
+    target: Target
+    names: tuple[str, ...]
+    header: str
+    also: frozenset[str]
+    refusal: str  # SERVED, or why we refuse it
+
+    @property
+    def served(self) -> bool:
+        """Do we carry it out, on sealed objects?"""
+        return not self.refusal
+
+
+def _row(
+    operation: Operation,
+    wire: str,
+    *,
+    header: str = "",
+    also: str = "",
+    refused: str = SERVED,
+) -> Row:
+    """Read ``PUT bucket?acl``: method, target and the parameters that name the operation."""
+    method, _, rest = wire.partition(" ")
+    target, _, names = rest.partition("?")
+    return Row(
+        operation,
+        method,
+        Target(target),
+        tuple(names.split("&")) if names else (),
+        header,
+        frozenset(also.split()),
+        refused,
+    )
+
+
+_LATER = "not in this version"
+_POLICY = "access is decided by the policy bundle"
+_ACL = "ACLs would bypass the policy; ownership is enforced"
+_STORE = "would act on sealed bytes in the store"
+_CLEAR = "would need the plaintext at the store"
+_DIRECTORY = "directory buckets are not offered"
+_GATEWAY = "the gateway seals every object itself; there is nothing to configure"
+_WEBSITE = "would hand out sealed bytes, or clear ones without a decision"
+_VERSIONS = "versions are not offered in this version"
+_LOCK = "object lock is not offered in this version"
+_NAMES = "would show object names to the store"
+
+_O = Operation
+_READ_ALSO = (
+    "response-content-type response-content-language response-expires response-cache-control "
+    "response-content-disposition response-content-encoding versionId partNumber"
+)
+
+ROWS: tuple[Row, ...] = (
+    # what we carry out
+    _row(_O.LIST_BUCKETS, "GET service"),
+    _row(_O.CREATE_BUCKET, "PUT bucket"),
+    _row(_O.DELETE_BUCKET, "DELETE bucket"),
+    _row(_O.HEAD_BUCKET, "HEAD bucket"),
+    _row(_O.GET_BUCKET_LOCATION, "GET bucket?location"),
+    _row(_O.LIST_OBJECTS, "GET bucket", also="prefix delimiter marker max-keys encoding-type"),
+    _row(_O.LIST_OBJECTS_V2, "GET bucket?list-type=2"),
+    _row(_O.DELETE_OBJECTS, "POST bucket?delete"),
+    _row(_O.LIST_MULTIPART_UPLOADS, "GET bucket?uploads"),
+    _row(_O.PUT_OBJECT, "PUT object"),
+    _row(_O.COPY_OBJECT, "PUT object", header="x-amz-copy-source"),
+    _row(_O.GET_OBJECT, "GET object", also=_READ_ALSO),
+    _row(_O.HEAD_OBJECT, "HEAD object", also=_READ_ALSO),
+    _row(_O.DELETE_OBJECT, "DELETE object", also="versionId"),
+    _row(_O.CREATE_MULTIPART_UPLOAD, "POST object?uploads"),
+    _row(_O.UPLOAD_PART, "PUT object?partNumber&uploadId"),
+    _row(_O.COMPLETE_MULTIPART_UPLOAD, "POST object?uploadId"),
+    _row(_O.ABORT_MULTIPART_UPLOAD, "DELETE object?uploadId"),
+    _row(_O.LIST_PARTS, "GET object?uploadId", also="max-parts part-number-marker encoding-type"),
+    # what we refuse by name: objects
+    _row(
+        _O.UPLOAD_PART_COPY,
+        "PUT object?partNumber&uploadId",
+        header="x-amz-copy-source",
+        refused=_LATER,
+    ),
+    _row(_O.POST_OBJECT, "POST bucket", refused=_LATER),
+    _row(_O.OPTIONS_OBJECT, "OPTIONS object", refused="CORS is not offered in this version"),
+    _row(_O.GET_OBJECT_ATTRIBUTES, "GET object?attributes", refused=_LATER),
+    _row(_O.GET_OBJECT_TAGGING, "GET object?tagging", refused=_LATER),
+    _row(_O.PUT_OBJECT_TAGGING, "PUT object?tagging", refused=_LATER),
+    _row(_O.DELETE_OBJECT_TAGGING, "DELETE object?tagging", refused=_LATER),
+    _row(_O.GET_OBJECT_ACL, "GET object?acl", refused=_ACL),
+    _row(_O.PUT_OBJECT_ACL, "PUT object?acl", refused=_ACL),
+    _row(_O.GET_OBJECT_ANNOTATION, "GET object?annotation&annotationName", refused=_LATER),
+    _row(_O.LIST_OBJECT_ANNOTATIONS, "GET object?annotation", refused=_LATER),
+    _row(_O.PUT_OBJECT_ANNOTATION, "PUT object?annotation", refused=_LATER),
+    _row(_O.DELETE_OBJECT_ANNOTATION, "DELETE object?annotation", refused=_LATER),
+    _row(_O.GET_OBJECT_LEGAL_HOLD, "GET object?legal-hold", refused=_LOCK),
+    _row(_O.PUT_OBJECT_LEGAL_HOLD, "PUT object?legal-hold", refused=_LOCK),
+    _row(_O.GET_OBJECT_RETENTION, "GET object?retention", refused=_LOCK),
+    _row(_O.PUT_OBJECT_RETENTION, "PUT object?retention", refused=_LOCK),
+    _row(_O.GET_OBJECT_TORRENT, "GET object?torrent", refused=_WEBSITE),
+    _row(_O.RENAME_OBJECT, "PUT object?renameObject", refused=_DIRECTORY),
+    _row(_O.RESTORE_OBJECT, "POST object?restore", refused=_LATER),
+    _row(_O.SELECT_OBJECT_CONTENT, "POST object?select&select-type=2", refused=_CLEAR),
+    _row(_O.UPDATE_OBJECT_ENCRYPTION, "PUT object?encryption", refused=_GATEWAY),
+    _row(
+        _O.WRITE_GET_OBJECT_RESPONSE,
+        "POST bucket",
+        header="x-amz-request-route",
+        refused=_CLEAR,
+    ),
+    # what we refuse by name: buckets
+    _row(_O.CREATE_SESSION, "GET bucket?session", refused=_DIRECTORY),
+    _row(
+        _O.LIST_DIRECTORY_BUCKETS,
+        "GET service?max-directory-buckets",
+        refused=_DIRECTORY,
+    ),
+    _row(_O.LIST_OBJECT_VERSIONS, "GET bucket?versions", refused=_VERSIONS),
+    _row(_O.GET_BUCKET_VERSIONING, "GET bucket?versioning", refused=_VERSIONS),
+    _row(_O.PUT_BUCKET_VERSIONING, "PUT bucket?versioning", refused=_VERSIONS),
+    _row(_O.GET_BUCKET_ABAC, "GET bucket?abac", refused=_POLICY),
+    _row(_O.PUT_BUCKET_ABAC, "PUT bucket?abac", refused=_POLICY),
+    _row(_O.GET_BUCKET_ACCELERATE_CONFIGURATION, "GET bucket?accelerate", refused=_STORE),
+    _row(_O.PUT_BUCKET_ACCELERATE_CONFIGURATION, "PUT bucket?accelerate", refused=_STORE),
+    _row(_O.GET_BUCKET_ACL, "GET bucket?acl", refused=_ACL),
+    _row(_O.PUT_BUCKET_ACL, "PUT bucket?acl", refused=_ACL),
+    _row(_O.LIST_BUCKET_ANALYTICS_CONFIGURATIONS, "GET bucket?analytics", refused=_NAMES),
+    _row(_O.GET_BUCKET_ANALYTICS_CONFIGURATION, "GET bucket?analytics&id", refused=_NAMES),
+    _row(_O.PUT_BUCKET_ANALYTICS_CONFIGURATION, "PUT bucket?analytics", refused=_NAMES),
+    _row(_O.DELETE_BUCKET_ANALYTICS_CONFIGURATION, "DELETE bucket?analytics", refused=_NAMES),
+    _row(_O.GET_BUCKET_CORS, "GET bucket?cors", refused=_LATER),
+    _row(_O.PUT_BUCKET_CORS, "PUT bucket?cors", refused=_LATER),
+    _row(_O.DELETE_BUCKET_CORS, "DELETE bucket?cors", refused=_LATER),
+    _row(_O.GET_BUCKET_ENCRYPTION, "GET bucket?encryption", refused=_GATEWAY),
+    _row(_O.PUT_BUCKET_ENCRYPTION, "PUT bucket?encryption", refused=_GATEWAY),
+    _row(_O.DELETE_BUCKET_ENCRYPTION, "DELETE bucket?encryption", refused=_GATEWAY),
+    _row(
+        _O.LIST_BUCKET_INTELLIGENT_TIERING_CONFIGURATIONS,
+        "GET bucket?intelligent-tiering",
+        refused=_STORE,
+    ),
+    _row(
+        _O.GET_BUCKET_INTELLIGENT_TIERING_CONFIGURATION,
+        "GET bucket?intelligent-tiering&id",
+        refused=_STORE,
+    ),
+    _row(
+        _O.PUT_BUCKET_INTELLIGENT_TIERING_CONFIGURATION,
+        "PUT bucket?intelligent-tiering",
+        refused=_STORE,
+    ),
+    _row(
+        _O.DELETE_BUCKET_INTELLIGENT_TIERING_CONFIGURATION,
+        "DELETE bucket?intelligent-tiering",
+        refused=_STORE,
+    ),
+    _row(_O.LIST_BUCKET_INVENTORY_CONFIGURATIONS, "GET bucket?inventory", refused=_STORE),
+    _row(_O.GET_BUCKET_INVENTORY_CONFIGURATION, "GET bucket?inventory&id", refused=_STORE),
+    _row(_O.PUT_BUCKET_INVENTORY_CONFIGURATION, "PUT bucket?inventory", refused=_STORE),
+    _row(_O.DELETE_BUCKET_INVENTORY_CONFIGURATION, "DELETE bucket?inventory", refused=_STORE),
+    _row(_O.GET_BUCKET_LIFECYCLE_CONFIGURATION, "GET bucket?lifecycle", refused=_LATER),
+    _row(_O.PUT_BUCKET_LIFECYCLE_CONFIGURATION, "PUT bucket?lifecycle", refused=_LATER),
+    _row(_O.DELETE_BUCKET_LIFECYCLE, "DELETE bucket?lifecycle", refused=_LATER),
+    _row(_O.GET_BUCKET_LOGGING, "GET bucket?logging", refused=_STORE),
+    _row(_O.PUT_BUCKET_LOGGING, "PUT bucket?logging", refused=_STORE),
+    _row(
+        _O.CREATE_BUCKET_METADATA_CONFIGURATION,
+        "POST bucket?metadataConfiguration",
+        refused=_CLEAR,
+    ),
+    _row(_O.GET_BUCKET_METADATA_CONFIGURATION, "GET bucket?metadataConfiguration", refused=_CLEAR),
+    _row(
+        _O.DELETE_BUCKET_METADATA_CONFIGURATION,
+        "DELETE bucket?metadataConfiguration",
+        refused=_CLEAR,
+    ),
+    _row(
+        _O.CREATE_BUCKET_METADATA_TABLE_CONFIGURATION, "POST bucket?metadataTable", refused=_CLEAR
+    ),
+    _row(_O.GET_BUCKET_METADATA_TABLE_CONFIGURATION, "GET bucket?metadataTable", refused=_CLEAR),
+    _row(
+        _O.DELETE_BUCKET_METADATA_TABLE_CONFIGURATION,
+        "DELETE bucket?metadataTable",
+        refused=_CLEAR,
+    ),
+    _row(
+        _O.UPDATE_BUCKET_METADATA_ANNOTATION_TABLE_CONFIGURATION,
+        "PUT bucket?metadataAnnotationTable",
+        refused=_CLEAR,
+    ),
+    _row(
+        _O.UPDATE_BUCKET_METADATA_INVENTORY_TABLE_CONFIGURATION,
+        "PUT bucket?metadataInventoryTable",
+        refused=_CLEAR,
+    ),
+    _row(
+        _O.UPDATE_BUCKET_METADATA_JOURNAL_TABLE_CONFIGURATION,
+        "PUT bucket?metadataJournalTable",
+        refused=_CLEAR,
+    ),
+    _row(_O.LIST_BUCKET_METRICS_CONFIGURATIONS, "GET bucket?metrics", refused=_STORE),
+    _row(_O.GET_BUCKET_METRICS_CONFIGURATION, "GET bucket?metrics&id", refused=_STORE),
+    _row(_O.PUT_BUCKET_METRICS_CONFIGURATION, "PUT bucket?metrics", refused=_STORE),
+    _row(_O.DELETE_BUCKET_METRICS_CONFIGURATION, "DELETE bucket?metrics", refused=_STORE),
+    _row(_O.GET_BUCKET_NOTIFICATION_CONFIGURATION, "GET bucket?notification", refused=_NAMES),
+    _row(_O.PUT_BUCKET_NOTIFICATION_CONFIGURATION, "PUT bucket?notification", refused=_NAMES),
+    _row(_O.GET_OBJECT_LOCK_CONFIGURATION, "GET bucket?object-lock", refused=_LOCK),
+    _row(_O.PUT_OBJECT_LOCK_CONFIGURATION, "PUT bucket?object-lock", refused=_LOCK),
+    _row(_O.GET_BUCKET_OWNERSHIP_CONTROLS, "GET bucket?ownershipControls", refused=_ACL),
+    _row(_O.PUT_BUCKET_OWNERSHIP_CONTROLS, "PUT bucket?ownershipControls", refused=_ACL),
+    _row(_O.DELETE_BUCKET_OWNERSHIP_CONTROLS, "DELETE bucket?ownershipControls", refused=_ACL),
+    _row(_O.GET_BUCKET_POLICY, "GET bucket?policy", refused=_POLICY),
+    _row(_O.PUT_BUCKET_POLICY, "PUT bucket?policy", refused=_POLICY),
+    _row(_O.DELETE_BUCKET_POLICY, "DELETE bucket?policy", refused=_POLICY),
+    _row(_O.GET_BUCKET_POLICY_STATUS, "GET bucket?policyStatus", refused=_POLICY),
+    _row(_O.GET_PUBLIC_ACCESS_BLOCK, "GET bucket?publicAccessBlock", refused=_POLICY),
+    _row(_O.PUT_PUBLIC_ACCESS_BLOCK, "PUT bucket?publicAccessBlock", refused=_POLICY),
+    _row(_O.DELETE_PUBLIC_ACCESS_BLOCK, "DELETE bucket?publicAccessBlock", refused=_POLICY),
+    _row(_O.GET_BUCKET_REPLICATION, "GET bucket?replication", refused=_STORE),
+    _row(_O.PUT_BUCKET_REPLICATION, "PUT bucket?replication", refused=_STORE),
+    _row(_O.DELETE_BUCKET_REPLICATION, "DELETE bucket?replication", refused=_STORE),
+    _row(_O.GET_BUCKET_REQUEST_PAYMENT, "GET bucket?requestPayment", refused=_STORE),
+    _row(_O.PUT_BUCKET_REQUEST_PAYMENT, "PUT bucket?requestPayment", refused=_STORE),
+    _row(_O.GET_BUCKET_TAGGING, "GET bucket?tagging", refused=_LATER),
+    _row(_O.PUT_BUCKET_TAGGING, "PUT bucket?tagging", refused=_LATER),
+    _row(_O.DELETE_BUCKET_TAGGING, "DELETE bucket?tagging", refused=_LATER),
+    _row(_O.GET_BUCKET_WEBSITE, "GET bucket?website", refused=_WEBSITE),
+    _row(_O.PUT_BUCKET_WEBSITE, "PUT bucket?website", refused=_WEBSITE),
+    _row(_O.DELETE_BUCKET_WEBSITE, "DELETE bucket?website", refused=_WEBSITE),
+)
+
+OPERATIONS: Mapping[Operation, Row] = {row.operation: row for row in ROWS}
+"""The row of every operation."""

@@ -1,0 +1,136 @@
+"""Names of buckets, keys, uploads and versions of content, as clients may give and see them.
+
+Source: specs/s3-gateway.md section 2; design 9 and format.md section 8 for ETags.
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import unquote_to_bytes
+
+from hyok.errors import Malformed, NotFound, Refused
+
+KEY_BYTES_MAX = 1024
+RESERVED_PREFIX = ".hyok/"
+UPLOAD_ID_CHARS_MAX = 1024
+PART_NUMBER_MAX = 10_000
+
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]").fullmatch
+_ADDRESS = re.compile(r"[0-9]{1,3}(\.[0-9]{1,3}){3}").fullmatch
+_HEX_32 = re.compile(r"[0-9a-fA-F]{32}").fullmatch
+_HEX_32_MARKED = re.compile(r"[0-9a-fA-F]{32}-h").fullmatch
+_PART_ID = re.compile(r"[0-9a-f]{32}").fullmatch
+_UPLOAD_ID = re.compile(r"[A-Za-z0-9._~=+/:-]+").fullmatch
+
+
+def check_bucket_name(name: str) -> None:
+    """Return quietly if a bucket may have this name.
+
+    Raises:
+        Malformed: it may not (reason ``InvalidBucketName``).
+    """
+    if not _BUCKET(name) or ".." in name or _ADDRESS(name):
+        raise Malformed("The specified bucket is not valid.", reason="InvalidBucketName")
+
+
+def check_key(key: str) -> None:
+    """Return quietly if an object may have this key.
+
+    Raises:
+        Malformed: too long, or no key at all.
+        Refused: it lies under the gateway's own prefix.
+    """
+    if not key:
+        raise Malformed("The object key is empty.", reason="InvalidArgument")
+    if len(key) * 4 > KEY_BYTES_MAX and len(key.encode()) > KEY_BYTES_MAX:
+        raise Malformed("Your key is too long", reason="KeyTooLongError")
+    if "\x00" in key:
+        raise Malformed("The object key holds a zero byte.", reason="InvalidArgument")
+    if key.startswith(RESERVED_PREFIX):
+        raise Refused(
+            f"Keys that begin with {RESERVED_PREFIX} are reserved for the gateway.",
+            reason="AccessDenied",
+        )
+
+
+def check_upload_id(text: str) -> None:
+    """Return quietly if this could be an upload id.
+
+    Raises:
+        NotFound: we never issued such an id (reason ``NoSuchUpload``).
+    """
+    if not text or len(text) > UPLOAD_ID_CHARS_MAX or not _UPLOAD_ID(text):
+        raise NotFound("The specified multipart upload does not exist.", reason="NoSuchUpload")
+
+
+def parse_part_number(text: str) -> int:
+    """Return a part number of 1 to 10000.
+
+    Raises:
+        Malformed: it is not one (reason ``InvalidArgument``).
+    """
+    if text.isascii() and text.isdigit() and len(text) <= 5 and 1 <= int(text) <= PART_NUMBER_MAX:
+        return int(text)
+    raise Malformed(
+        "Part number must be an integer between 1 and 10000, inclusive", reason="InvalidArgument"
+    )
+
+
+def etag_out(store_etag: str) -> str:
+    """Return the ETag that clients see, without quotes, for the store's own.
+
+    32 hex digits alone would be taken for the MD5 of the plaintext (design 9).
+    """
+    return f"{store_etag}-h" if _HEX_32(store_etag) else store_etag
+
+
+def etag_in(client_etag: str) -> str | None:
+    """Return the store's ETag for one that a client saw; None if we never showed such a one."""
+    if _HEX_32_MARKED(client_etag):
+        return client_etag[:-2]
+    if not client_etag or _HEX_32(client_etag):
+        return None
+    return client_etag
+
+
+def part_etag_out(store_etag: str, part_id: bytes) -> str:
+    """Return the ETag of a part: the store's and the attempt's id (format.md section 8)."""
+    return f"{store_etag}-{part_id.hex()}"
+
+
+def part_etag_in(client_etag: str) -> tuple[str, bytes | None]:
+    """Return the store's ETag and the part_id; None for an id that the client does not know."""
+    store_etag, dash, tail = client_etag.rpartition("-")
+    if dash and _PART_ID(tail):
+        return store_etag, bytes.fromhex(tail)
+    return client_etag, None
+
+
+def unquote_etag(text: str) -> str:
+    """Return an ETag without the quotes that most clients send."""
+    text = text.strip()
+    if len(text) >= 2 and text[0] == '"' == text[-1]:
+        return text[1:-1]
+    return text
+
+
+def parse_copy_source(header: str) -> tuple[str, str, str]:
+    """Return bucket, key and version id of an ``x-amz-copy-source`` header.
+
+    Percent-encoded, with or without a leading slash, perhaps with ``?versionId=``.
+
+    Raises:
+        Malformed: it names no object (reason ``InvalidArgument``).
+    """
+    path, _, version = header.partition("?versionId=")
+    try:
+        clear = unquote_to_bytes(path).decode("utf-8")
+    except UnicodeDecodeError:
+        raise Malformed("The copy source is not UTF-8.", reason="InvalidArgument") from None
+    bucket, _, key = clear.removeprefix("/").partition("/")
+    if not bucket or not key:
+        raise Malformed(
+            "Copy Source must mention the source bucket and key: sourcebucket/sourcekey",
+            reason="InvalidArgument",
+        )
+    return bucket, key, version

@@ -1,0 +1,153 @@
+"""If-Match and its kin, over the ETags and times that clients see.
+
+Source: RFC 9110 section 13.2.2 (precedence), which S3 follows; specs/s3-gateway.md section 4.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from hyok.errors import Conflict, Malformed, Refused
+from hyok.s3.names import etag_in, unquote_etag
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ETAGS_MAX = 64
+
+
+class Verdict(Enum):
+    """What a read may do."""
+
+    PROCEED = "proceed"
+    NOT_MODIFIED = "not modified"
+
+
+@dataclass(frozen=True, slots=True)
+class Preconditions:
+    """What must hold for a read.  Times are unix milliseconds; empty: not asked."""
+
+    if_match: str = ""
+    if_none_match: str = ""
+    if_modified_since_ms: int | None = None
+    if_unmodified_since_ms: int | None = None
+
+    @property
+    def asked(self) -> bool:
+        """Is there anything to check?"""
+        return self != _NOTHING
+
+
+_NOTHING = Preconditions()
+
+
+def parse(header: Callable[[str], str | None], prefix: str = "") -> Preconditions:
+    """Read the conditions; ``prefix`` is ``x-amz-copy-source-`` for the source of a copy."""
+    return Preconditions(
+        if_match=header(prefix + "if-match") or "",
+        if_none_match=header(prefix + "if-none-match") or "",
+        if_modified_since_ms=_time_ms(header(prefix + "if-modified-since")),
+        if_unmodified_since_ms=_time_ms(header(prefix + "if-unmodified-since")),
+    )
+
+
+def check(conditions: Preconditions, etag: str, modified_ms: int) -> Verdict:
+    """Say whether an object with this client-side ETag may be read or is unchanged.
+
+    Raises:
+        Conflict: a condition does not hold (reason ``PreconditionFailed``).
+    """
+    modified_s = modified_ms // 1000  # the header knows whole seconds only
+    if conditions.if_match:
+        if not _matches(conditions.if_match, etag, weak=False):
+            raise _failed("If-Match")
+    elif (
+        conditions.if_unmodified_since_ms is not None
+        and modified_s > conditions.if_unmodified_since_ms // 1000
+    ):
+        raise _failed("If-Unmodified-Since")
+    if conditions.if_none_match:
+        if _matches(conditions.if_none_match, etag, weak=True):
+            return Verdict.NOT_MODIFIED
+    elif (
+        conditions.if_modified_since_ms is not None
+        and modified_s <= conditions.if_modified_since_ms // 1000
+    ):
+        return Verdict.NOT_MODIFIED
+    return Verdict.PROCEED
+
+
+@dataclass(frozen=True, slots=True)
+class WriteCondition:
+    """What must hold at the destination: the store's ETag there, or nothing there."""
+
+    if_match: str = ""
+    absent: bool = False
+
+
+UNCONDITIONAL = WriteCondition()
+
+
+def parse_write(header: Callable[[str], str | None]) -> WriteCondition:
+    """Read If-Match and If-None-Match of a write.
+
+    Raises:
+        Refused: a form that S3 does not offer for writes (reason ``NotImplemented``).
+        Conflict: an ETag that no object of ours ever had (reason ``PreconditionFailed``).
+    """
+    if_match, if_none_match = header("if-match"), header("if-none-match")
+    if if_match is None and if_none_match is None:
+        return UNCONDITIONAL
+    if if_match is not None and if_none_match is not None:
+        raise Refused("Only one of If-Match and If-None-Match is served.", reason="NotImplemented")
+    if if_none_match is not None:
+        if if_none_match.strip() != "*":
+            raise Refused("If-None-Match takes only * on writes.", reason="NotImplemented")
+        return WriteCondition(absent=True)
+    assert if_match is not None
+    if if_match.strip() == "*" or "," in if_match:
+        raise Refused("If-Match takes one ETag on writes.", reason="NotImplemented")
+    store_etag = etag_in(unquote_etag(if_match))
+    if store_etag is None:
+        raise _failed("If-Match")
+    return WriteCondition(if_match=store_etag)
+
+
+def _matches(header: str, etag: str, *, weak: bool) -> bool:
+    if header.strip() == "*":
+        return True
+    candidates = header.split(",")
+    if len(candidates) > ETAGS_MAX:
+        raise Malformed("Too many ETags in one condition.", reason="InvalidArgument")
+    for candidate in candidates:
+        text = candidate.strip()
+        if text.startswith("W/"):
+            if not weak:
+                continue
+            text = text[2:]
+        if unquote_etag(text) == etag:
+            return True
+    return False
+
+
+def _time_ms(text: str | None) -> int | None:
+    if not text:
+        return None
+    try:
+        moment = parsedate_to_datetime(text)
+    except ValueError:
+        return None  # RFC 9110: a date that cannot be read is ignored
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return int(moment.timestamp() * 1000)
+
+
+def _failed(condition: str) -> Conflict:
+    return Conflict(
+        f"At least one of the pre-conditions you specified did not hold: {condition}",
+        reason="PreconditionFailed",
+    )

@@ -1,0 +1,138 @@
+"""What the client asked for, as S3 reads it: bucket, key, query and headers.
+
+The raw path and query stay beside the decoded values, since signatures are over the raw ones.
+
+Source: specs/s3-gateway.md section 2.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+from urllib.parse import unquote_to_bytes
+
+from hyok.errors import Malformed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+QUERY_PARAMETERS_MAX = 64
+
+_BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})").search
+
+
+class S3Request:
+    """One request, read once.  Names of headers are in lower case, in order of arrival.
+
+    Args:
+        method: in capitals.
+        raw_path: as received, before any decoding.
+        raw_query: as received, without the question mark.
+        headers: names in lower case.
+        base_domains: hosts under which a bucket may stand as a label (``bucket.<base>``).
+
+    Raises:
+        Malformed: the path or query cannot be read (reason ``InvalidURI`` or ``InvalidArgument``).
+    """
+
+    __slots__ = ("_fields", "bucket", "headers", "key", "method", "query", "raw_path", "raw_query")
+
+    def __init__(
+        self,
+        method: str,
+        raw_path: bytes,
+        raw_query: bytes,
+        headers: Sequence[tuple[bytes, bytes]],
+        base_domains: Sequence[str] = (),
+    ) -> None:
+        self.method = method
+        self.raw_path = raw_path
+        self.raw_query = raw_query
+        self.headers = headers
+        self._fields = _gather(headers)
+        self.bucket, self.key = self._address(base_domains)
+        self.query: Mapping[str, str] = _parse_query(raw_query) if raw_query else {}
+
+    @classmethod
+    def of_target(
+        cls,
+        method: str,
+        target: bytes,
+        headers: Sequence[tuple[bytes, bytes]],
+        base_domains: Sequence[str] = (),
+    ) -> S3Request:
+        """Read a request target; only the origin form (``/path?query``) is served."""
+        raw_path, _, raw_query = target.partition(b"?")
+        if not raw_path.startswith(b"/"):
+            raise Malformed("The request target must be a path.", reason="InvalidURI")
+        return cls(method, raw_path, raw_query, headers, base_domains)
+
+    @property
+    def host(self) -> str:
+        """The Host header as received; empty when there is none."""
+        return self.header("host") or ""
+
+    def header(self, name: str) -> str | None:
+        """Return a header's value by lower-case name; repeated ones joined by a comma."""
+        return self._fields.get(name)
+
+    def headers_under(self, prefix: str) -> dict[str, str]:
+        """Return the headers whose name begins with ``prefix``, by the rest of their name."""
+        cut = len(prefix)
+        return {n[cut:]: v for n, v in self._fields.items() if n.startswith(prefix)}
+
+    def _address(self, base_domains: Sequence[str]) -> tuple[str, str]:
+        path = self.raw_path
+        host = self.host.rpartition(":")[0] if ":" in self.host else self.host
+        host = host.lower()
+        for base in base_domains:
+            if host.endswith("." + base):
+                return host[: -len(base) - 1], _decode(path[1:], "InvalidURI")
+        raw_bucket, _, raw_key = path[1:].partition(b"/")
+        return _decode(raw_bucket, "InvalidURI"), _decode(raw_key, "InvalidURI")
+
+
+def _gather(headers: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
+    # Joined exactly as the signature joins them, so that what is used is what was signed.
+    fields: dict[str, str] = {}
+    for raw_name, raw_value in headers:
+        name = raw_name.decode("latin-1")
+        try:
+            value = raw_value.decode("utf-8").strip(" \t")
+        except UnicodeDecodeError:
+            raise Malformed(
+                f"The header {name[:64]} is not UTF-8.", reason="InvalidArgument"
+            ) from None
+        held = fields.get(name)
+        fields[name] = value if held is None else f"{held},{value}"
+    return fields
+
+
+def _decode(raw: bytes, reason: str) -> str:
+    if b"%" in raw:
+        if _BAD_ESCAPE(raw):
+            raise Malformed("The URI holds a broken percent escape.", reason=reason)
+        raw = unquote_to_bytes(raw)
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        raise Malformed("The URI is not UTF-8.", reason=reason) from None
+
+
+def _parse_query(raw_query: bytes) -> dict[str, str]:
+    pieces = raw_query.split(b"&")
+    if len(pieces) > QUERY_PARAMETERS_MAX:
+        raise Malformed("The URI has too many query parameters.", reason="InvalidURI")
+    query: dict[str, str] = {}
+    for piece in pieces:
+        if not piece:
+            continue
+        raw_name, _, raw_value = piece.partition(b"=")
+        name = _decode(raw_name, "InvalidURI")
+        if name in query:
+            # Two values of one name: whichever we took, somebody else would take the other.
+            raise Malformed(
+                f"The query parameter {name[:64]} is given twice.", reason="InvalidArgument"
+            )
+        query[name] = _decode(raw_value, "InvalidURI")
+    return query
