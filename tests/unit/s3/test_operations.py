@@ -91,7 +91,9 @@ def filled(shape: Any) -> Any:
     if shape.type_name == "list":
         return [filled(shape.member)]
     if shape.type_name == "string":
-        return shape.enum[0] if shape.enum else ("bucket" if shape.name == "BucketName" else "key")
+        return (
+            shape.enum[0] if shape.enum else ("bucket" if shape.name == "BucketName" else "k" * 24)
+        )
     return {"integer": 1, "boolean": True, "blob": b"x", "long": 1, "timestamp": 0}[shape.type_name]
 
 
