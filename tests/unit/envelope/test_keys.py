@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import copy
-import pickle
-from collections.abc import Callable
+import pickle  # noqa: TID251 - to show that it is refused
+from typing import TYPE_CHECKING
 
 import pytest
+from tests.unit.envelope.vectors import load, unhex
 
 from hyok.envelope.keys import DataKey, hkdf, kek_context, length_prefixed, object_context
-from tests.unit.envelope.vectors import load, unhex
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 (VECTORS,) = load("contexts.json")
 DEK = bytes(range(32))

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.envelope.vectors import SUITES, load
+from tests.unit.envelope.whole import EXAMPLES
 
 from hyok.envelope.layout import (
     HYOK1,
@@ -19,8 +21,6 @@ from hyok.envelope.layout import (
     Suite,
 )
 from hyok.errors import Malformed
-from tests.unit.envelope.vectors import SUITES, load
-from tests.unit.envelope.whole import EXAMPLES
 
 SMALL = Layout(HYOK1_TEST)
 BOTH = pytest.mark.parametrize("suite", [HYOK1, HYOK1_TEST], ids=["HYOK1", "HYOK1-TEST"])

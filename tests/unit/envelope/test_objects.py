@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tests.unit.envelope.vectors import SUITES, load, unhex
+from tests.unit.envelope.whole import REFUSALS, Whole, open_head, read, seal_part
 
 from hyok.envelope import block, metadata, records, trailer
 from hyok.envelope.keys import object_context
 from hyok.envelope.layout import HEADER_BYTES, HYOK1_TEST, Layout
 from hyok.envelope.parts import part_id
 from hyok.errors import Malformed, Tampered
-from tests.unit.envelope.vectors import SUITES, load, unhex
-from tests.unit.envelope.whole import REFUSALS, Whole, open_head, read, seal_part
 
 OBJECTS = load("objects.json")
 INVALID = load("objects_invalid.json")

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.envelope.vectors import SUITES, load, unhex
+from tests.unit.envelope.whole import EXAMPLES, plaintext, seal_part
 
 from hyok.envelope.keys import DataKey, part_associated_data
 from hyok.envelope.layout import HYOK1, HYOK1_TEST, Layout
 from hyok.envelope.parts import PartOpener, PartSealer, check_header, part_header, part_id
 from hyok.errors import Malformed, Tampered
-from tests.unit.envelope.vectors import SUITES, load, unhex
-from tests.unit.envelope.whole import EXAMPLES, plaintext, seal_part
 
 DEK = DataKey(bytes(range(32)))
 HEADER = part_header(bytes(range(32)), b"nonce--")

@@ -7,12 +7,13 @@ belong together.  Everything is held in memory; nothing here is fast.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 from hypothesis import settings
+from tests.unit.envelope.vectors import SUITES
 
 from hyok.envelope import block, trailer
 from hyok.envelope.keys import DataKey, object_context
@@ -20,7 +21,9 @@ from hyok.envelope.layout import HEADER_BYTES, HYOK1_TEST, Layout, Suite
 from hyok.envelope.metadata import Metadata, open_metadata, seal_metadata
 from hyok.envelope.parts import PartOpener, PartSealer, check_header, part_header, part_id
 from hyok.errors import HyokError, Tampered
-from tests.unit.envelope.vectors import SUITES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 TENANT, BUCKET, KEY = "t1", "personnel", "2026/payroll.csv"
 CONTEXT = object_context(TENANT, BUCKET, KEY)
@@ -96,19 +99,24 @@ def seal(
     *,
     suite: Suite = HYOK1_TEST,
     seed: str = "object",
+    attempt: str = "first",
     metadata: bytes = b"",
     bind: bool = True,
     context: bytes = CONTEXT,
     checksum: tuple[int, int, bytes] = (0, 0, b""),
     secret: bytes = SECRET,
 ) -> Whole:
-    """Return a sealed object of one plaintext, or of numbered parts."""
+    """Return a sealed object of one plaintext, or of numbered parts.
+
+    ``seed`` decides over every random byte; ``attempt`` over the headers of the parts alone.
+    """
     multipart = not isinstance(parts, bytes)
     numbered = [(1, parts)] if isinstance(parts, bytes) else list(parts)
     draw = Bytes(seed)
     data_key = DataKey(draw(32))
     object_id = draw(16)
-    headers = [part_header(draw(32), draw(7)) for _ in numbered]
+    draw_header = Bytes(f"{seed}, {attempt} attempt")
+    headers = [part_header(draw_header(32), draw_header(7)) for _ in numbered]
     size = sum(len(plain) for _, plain in numbered)
     metadata_block = seal_metadata(metadata, data_key, draw(16), object_id) if metadata else b""
     envelope = block.seal_envelope(
