@@ -1,0 +1,5 @@
+"""``python -m hyok``."""
+
+from hyok.cli import main
+
+main()

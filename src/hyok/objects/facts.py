@@ -1,0 +1,139 @@
+"""What a client says about an object and what it is told, and where each fact is kept.
+
+A fact that the classification protects stands sealed in the envelope; the others stand beside the
+object in clear, and are the store's word only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from hyok.backends.port import StoredFacts
+from hyok.envelope.metadata import Metadata
+from hyok.vocabulary import Body
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hyok.backends.port import Stored
+
+HEADERS: Mapping[str, str] = {
+    "content-type": "ct",
+    "content-encoding": "ce",
+    "content-disposition": "cd",
+    "content-language": "cl",
+    "cache-control": "cc",
+    "expires": "ex",
+}
+"""Header name to its member in the sealed metadata (format.md §7)."""
+
+PROTECT_MEMBERS: Mapping[str, str] = {**HEADERS, "user-metadata": "um", "tags": "tg"}
+"""The words of `seal.protect` in a classification to members of the sealed metadata."""
+
+ALGORITHM_NAMES: Mapping[int, str] = {
+    1: "CRC32",
+    2: "CRC32C",
+    3: "CRC64NVME",
+    4: "SHA1",
+    5: "SHA256",
+    6: "SHA512",
+}
+"""The trailer's numbers of checksum algorithms (format.md §6) to the names that S3 uses."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proofs:
+    """What held of a body once it has ended: digests over the plaintext."""
+
+    md5: bytes = b""  # 16 bytes, when the client sent Content-MD5
+    checksum_algorithm: int = 0
+    checksum: bytes = b""
+
+
+class ProvenBody(Body, Protocol):
+    """A `Body` that can say what was proven, after it ended."""
+
+    def proofs(self) -> Proofs:
+        """Return the digests.  Only after `whole` returned or the pumped source ended."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PutFacts:
+    """What the client says beside the body.  Names are lower-case; empty: not said.
+
+    ``checksums``: algorithm name to base64 value, known before the body.
+    """
+
+    headers: Mapping[str, str] = field(default_factory=dict)
+    user_metadata: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    checksums: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectFacts:
+    """One object as its client sees it: plaintext size, mapped ETag, its own metadata."""
+
+    size: int
+    etag: str
+    modified_ms: int
+    headers: Mapping[str, str]
+    user_metadata: Mapping[str, str]
+    tags: Mapping[str, str]
+    classification: str
+    kek_id: str
+    object_id: str
+    checksums: Mapping[str, str] = field(default_factory=dict)
+    checksum_type: str = "FULL_OBJECT"
+    parts_count: int | None = None
+    version_id: str = ""
+
+
+def split(
+    facts: PutFacts, protect: frozenset[str], *, keeps_metadata: bool
+) -> tuple[Metadata, StoredFacts]:
+    """Return what is sealed and what stands in clear beside the object.
+
+    ``protect`` holds the words of a classification's `seal.protect`.  A store that keeps no
+    metadata gets none: then all of it is sealed.
+    """
+    members = frozenset(PROTECT_MEMBERS.values())
+    if keeps_metadata:
+        members = frozenset(PROTECT_MEMBERS[word] for word in protect)
+    texts = {member: facts.headers.get(name) for name, member in HEADERS.items()}
+    sealed = Metadata(
+        **{member: text for member, text in texts.items() if member in members},
+        um=dict(facts.user_metadata) if "um" in members else None,
+        tg=dict(facts.tags) if "tg" in members else None,
+        ck=dict(facts.checksums),
+        protected=members | {"ck"},
+    )
+    clear = StoredFacts(
+        clear={
+            n: v for n, v in facts.headers.items() if n in HEADERS and HEADERS[n] not in members
+        },
+        user_metadata={} if "um" in members else dict(facts.user_metadata),
+        tags={} if "tg" in members else dict(facts.tags),
+    )
+    return sealed, clear
+
+
+def joined_headers(metadata: Metadata, stored: Stored) -> dict[str, str]:
+    """Return the client's header facts: the sealed ones, and the store's word for the others."""
+    clear = stored.facts.clear if stored.facts else {}
+    found: dict[str, str] = {}
+    for name, member in HEADERS.items():
+        value = metadata.value(member) if member in metadata.protected else clear.get(name)
+        if isinstance(value, str):
+            found[name] = value
+    return found
+
+
+def joined_map(metadata: Metadata, member: str, clear: Mapping[str, str]) -> Mapping[str, str]:
+    """Return user metadata (``um``) or tags (``tg``): sealed, or the store's word."""
+    if member not in metadata.protected:
+        return clear
+    value = metadata.value(member)
+    return value if value is not None and not isinstance(value, str) else {}

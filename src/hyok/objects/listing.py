@@ -1,0 +1,308 @@
+"""Listings with plaintext names and sizes.
+
+Clear names: the store's own pages, rewritten.  Sealed names: the listing below the prefix is
+gathered, opened and sorted up to a named limit, and kept for the pages of that one listing; beyond
+the limit it comes in the store's order, like S3's directory buckets (design 11).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hyok.envelope.layout import LAYOUT
+from hyok.errors import Malformed, Tampered
+from hyok.objects.mirror import PREFIX as RESERVED
+from hyok.s3.names import etag_out
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from hyok.backends.port import ObjectStore, Stored
+    from hyok.custody.custodian import KeyCustodian
+    from hyok.envelope.names import NameKey
+    from hyok.objects.places import Places
+    from hyok.vocabulary import Ask
+
+SORTED_ENTRIES_MAX = 100_000
+KEPT_LISTINGS_MAX = 16
+KEPT_SECONDS_MAX = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One object of a listing; ``size`` is the plaintext's, as the stored length says."""
+
+    key: str
+    size: int
+    etag: str
+    modified_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page.  ``next_token`` is empty on the last one; ``next_key`` is for ListObjects v1."""
+
+    entries: Sequence[Entry]
+    prefixes: Sequence[str]
+    next_token: str = ""
+    next_key: str = ""
+
+
+@dataclass(slots=True)
+class _Kept:
+    rows: list[Entry | str]  # sorted; a str is a common prefix
+    until_ms: int
+
+
+class Listings:
+    """Lists buckets for clients."""
+
+    def __init__(
+        self, places: Places, custodian: KeyCustodian, entropy: Callable[[int], bytes]
+    ) -> None:
+        self._places = places
+        self._custodian = custodian
+        self._entropy = entropy
+        self._kept: OrderedDict[str, _Kept] = OrderedDict()
+
+    async def list(
+        self,
+        ask: Ask,
+        *,
+        prefix: str = "",
+        delimiter: str = "",
+        after: str = "",
+        token: str = "",
+        limit: int = 1000,
+    ) -> Page:
+        """Return one page, in the byte order of the clear keys.
+
+        ``after``: start after this clear key; ``token``: what an earlier page gave, and wins.
+
+        Raises:
+            Malformed: the token is none of ours (reason ``InvalidArgument``).
+        """
+        assert ask.bucket is not None
+        await self._custodian.decide(ask)
+        bucket = ask.bucket
+        store = self._places.store(bucket)
+        state = _parse_token(token) if token else {}
+        name_key = await self._places.name_key(bucket)
+        if limit == 0:
+            page = Page([], [])
+        elif name_key is None:
+            start = state.get("store", "") or after
+            page = await self._clear(store, bucket.backend_name, prefix, delimiter, start, limit)
+        else:
+            page = await self._sealed(ask, store, name_key, prefix, delimiter, after, state, limit)
+        await self._custodian.conclude(ask, "done")
+        return page
+
+    async def _clear(
+        self, store: ObjectStore, bucket: str, prefix: str, delimiter: str, after: str, limit: int
+    ) -> Page:
+        if prefix.startswith(RESERVED):
+            return Page([], [])
+        entries: list[Entry] = []
+        prefixes: list[str] = []
+        while True:
+            page = await store.list(
+                bucket, prefix, delimiter, after, limit - len(entries) - len(prefixes)
+            )
+            entries += [
+                _entry(found.name, found)
+                for found in page.objects
+                if not found.name.startswith(RESERVED)
+            ]
+            prefixes += [found for found in page.prefixes if not found.startswith(RESERVED)]
+            after = page.next_after
+            if not after:
+                return Page(entries, prefixes)
+            if len(entries) + len(prefixes) >= limit:
+                return Page(entries, prefixes, _token(store=after), after)
+
+    async def _sealed(
+        self,
+        ask: Ask,
+        store: ObjectStore,
+        name_key: NameKey,
+        prefix: str,
+        delimiter: str,
+        after: str,
+        state: dict[str, str],
+        limit: int,
+    ) -> Page:
+        bucket = ask.bucket
+        assert bucket is not None
+        after = state.get("after", after)
+        parent, _ = name_key.seal_prefix(prefix)
+        if "store" in state:
+            return await self._store_order(
+                store,
+                bucket.backend_name,
+                name_key,
+                parent,
+                prefix,
+                delimiter,
+                state["store"],
+                limit,
+            )
+        kept_id = state.get("kept", "")
+        rows = self._recall(kept_id, ask.at_ms)
+        if rows is None:
+            found = await self._gather(store, bucket.backend_name, name_key, parent, delimiter)
+            if found is None:
+                return await self._store_order(
+                    store, bucket.backend_name, name_key, parent, prefix, delimiter, "", limit
+                )
+            rows = _rows(found, prefix, delimiter)
+            kept_id = ""
+        begin = _first_after(rows, after)
+        page = rows[begin : begin + limit]
+        more = begin + limit < len(rows)
+        last = _row_key(page[-1]) if page else ""
+        if more and not kept_id:
+            kept_id = self._keep(rows, ask.at_ms)
+        return Page(
+            [row for row in page if isinstance(row, Entry)],
+            [row for row in page if isinstance(row, str)],
+            _token(kept=kept_id, after=last) if more else "",
+            last if more else "",
+        )
+
+    def _recall(self, kept_id: str, now_ms: int) -> list[Entry | str] | None:
+        kept = self._kept.get(kept_id)
+        return kept.rows if kept is not None and kept.until_ms > now_ms else None
+
+    def _keep(self, rows: list[Entry | str], now_ms: int) -> str:
+        kept_id = self._entropy(12).hex()
+        self._kept[kept_id] = _Kept(rows, now_ms + KEPT_SECONDS_MAX * 1000)
+        while len(self._kept) > KEPT_LISTINGS_MAX:
+            self._kept.popitem(last=False)
+        return kept_id
+
+    async def _gather(
+        self, store: ObjectStore, bucket: str, name_key: NameKey, parent: str, delimiter: str
+    ) -> list[Entry | str] | None:
+        """Return everything below the parent with clear names; None when it is too much."""
+        found: list[Entry | str] = []
+        after = ""
+        narrow = delimiter if delimiter == "/" else ""
+        while True:
+            page = await store.list(bucket, parent, narrow, after, 1000)
+            found += _opened(page.objects, page.prefixes, name_key)
+            if len(found) > SORTED_ENTRIES_MAX:
+                return None
+            after = page.next_after
+            if not after:
+                return found
+
+    async def _store_order(
+        self,
+        store: ObjectStore,
+        bucket: str,
+        name_key: NameKey,
+        parent: str,
+        prefix: str,
+        delimiter: str,
+        after: str,
+        limit: int,
+    ) -> Page:
+        if delimiter not in {"", "/"}:
+            raise Malformed(
+                "A listing this long of sealed names takes no delimiter but '/'.",
+                reason="InvalidArgument",
+            )
+        page = await store.list(bucket, parent, delimiter, after, limit)
+        rows = _opened(page.objects, page.prefixes, name_key)
+        return Page(
+            [r for r in rows if isinstance(r, Entry) and r.key.startswith(prefix)],
+            [r for r in rows if isinstance(r, str) and r.startswith(prefix)],
+            _token(store=page.next_after) if page.next_after else "",
+            page.next_after,
+        )
+
+
+def _opened(
+    objects: Iterable[Stored], prefixes: Iterable[str], name_key: NameKey
+) -> list[Entry | str]:
+    """Return clear rows; what does not open is not ours and is left out."""
+    rows: list[Entry | str] = []
+    for found in objects:
+        if found.name.startswith(RESERVED):
+            continue
+        try:
+            rows.append(_entry(name_key.open(found.name), found))
+        except Tampered:
+            continue
+    for sealed in prefixes:
+        if sealed.startswith(RESERVED):
+            continue
+        try:
+            rows.append(name_key.open(sealed))
+        except Tampered:
+            continue
+    return rows
+
+
+def _rows(found: Iterable[Entry | str], prefix: str, delimiter: str) -> list[Entry | str]:
+    """Filter by prefix, roll up at the delimiter, sort by the bytes of the clear key."""
+    entries: list[Entry | str] = []
+    rolled: set[str] = set()
+    for row in found:
+        key = _row_key(row)
+        if not key.startswith(prefix):
+            continue
+        cut = key.find(delimiter, len(prefix)) if delimiter else -1
+        if cut >= 0:
+            rolled.add(key[: cut + len(delimiter)])
+        else:
+            entries.append(row)
+    return sorted([*entries, *rolled], key=lambda row: _row_key(row).encode())
+
+
+def _row_key(row: Entry | str) -> str:
+    return row if isinstance(row, str) else row.key
+
+
+def _first_after(rows: Sequence[Entry | str], after: str) -> int:
+    if not after:
+        return 0
+    low, high = 0, len(rows)
+    mark = after.encode()
+    while low < high:
+        middle = (low + high) // 2
+        if _row_key(rows[middle]).encode() <= mark:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+def _entry(key: str, stored: Stored) -> Entry:
+    try:
+        size = LAYOUT.object_plain_size(stored.size)
+    except Malformed:
+        size = stored.size  # not ours; shown as it stands, refused when read (format.md §5)
+    return Entry(key, size, etag_out(stored.etag), stored.modified_ms)
+
+
+def _token(**state: str) -> str:
+    return base64.urlsafe_b64encode(json.dumps(state).encode()).decode()
+
+
+def _parse_token(token: str) -> dict[str, str]:
+    try:
+        state = json.loads(base64.urlsafe_b64decode(token.encode()))
+    except (ValueError, binascii.Error) as error:
+        raise Malformed(
+            "The continuation token provided is incorrect", reason="InvalidArgument"
+        ) from error
+    if not isinstance(state, dict) or not all(isinstance(v, str) for v in state.values()):
+        raise Malformed("The continuation token provided is incorrect", reason="InvalidArgument")
+    return state

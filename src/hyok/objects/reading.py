@@ -1,0 +1,453 @@
+"""Opening stored objects: from what the store says to plaintext that is proven.
+
+The envelope's mac proves key, length (single-part objects) and metadata; the trailer's tag proves
+the list of parts.  Every store read after the first is conditional on the same version.
+"""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from hyok.backends.port import Span
+from hyok.envelope.layout import FIXED_BYTES, HEADER_BYTES, LAYOUT
+from hyok.envelope.trailer import FOOTER_BYTES, open_trailer, parse_footer
+from hyok.errors import Conflict, Malformed, NotFound, Refused, Tampered, Unavailable
+from hyok.objects.facts import ALGORITHM_NAMES, ObjectFacts, joined_headers, joined_map
+from hyok.objects.streams import (
+    Chain,
+    Cut,
+    PartSpan,
+    Pieces,
+    check_part_header,
+    opened,
+    read_full,
+)
+from hyok.s3.names import etag_out
+from hyok.vocabulary import WHOLE_BODY_BYTES_MAX, MemorySource, T
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
+
+    from hyok.backends.port import Stored, StoreSource
+    from hyok.custody.custodian import KeyCustodian, RecoveredKey
+    from hyok.envelope.trailer import Trailer
+    from hyok.objects.places import Place
+    from hyok.objects.streams import Room, Rooms
+    from hyok.s3.ranges import Asked
+    from hyok.vocabulary import Ask, Sink, Source
+
+FIRST_READ_BYTES = LAYOUT.object_sealed_size(WHOLE_BODY_BYTES_MAX)
+"""A first read of this length holds every small object whole, its trailer included."""
+
+TAIL_READ_BYTES = 64 << 10
+"""A suffix of this length holds the trailer of most multipart objects."""
+
+
+class Opened:
+    """An object ready to be handed out: facts, and verified plaintext of ``[start, stop)``."""
+
+    def __init__(
+        self,
+        *,
+        facts: ObjectFacts,
+        start: int,
+        stop: int,
+        key: RecoveredKey,
+        spans: Sequence[PartSpan],
+        source: Source,
+        stored: StoreSource | None,
+        prove: Callable[[], None],
+        rooms: Rooms,
+    ) -> None:
+        self.facts = facts
+        self.start = start
+        self.stop = stop
+        self._key = key
+        self._spans = spans
+        self._source = source
+        self._stored = stored
+        self._prove = prove
+        self._rooms = rooms
+
+    @property
+    def size(self) -> int:
+        """The plaintext bytes that `whole` and `pour` hand out."""
+        return self.stop - self.start
+
+    def _pieces(self, room: Room) -> Iterator[memoryview]:
+        return opened(self._key.data_key, self._spans, self._source, room, self._prove)
+
+    @property
+    def at_hand(self) -> bool:
+        """Is every stored byte in memory, so that `whole` does not block?"""
+        return self._stored is None
+
+    def whole(self) -> bytearray:
+        """Return the plaintext.  Blocking unless `at_hand`.
+
+        Raises:
+            Tampered: nothing of it may be used.
+        """
+        held = bytearray(self.size)
+        at = 0
+        room = self._rooms.take()
+        try:
+            for piece in self._pieces(room):
+                held[at : at + len(piece)] = piece
+                at += len(piece)
+        finally:
+            self._rooms.give(room)
+        return held
+
+    def pour(self, begin: Callable[[], Sink]) -> None:
+        """Write the plaintext into the sink that ``begin`` returns.  Blocking.
+
+        ``begin`` is called once the first piece is verified, so early damage is an honest error.
+
+        Raises:
+            Tampered: what was written so far is genuine; the rest must not be promised any more.
+        """
+        sink: Sink | None = None
+        room = self._rooms.take()
+        try:
+            for piece in self._pieces(room):
+                if sink is None:
+                    sink = begin()
+                sink.write(piece)
+            if sink is None:
+                begin()
+        finally:
+            self._rooms.give(room)
+
+    def source(self, room: Room) -> Source:
+        """Return the plaintext as a source, for sealing it again.  Blocking."""
+        return Pieces(self._pieces(room))
+
+    async def close(self) -> None:
+        """Let go of store and key.  Call always, once."""
+        if self._stored is not None:
+            self._stored.close()
+        self._key.data_key.close()
+
+
+def _nothing_to_prove() -> None:
+    return
+
+
+class ObjectReader:
+    """Opens what a store answered."""
+
+    def __init__(self, custodian: KeyCustodian, rooms: Rooms) -> None:
+        self._custodian = custodian
+        self._rooms = rooms
+
+    async def open(
+        self,
+        ask: Ask,
+        place: Place,
+        stored: Stored,
+        *,
+        asked: Asked | None,
+        checksums: bool,
+        check: Callable[[ObjectFacts], None] = lambda _facts: None,
+        first: bytes = b"",
+        first_at: int = 0,
+        body: bool = False,
+        part_number: int | None = None,
+    ) -> Opened:
+        """Open envelope and, where needed, trailer; judge; place the range."""
+        if stored.facts is None or not stored.facts.envelope:
+            raise Tampered(
+                "The stored object carries no envelope, so it was not written by this gateway.",
+                code="HY-3101",
+                effect="It is not handed out.",
+                next_step="adopt the bucket's plaintext objects, or restore the object",
+            )
+        size = _plain_size(stored)
+        key = await self._custodian.recover(ask, stored.facts.envelope)
+        try:
+            _check_size(key, size)
+            facts = _facts(stored, key, size)
+            check(facts)
+            trailer = await self._trailer_if(
+                place,
+                stored,
+                key,
+                needed=checksums and not facts.checksums,
+                part_number=part_number,
+                body=body,
+            )
+            if trailer is not None:
+                facts = _with_trailer(facts, trailer)
+            start, stop = _range(asked, size, trailer, part_number)
+            if not body:
+                return self._opened(facts, 0, 0, key, [], MemorySource(b""), None)
+            if key.envelope.multipart:
+                assert trailer is not None
+                return await self._multipart(
+                    place, stored, key, facts, trailer, start, stop, first, first_at
+                )
+            return await self._single(place, stored, key, facts, start, stop, first, first_at)
+        except BaseException:
+            key.data_key.close()
+            raise
+
+    def _opened(
+        self,
+        facts: ObjectFacts,
+        start: int,
+        stop: int,
+        key: RecoveredKey,
+        spans: Sequence[PartSpan],
+        source: Source,
+        stored: StoreSource | None,
+        prove: Callable[[], None] = _nothing_to_prove,
+    ) -> Opened:
+        return Opened(
+            facts=facts,
+            start=start,
+            stop=stop,
+            key=key,
+            spans=spans,
+            source=source,
+            stored=stored,
+            prove=prove,
+            rooms=self._rooms,
+        )
+
+    async def _single(
+        self,
+        place: Place,
+        stored: Stored,
+        key: RecoveredKey,
+        facts: ObjectFacts,
+        start: int,
+        stop: int,
+        first: bytes,
+        first_at: int,
+    ) -> Opened:
+        size = facts.size
+        plan = LAYOUT.plan_part(size, start, stop)
+        full = start == 0 and stop == size
+        from_header = plan.first_segment == 0
+        sealed_start = 0 if from_header else plan.sealed_start
+        sealed_stop = stored.size if full else plan.sealed_stop
+        source, rest = await self._source(place, stored, sealed_start, sealed_stop, first, first_at)
+        span = PartSpan(1, key.envelope.part_header, size, start, stop, from_header)
+
+        def prove() -> None:
+            length = stored.size - LAYOUT.part_sealed_size(size)
+            raw = bytearray(length)
+            if read_full(source, memoryview(raw)) != length:
+                raise Tampered("the stored object is shorter than it should be")
+            open_trailer(
+                bytes(raw),
+                key.data_key,
+                sealed_size=stored.size,
+                object_id=key.envelope.object_id,
+                multipart=False,
+                part_header=key.envelope.part_header,
+            )
+
+        return self._opened(
+            facts, start, stop, key, [span], source, rest, prove if full else _nothing_to_prove
+        )
+
+    async def _multipart(
+        self,
+        place: Place,
+        stored: Stored,
+        key: RecoveredKey,
+        facts: ObjectFacts,
+        trailer: Trailer,
+        start: int,
+        stop: int,
+        first: bytes,
+        first_at: int,
+    ) -> Opened:
+        spans: list[PartSpan] = []
+        plain_at = sealed_at = 0
+        sealed_start = sealed_stop = -1
+        full = start == 0 and stop == facts.size
+        for entry in trailer.entries:
+            low = max(start - plain_at, 0)
+            high = min(stop - plain_at, entry.plain_size)
+            if low < high or (full and entry.plain_size == 0):
+                if not entry.bound:
+                    raise Refused(
+                        "The object has a part that is not bound to its upload.",
+                        code="HY-3102",
+                        next_step="write the object anew",
+                    )
+                plan = LAYOUT.plan_part(entry.plain_size, low, high)
+                from_header = bool(spans) or plan.first_segment == 0
+                if sealed_start < 0:
+                    sealed_start = sealed_at + (0 if from_header else plan.sealed_start)
+                sealed_stop = sealed_at + plan.sealed_stop
+                span = PartSpan(
+                    entry.part_number,
+                    b"",
+                    entry.plain_size,
+                    low,
+                    high,
+                    from_header,
+                    entry.part_id,
+                )
+                if not from_header:
+                    header = await self._header(place, stored, sealed_at)
+                    check_part_header(header, span)
+                    span = replace(span, header=header)
+                spans.append(span)
+            plain_at += entry.plain_size
+            sealed_at += LAYOUT.part_sealed_size(entry.plain_size)
+        source, rest = await self._source(place, stored, sealed_start, sealed_stop, first, first_at)
+        return self._opened(facts, start, stop, key, spans, source, rest)
+
+    async def _header(self, place: Place, stored: Stored, at: int) -> bytes:
+        _, header = await place.store.read_whole(
+            place.bucket, place.name, Span(at, at + HEADER_BYTES), if_match=stored.etag
+        )
+        return header
+
+    async def _source(
+        self, place: Place, stored: Stored, start: int, stop: int, first: bytes, first_at: int
+    ) -> tuple[Source, StoreSource | None]:
+        """Return a source of sealed ``[start, stop)``, using the bytes already read."""
+        at_hand = b""
+        if first_at <= start < first_at + len(first):
+            at_hand = first[start - first_at : stop - first_at]
+        missing = start + len(at_hand)
+        if missing >= stop:
+            return MemorySource(at_hand), None
+        if stop - missing <= WHOLE_BODY_BYTES_MAX:
+            _, rest = await _same_version(
+                place.store.read_whole(
+                    place.bucket, place.name, Span(missing, stop), if_match=stored.etag
+                )
+            )
+            return Chain([MemorySource(at_hand), MemorySource(rest)]), None
+        source = await _same_version(
+            place.store.read(place.bucket, place.name, Span(missing, stop), if_match=stored.etag)
+        )
+        return Chain([MemorySource(at_hand), Cut(source, stop - missing)]), source
+
+    async def _trailer_if(
+        self,
+        place: Place,
+        stored: Stored,
+        key: RecoveredKey,
+        *,
+        needed: bool,
+        part_number: int | None,
+        body: bool,
+    ) -> Trailer | None:
+        """Read and open the trailer where the answer depends on it."""
+        if not (needed or part_number is not None or (body and key.envelope.multipart)):
+            return None
+        tail_bytes = min(stored.size, TAIL_READ_BYTES)
+        _, tail = await _same_version(
+            place.store.read_whole(
+                place.bucket,
+                place.name,
+                Span(stored.size - tail_bytes, stored.size),
+                if_match=stored.etag,
+            )
+        )
+        if len(tail) != tail_bytes or tail_bytes < FIXED_BYTES:
+            raise Tampered("the stored object is shorter than it should be")
+        try:
+            footer = parse_footer(tail[-FOOTER_BYTES:], stored.size)
+        except Malformed as error:
+            raise Tampered(f"the stored object's end breaks a rule: {error}") from error
+        if footer.trailer_size > tail_bytes:
+            _, tail = await _same_version(
+                place.store.read_whole(
+                    place.bucket,
+                    place.name,
+                    Span(stored.size - footer.trailer_size, stored.size),
+                    if_match=stored.etag,
+                )
+            )
+        return open_trailer(
+            tail[-footer.trailer_size :],
+            key.data_key,
+            sealed_size=stored.size,
+            object_id=key.envelope.object_id,
+            multipart=key.envelope.multipart,
+            part_header=None if key.envelope.multipart else key.envelope.part_header,
+        )
+
+
+async def _same_version(reading: Awaitable[T]) -> T:
+    """Await a read that follows another; an object replaced in between is a conflict to retry.
+
+    Raises:
+        Unavailable: the object was replaced or removed between two reads.
+    """
+    try:
+        return await reading
+    except (Conflict, NotFound) as error:
+        raise Unavailable(
+            "The object was replaced while it was being read.", reason="ServiceUnavailable"
+        ) from error
+
+
+def _plain_size(stored: Stored) -> int:
+    try:
+        return LAYOUT.object_plain_size(stored.size)
+    except Malformed as error:
+        raise Tampered(
+            "the stored length is not that of a sealed object", code="HY-3103"
+        ) from error
+
+
+def _check_size(key: RecoveredKey, size: int) -> None:
+    if key.envelope.plain_size is not None and key.envelope.plain_size != size:
+        raise Tampered("the stored length is not the one that was sealed", code="HY-3103")
+
+
+def _facts(stored: Stored, key: RecoveredKey, size: int) -> ObjectFacts:
+    metadata = key.metadata
+    assert stored.facts is not None
+    return ObjectFacts(
+        size=size,
+        etag=etag_out(stored.etag),
+        modified_ms=stored.modified_ms,
+        headers=joined_headers(metadata, stored),
+        user_metadata=joined_map(metadata, "um", stored.facts.user_metadata),
+        tags=joined_map(metadata, "tg", stored.facts.tags),
+        classification=key.classification,
+        kek_id=key.envelope.kek_id,
+        object_id=key.envelope.object_id.hex(),
+        checksums=metadata.ck or {},
+        version_id=stored.version_id,
+    )
+
+
+def _with_trailer(facts: ObjectFacts, trailer: Trailer) -> ObjectFacts:
+    checksums = facts.checksums
+    kind = facts.checksum_type
+    if trailer.checksum_algorithm and not checksums:
+        value = base64.b64encode(trailer.checksum).decode()
+        if trailer.checksum_type == 1:
+            value = f"{value}-{len(trailer.entries)}"
+            kind = "COMPOSITE"
+        checksums = {ALGORITHM_NAMES[trailer.checksum_algorithm]: value}
+    count = len(trailer.entries) if trailer.multipart else None
+    return replace(facts, checksums=checksums, checksum_type=kind, parts_count=count)
+
+
+def _range(
+    asked: Asked | None, size: int, trailer: Trailer | None, part_number: int | None
+) -> tuple[int, int]:
+    if part_number is not None:
+        assert trailer is not None
+        at = 0
+        for entry in trailer.entries:
+            if entry.part_number == part_number:
+                return at, at + entry.plain_size
+            at += entry.plain_size
+        raise Malformed("The requested partnumber is not satisfiable", reason="InvalidPartNumber")
+    return (0, size) if asked is None else asked.resolve(size)

@@ -1,0 +1,323 @@
+"""ObjectVault: put, open, head and delete whole objects, sealed.
+
+The one road from a client's object to a store: name → decision and key → seal → store → record.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from hyok.backends.port import ALWAYS, WHOLE, Condition, Span
+from hyok.envelope.layout import HYOK1, LAYOUT
+from hyok.envelope.parts import part_header, part_id
+from hyok.envelope.trailer import Entry, Trailer, seal_trailer
+from hyok.errors import HyokError, Malformed, NotFound, Refused
+from hyok.objects.facts import ObjectFacts, split
+from hyok.objects.reading import FIRST_READ_BYTES, ObjectReader, Opened
+from hyok.objects.streams import Rooms, seal_part
+from hyok.s3.names import etag_out
+from hyok.vocabulary import WHOLE_BODY_BYTES_MAX, MemorySink, MemorySource
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hyok.backends.port import Stored, StoreSink
+    from hyok.custody.custodian import IssuedKey, KeyCustodian
+    from hyok.objects.facts import Proofs, ProvenBody, PutFacts
+    from hyok.objects.places import Place, Places
+    from hyok.policy.classifications import Classifications
+    from hyok.s3.ranges import Asked
+    from hyok.vocabulary import Ask, Pump, Source
+
+SINGLE_PUT_BYTES_MAX = 5 << 30
+"""S3's own limit for one PutObject, in plaintext bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class PutResult:
+    """What the client is told of an object just written."""
+
+    etag: str
+    modified_ms: int
+    kek_id: str
+    version_id: str = ""
+
+
+class ObjectVault:
+    """Sealed objects.  Made once by wiring; safe for many requests at once."""
+
+    def __init__(
+        self,
+        *,
+        places: Places,
+        custodian: KeyCustodian,
+        classifications: Classifications,
+        rooms: Rooms,
+        pump: Pump,
+        entropy: Callable[[int], bytes],
+    ) -> None:
+        self.places = places
+        self.custodian = custodian
+        self.classifications = classifications
+        self.rooms = rooms
+        self.pump = pump
+        self.entropy = entropy
+        self._reader = ObjectReader(custodian, rooms)
+
+    def check_names(self, ask: Ask) -> None:
+        """Return quietly if an object of this classification may stand in this bucket.
+
+        Raises:
+            Refused: its names must be sealed and the bucket's are clear (design 11).
+        """
+        assert ask.bucket is not None
+        assert ask.classification is not None
+        rule = self.classifications.get(ask.classification)
+        if rule.seal.names == "sealed" and ask.bucket.names == "clear":
+            raise Refused(
+                f"Objects of classification {ask.classification} need sealed names, and bucket "
+                f"{ask.bucket.bucket_id} keeps clear names. Use a bucket made with sealed names.",
+                reason="AccessDenied",
+                code="HY-3201",
+            )
+
+    async def put(
+        self, ask: Ask, body: ProvenBody, facts: PutFacts, condition: Condition = ALWAYS
+    ) -> PutResult:
+        """Seal ``body`` into the store.  Any failure leaves what was there before.
+
+        Raises:
+            Refused, Malformed, Conflict, Unavailable, NotFound: as the step that failed says.
+        """
+        assert ask.bucket is not None
+        assert ask.classification is not None
+        if body.size > SINGLE_PUT_BYTES_MAX:
+            raise Malformed(
+                "Your proposed upload exceeds the maximum allowed size", reason="EntityTooLarge"
+            )
+        self.check_names(ask)
+        place = await self.places.of(ask.bucket, ask.key)
+        protect = frozenset(self.classifications.get(ask.classification).seal.protect)
+        metadata, clear = split(facts, protect, keeps_metadata=place.store.features.keeps_metadata)
+        header = part_header(self.entropy(32), self.entropy(7))
+        issued = await self.custodian.issue(
+            ask, plain_size=body.size, multipart=False, metadata=metadata, part_header=header
+        )
+        stored_facts = replace(clear, envelope=issued.envelope)
+        sealing = _Sealing(issued, header, body.size, self.entropy(16), ask.at_ms, self.rooms)
+        try:
+            if body.size <= WHOLE_BODY_BYTES_MAX:
+                sealed = sealing.whole(await body.whole(), body.proofs())
+                stored = await place.store.put_whole(
+                    place.bucket, place.name, sealed, stored_facts, condition
+                )
+            else:
+                size = LAYOUT.object_sealed_size(body.size)
+                sink = await place.store.put(
+                    place.bucket, place.name, size, stored_facts, condition
+                )
+                try:
+                    stored = await body.pump(lambda source: sealing.pump(source, sink, body))
+                except BaseException:
+                    sink.abort()
+                    raise
+        except BaseException as error:
+            await self._conclude_failure(ask, issued, error)
+            raise
+        finally:
+            issued.data_key.close()
+        await self.custodian.conclude(
+            ask, "done", object_id=issued.object_id, kek_id=issued.kek_id, size_bytes=body.size
+        )
+        return PutResult(
+            etag_out(stored.etag), stored.modified_ms, issued.kek_id, stored.version_id
+        )
+
+    async def _conclude_failure(self, ask: Ask, issued: IssuedKey, error: BaseException) -> None:
+        """Record a failed write.  The failure itself is what the caller must see."""
+        word = type(error).__name__
+        if isinstance(error, HyokError) and error.reason:
+            word = f"{word}:{error.reason}"
+        try:
+            await self.custodian.conclude(
+                ask, "failed", object_id=issued.object_id, kek_id=issued.kek_id, error=word
+            )
+        except HyokError:
+            return
+
+    async def head(
+        self,
+        ask: Ask,
+        check: Callable[[ObjectFacts], None] = lambda _facts: None,
+        *,
+        checksums: bool = False,
+    ) -> ObjectFacts:
+        """Return what a client may know of an object, its envelope opened and checked.
+
+        ``check`` is asked about the facts before anything else happens and may raise.
+        """
+        assert ask.bucket is not None
+        place = await self.places.of(ask.bucket, ask.key)
+        stored = await place.store.head(place.bucket, place.name)
+        opened = await self._reader.open(ask, place, stored, asked=None, checksums=checksums)
+        try:
+            check(opened.facts)
+        finally:
+            await opened.close()
+        await self.custodian.conclude(
+            ask,
+            "done",
+            object_id=bytes.fromhex(opened.facts.object_id),
+            kek_id=opened.facts.kek_id,
+            size_bytes=0,
+        )
+        return opened.facts
+
+    async def open(
+        self,
+        ask: Ask,
+        asked: Asked | None,
+        check: Callable[[ObjectFacts], None] = lambda _facts: None,
+        *,
+        checksums: bool = False,
+        part_number: int | None = None,
+    ) -> Opened:
+        """Return an object whose key is open and whose first stored bytes are at hand.
+
+        The caller must `Opened.close` it.  ``check`` judges the preconditions.
+
+        Raises:
+            NotFound, Refused, Tampered, Unavailable; Malformed (reason ``InvalidRange``).
+        """
+        assert ask.bucket is not None
+        place = await self.places.of(ask.bucket, ask.key)
+        stored, first, first_at = await self._first_read(place, asked, part_number)
+        return await self._reader.open(
+            ask,
+            place,
+            stored,
+            asked=asked,
+            checksums=checksums,
+            check=check,
+            first=first,
+            first_at=first_at,
+            body=True,
+            part_number=part_number,
+        )
+
+    async def _first_read(
+        self, place: Place, asked: Asked | None, part_number: int | None
+    ) -> tuple[Stored, bytes, int]:
+        """Ask the store once for facts and the sealed bytes that the range alone points at.
+
+        Offsets of a single-part object follow from the client's range (format.md §8); for a
+        multipart one they turn out wrong and are read again.
+        """
+        if part_number is not None or (asked and (asked.suffix is not None or asked.last is None)):
+            return await place.store.head(place.bucket, place.name), b"", 0
+        start, stop = 0, FIRST_READ_BYTES
+        if asked is not None and asked.last is not None:
+            quantum = HYOK1.segment_plain_bytes
+            start = (asked.first + 40) // quantum * HYOK1.segment_bytes
+            stop = ((asked.last + 40) // quantum + 1) * HYOK1.segment_bytes
+            stop = min(stop, start + FIRST_READ_BYTES)
+        try:
+            stored, first = await place.store.read_whole(
+                place.bucket, place.name, Span(start, stop) if stop else WHOLE
+            )
+        except Malformed as error:
+            if error.reason != "InvalidRange":
+                raise
+            return await place.store.head(place.bucket, place.name), b"", 0
+        return stored, first, start
+
+    async def delete(self, ask: Ask, condition: Condition = ALWAYS) -> None:
+        """Remove an object; quiet when there is none.
+
+        Raises:
+            Refused: the app may not; Unavailable.
+        """
+        assert ask.bucket is not None
+        await self.custodian.decide(ask)
+        place = await self.places.of(ask.bucket, ask.key)
+        try:
+            await place.store.delete(place.bucket, place.name, condition)
+        except NotFound as error:
+            if error.reason == "NoSuchBucket":
+                raise
+        except HyokError as error:
+            await self.custodian.conclude(ask, "failed", error=type(error).__name__)
+            raise
+        await self.custodian.conclude(ask, "done")
+
+
+class _Sealing:
+    """Seals one single-part object: part 1, then the trailer that commits it."""
+
+    def __init__(
+        self,
+        issued: IssuedKey,
+        header: bytes,
+        size: int,
+        trailer_salt: bytes,
+        at_ms: int,
+        rooms: Rooms,
+    ) -> None:
+        self._issued = issued
+        self._header = header
+        self._size = size
+        self._salt = trailer_salt
+        self._at_ms = at_ms
+        self._rooms = rooms
+
+    def _trailer(self, proofs: Proofs) -> bytes:
+        return seal_trailer(
+            Trailer(
+                suite_id=HYOK1.id,
+                multipart=False,
+                entries=(Entry(1, self._size, part_id(self._header)),),
+                plain_size=self._size,
+                object_id=self._issued.object_id,
+                md5=proofs.md5 or bytes(16),
+                checksum_algorithm=proofs.checksum_algorithm,
+                checksum_type=0,
+                checksum=proofs.checksum,
+                created_ms=self._at_ms,
+            ),
+            self._issued.data_key,
+            self._salt,
+        )
+
+    def whole(self, plain: memoryview, proofs: Proofs) -> bytearray:
+        """Return the sealed body of a plaintext held in memory."""
+        sink = MemorySink(LAYOUT.object_sealed_size(self._size))
+        room = self._rooms.take()
+        try:
+            seal_part(
+                self._issued.data_key,
+                1,
+                self._header,
+                MemorySource(plain),
+                self._size,
+                sink,
+                room,
+            )
+        finally:
+            self._rooms.give(room)
+        sink.write(memoryview(self._trailer(proofs)))
+        assert sink.at == len(sink.room)
+        return sink.room
+
+    def pump(self, source: Source, sink: StoreSink, body: ProvenBody) -> Stored:
+        """Seal from ``source`` into ``sink`` and commit; abort on any failure.  Blocking."""
+        room = self._rooms.take()
+        try:
+            seal_part(self._issued.data_key, 1, self._header, source, self._size, sink, room)
+            sink.write(memoryview(self._trailer(body.proofs())))
+            return sink.commit()
+        except BaseException:
+            sink.abort()
+            raise
+        finally:
+            self._rooms.give(room)

@@ -1,0 +1,46 @@
+"""Runs the whole suite: static checks first, then every test.  ``./hyok test [--long] [paths …]``."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+BIN = Path(sys.executable).parent
+CHECKS = (
+    ("format", [str(BIN / "ruff"), "format", "--check", "-q", "."]),
+    ("lint", [str(BIN / "ruff"), "check", "-q", "."]),
+    ("types", [str(BIN / "mypy")]),
+    ("floors", [str(BIN / "lint-imports"), "--no-cache"]),
+)
+
+
+def main(arguments: list[str]) -> int:
+    """Return 0 when everything holds."""
+    if "--setup" in arguments:
+        return 0
+    environment = dict(os.environ, PATH=f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}")
+    if "--long" in arguments:
+        arguments.remove("--long")
+        environment["HYOK_LONG"] = "1"
+    failed = []
+    for name, command in CHECKS if not arguments else ():
+        began = time.monotonic()
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+        word = "ok" if done.returncode == 0 else "FAIL"
+        print(f"{word:>4}  {name}  {time.monotonic() - began:.1f} s", flush=True)
+        if done.returncode:
+            print(done.stdout + done.stderr, flush=True)
+            failed.append(name)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
+    tests = subprocess.run(command, cwd=ROOT, env=environment).returncode
+    if failed:
+        print(f"static checks failed: {', '.join(failed)}", flush=True)
+    return tests or bool(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
