@@ -42,9 +42,16 @@ def hkdf(ikm: bytes | bytearray, salt: bytes, info: bytes, n: int = KEY_BYTES) -
     return HKDF(SHA256(), n, salt or None, info).derive(ikm)
 
 
+def check_secret(secret: bytes) -> bytes:
+    """Return ``secret``, which is 32 bytes: an empty one would wrap under a key that all know."""
+    if len(secret) != KEY_BYTES:
+        raise ValueError("a secret is 32 bytes")
+    return secret
+
+
 def wrap_key(secret: bytes, wrap_salt: bytes, context: bytes) -> bytes:
     """Return the key that wraps a data key for one object context."""
-    return hkdf(secret, wrap_salt, b"HYOK1 wrap key" + context)
+    return hkdf(check_secret(secret), wrap_salt, b"HYOK1 wrap key" + context)
 
 
 def part_associated_data(suite_id: int, part_number: int) -> bytes:

@@ -15,7 +15,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 from typing_extensions import override
 
-from hyok.envelope.keys import hkdf
+from hyok.envelope.keys import check_secret, hkdf
 from hyok.envelope.layout import TAG_BYTES
 from hyok.errors import Malformed, Tampered
 
@@ -29,7 +29,7 @@ class NameKey:
     __slots__ = ("_bucket", "_opened_parent", "_sealed_parent", "_siv")
 
     def __init__(self, secret: bytes, bucket_id: str) -> None:
-        self._siv = AESSIV(hkdf(secret, b"", b"HYOK1 name key", NAME_KEY_BYTES))
+        self._siv = AESSIV(hkdf(check_secret(secret), b"", b"HYOK1 name key", NAME_KEY_BYTES))
         self._bucket = bucket_id.encode()
         # A listing opens a thousand names of the same few folders, one after the other.  Each pair
         # is (text, its parent in the other form) and is replaced as a whole, so threads may meet.

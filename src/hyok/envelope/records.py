@@ -24,7 +24,7 @@ from hyok.envelope.fields import (
     render_long,
     render_text,
 )
-from hyok.envelope.keys import KEY_BYTES, hkdf
+from hyok.envelope.keys import KEY_BYTES, check_secret, hkdf
 from hyok.envelope.profiles import Profile, check_token
 from hyok.errors import Malformed, Tampered
 
@@ -70,7 +70,7 @@ def _mac(ik: bytes, before_mac: bytes) -> bytes:
 
 
 def _wrap_key(secret: bytes, salt: bytes, ik_id: bytes) -> bytes:
-    return hkdf(secret, salt, b"HYOK1 ik wrap key" + ik_id)
+    return hkdf(check_secret(secret), salt, b"HYOK1 ik wrap key" + ik_id)
 
 
 def seal_record(

@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.unit.envelope.vectors import load, unhex
 
-from hyok.envelope.keys import DataKey, hkdf, kek_context, length_prefixed, object_context
+from hyok.envelope.keys import DataKey, hkdf, kek_context, length_prefixed, object_context, wrap_key
+from hyok.envelope.names import NameKey
+from hyok.envelope.profiles import Profile
+from hyok.envelope.records import seal_record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -116,3 +119,22 @@ def test_a_salt_of_the_wrong_length_makes_no_key(salt: bytes) -> None:
         DataKey(DEK).trailer_key(salt)
     with pytest.raises(ValueError, match="16 bytes"):
         DataKey(DEK).meta_key(salt)
+
+
+@pytest.mark.parametrize("count", [0, 16, 31, 33])
+def test_a_secret_of_the_wrong_length_wraps_nothing(count: int) -> None:
+    with pytest.raises(ValueError, match="secret is 32 bytes"):
+        wrap_key(bytes(count), bytes(32), bytes(32))
+    with pytest.raises(ValueError, match="secret is 32 bytes"):
+        NameKey(bytes(count), "personnel")
+    with pytest.raises(ValueError, match="secret is 32 bytes"):
+        seal_record(
+            ik=bytes(32),
+            ik_id=bytes(16),
+            salt=bytes(32),
+            secret=bytes(count),
+            profile=Profile.HMAC_SHA256,
+            kek_id="k",
+            scope="s",
+            token=bytes(32),
+        )
