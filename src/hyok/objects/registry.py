@@ -1,0 +1,288 @@
+"""BucketRegistry: which buckets there are, whose, where, under which classification.
+
+A gateway asks it for every request, so it answers from memory: rows are read again when the epoch
+`buckets` moved, which is looked at once every two seconds.  Without the database it goes on for
+thirty seconds and then refuses (design 1).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from sqlalchemy import delete, insert, select, update
+
+from hyok.database.tables import buckets, epochs, tenants, uploads
+from hyok.errors import Conflict, NotFound, Refused, Unavailable
+from hyok.vocabulary import Bucket, ClassificationName
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from sqlalchemy import Connection
+
+    from hyok.custody.custodian import KeyCustodian
+    from hyok.database.engine import Database
+    from hyok.objects.mirror import StoreMirror
+    from hyok.objects.places import Places
+    from hyok.policy.classifications import Classifications
+    from hyok.vocabulary import Ask
+
+EPOCH = "buckets"
+POLL_MS = 2_000
+AGE_MS_MAX = 30_000
+
+
+@dataclass(frozen=True, slots=True)
+class NewBucket:
+    """What is asked for.  Empty: the default of the settings or of the classification."""
+
+    bucket_id: str
+    tenant: str
+    store: str
+    classification: ClassificationName
+    names: str = ""
+    backend_name: str = ""
+
+
+class BucketRegistry:
+    """The table `buckets`, in memory, with a guarded age."""
+
+    def __init__(
+        self,
+        database: Database,
+        classifications: Classifications,
+        clock_ms: Callable[[], int],
+    ) -> None:
+        self._database = database
+        self._classifications = classifications
+        self._clock_ms = clock_ms
+        self._rows: Mapping[str, Bucket] = {}
+        self._epoch = -1
+        self._asked_ms = 0
+        self._fresh_ms = 0
+        self._lock = asyncio.Lock()
+
+    async def get(self, bucket_id: str) -> Bucket:
+        """Return a bucket.
+
+        Raises:
+            NotFound: no such bucket (reason ``NoSuchBucket``).
+            Unavailable: the database has been away for longer than the memory may serve.
+        """
+        await self._refresh()
+        try:
+            return self._rows[bucket_id]
+        except KeyError:
+            raise NotFound("The specified bucket does not exist", reason="NoSuchBucket") from None
+
+    async def of_tenant(self, tenant: str) -> Sequence[Bucket]:
+        """Return a tenant's buckets by name."""
+        await self._refresh()
+        found = [bucket for bucket in self._rows.values() if bucket.tenant == tenant]
+        return sorted(found, key=lambda bucket: bucket.bucket_id)
+
+    async def all(self) -> Sequence[Bucket]:
+        """Return every bucket by name."""
+        await self._refresh()
+        return sorted(self._rows.values(), key=lambda bucket: bucket.bucket_id)
+
+    async def _refresh(self) -> None:
+        if self._clock_ms() - self._asked_ms < POLL_MS:
+            return
+        async with self._lock:
+            now = self._clock_ms()
+            if now - self._asked_ms < POLL_MS:
+                return
+            try:
+                epoch, rows = await self._database.read(self._read)
+            except Unavailable:
+                if now - self._fresh_ms > AGE_MS_MAX:
+                    raise
+                self._asked_ms = now
+                return
+            self._asked_ms = self._fresh_ms = now
+            if rows is not None:
+                self._epoch, self._rows = epoch, rows
+
+    def _read(self, connection: Connection) -> tuple[int, Mapping[str, Bucket] | None]:
+        found = connection.execute(select(epochs.c.value).where(epochs.c.name == EPOCH))
+        epoch = found.scalar_one_or_none() or 0
+        if epoch == self._epoch:
+            return epoch, None
+        rows = connection.execute(select(buckets).where(buckets.c.state == "active"))
+        return epoch, {row.bucket_id: self._bucket(row._asdict()) for row in rows}
+
+    def _bucket(self, row: dict[str, object]) -> Bucket:
+        classification = ClassificationName(str(row["classification"]))
+        above = self._classifications.at_least(classification)
+        allowed = row["allowed"]
+        assert isinstance(allowed, list)
+        rules = row["prefix_rules"]
+        assert isinstance(rules, dict)
+        ik_id = row["names_ik_id"]
+        created = row["created_ms"]
+        return Bucket(
+            bucket_id=str(row["bucket_id"]),
+            tenant=str(row["tenant"]),
+            store=str(row["store"]),
+            backend_name=str(row["backend_name"]),
+            classification=classification,
+            names=str(row["names"]),
+            names_ik_id=ik_id if isinstance(ik_id, bytes) else b"",
+            allowed=frozenset(map(str, allowed)) | above,
+            prefix_rules=rules,
+            created_ms=created if isinstance(created, int) else 0,
+        )
+
+    async def add(self, bucket: Bucket) -> None:
+        """Write a bucket down.
+
+        Raises:
+            Conflict: the name is taken (reason ``BucketAlreadyExists``).
+        """
+
+        def act(connection: Connection) -> None:
+            taken = connection.execute(
+                select(buckets.c.tenant).where(buckets.c.bucket_id == bucket.bucket_id)
+            ).one_or_none()
+            if taken is not None:
+                mine = taken.tenant == bucket.tenant
+                raise Conflict(
+                    "The requested bucket name is not available.",
+                    reason="BucketAlreadyOwnedByYou" if mine else "BucketAlreadyExists",
+                )
+            known = select(tenants.c.tenant).where(tenants.c.tenant == bucket.tenant)
+            if connection.execute(known).one_or_none() is None:
+                connection.execute(
+                    insert(tenants).values(tenant=bucket.tenant, created_ms=bucket.created_ms)
+                )
+            connection.execute(
+                insert(buckets).values(
+                    bucket_id=bucket.bucket_id,
+                    tenant=bucket.tenant,
+                    store=bucket.store,
+                    backend_name=bucket.backend_name,
+                    classification=bucket.classification,
+                    names=bucket.names,
+                    names_ik_id=bucket.names_ik_id or None,
+                    allowed=sorted(bucket.allowed),
+                    prefix_rules=dict(bucket.prefix_rules),
+                    created_ms=bucket.created_ms,
+                )
+            )
+            move_epoch(connection, EPOCH)
+
+        await self._database.run(act)
+        self._asked_ms = 0
+
+    async def remove(self, bucket_id: str) -> None:
+        """Forget a bucket and its uploads."""
+
+        def act(connection: Connection) -> None:
+            connection.execute(delete(uploads).where(uploads.c.bucket_id == bucket_id))
+            connection.execute(delete(buckets).where(buckets.c.bucket_id == bucket_id))
+            move_epoch(connection, EPOCH)
+
+        await self._database.run(act)
+        self._asked_ms = 0
+
+
+def move_epoch(connection: Connection, name: str) -> None:
+    """Make every process read the rows of this name again."""
+    moved = connection.execute(
+        update(epochs).where(epochs.c.name == name).values(value=epochs.c.value + 1)
+    )
+    if not moved.rowcount:
+        connection.execute(insert(epochs).values(name=name, value=1))
+
+
+class BucketKeeper:
+    """Makes and removes buckets: registration, names key, backend bucket."""
+
+    def __init__(
+        self,
+        *,
+        registry: BucketRegistry,
+        custodian: KeyCustodian,
+        classifications: Classifications,
+        places: Places,
+        mirror: StoreMirror,
+    ) -> None:
+        self._registry = registry
+        self._custodian = custodian
+        self._classifications = classifications
+        self._places = places
+        self._mirror = mirror
+
+    async def create(self, ask: Ask, wanted: NewBucket) -> Bucket:
+        """Make a bucket; nothing is left where a step fails before the registration.
+
+        Raises:
+            Refused: the classification takes no data; the app may not.
+            Conflict: the name is taken.
+        """
+        rule = self._classifications.get(wanted.classification)
+        names = wanted.names or default_names(rule.seal.names, rule.level, wanted.classification)
+        if names == "clear" and rule.seal.names == "sealed":
+            raise Refused(
+                f"Buckets of classification {wanted.classification} keep sealed names.",
+                code="HY-3202",
+            )
+        bucket = Bucket(
+            bucket_id=wanted.bucket_id,
+            tenant=wanted.tenant,
+            store=wanted.store,
+            backend_name=wanted.backend_name or wanted.bucket_id,
+            classification=wanted.classification,
+            names=names,
+            allowed=frozenset({wanted.classification}),
+            created_ms=ask.at_ms,
+        )
+        ask = replace(ask, bucket=bucket, classification=wanted.classification)
+        await self._custodian.decide(ask)
+        await self._check_free(bucket)
+        store = self._places.store(bucket)
+        await store.create_bucket(bucket.backend_name)
+        if names == "sealed":
+            bucket = replace(bucket, names_ik_id=await self._custodian.new_names_key(bucket))
+        await self._registry.add(bucket)
+        await self._custodian.conclude(ask, "done")
+        return bucket
+
+    async def _check_free(self, bucket: Bucket) -> None:
+        try:
+            taken = await self._registry.get(bucket.bucket_id)
+        except NotFound:
+            return
+        mine = taken.tenant == bucket.tenant
+        raise Conflict(
+            "The requested bucket name is not available.",
+            reason="BucketAlreadyOwnedByYou" if mine else "BucketAlreadyExists",
+        )
+
+    async def delete(self, ask: Ask) -> None:
+        """Remove an empty bucket, with its reserved prefix.
+
+        Raises:
+            Conflict: objects stand in it (reason ``BucketNotEmpty``).
+        """
+        bucket = ask.bucket
+        assert bucket is not None
+        await self._custodian.decide(ask)
+        store = self._places.store(bucket)
+        page = await store.list(bucket.backend_name, limit=2, delimiter="/")
+        if page.objects or any(prefix != ".hyok/" for prefix in page.prefixes):
+            raise Conflict("The bucket you tried to delete is not empty", reason="BucketNotEmpty")
+        for name in await self._mirror.list(bucket, ""):
+            await self._mirror.remove(bucket, name)
+        await store.delete_bucket(bucket.backend_name)
+        await self._registry.remove(bucket.bucket_id)
+        await self._custodian.conclude(ask, "done")
+
+
+def default_names(demanded: str, level: int, classification: str) -> str:
+    """Return ``sealed`` where design 11 says so: `vertrouwelijk` or higher, or unknown."""
+    del level
+    return "sealed" if demanded == "sealed" or classification == "onbekend" else "clear"

@@ -1,0 +1,87 @@
+"""The settings file: explained whole, checked whole, and unable to start production unsafely."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from hyok import settings
+from hyok.errors import Malformed
+from hyok.settings import FileStoreSettings, S3StoreSettings, Settings, TokenSettings
+
+EXAMPLE = Path(__file__).resolve().parents[2] / "deploy" / "hyok.example.toml"
+MINIMAL = """
+[hsm]
+[[hsm.tokens]]
+name = "a"
+label = "keys"
+pin_file = "/pin"
+[[stores]]
+kind = "files"
+name = "local"
+path = "/store"
+"""
+
+
+def names(model: type[BaseModel]) -> set[str]:
+    return set(model.model_fields)
+
+
+def test_the_example_file_is_accepted_as_it_stands() -> None:
+    settings.parse(EXAMPLE.read_text(), "example")
+
+
+def test_the_example_file_explains_every_setting_and_no_other() -> None:
+    text = EXAMPLE.read_text().replace("# file =", "file =").replace("# software", "software")
+    written = tomllib.loads(text)
+    assert set(written) == names(Settings)
+    for section, field in Settings.model_fields.items():
+        model = field.annotation
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            assert set(written[section]) == names(model), section
+    assert set(written["hsm"]["tokens"][0]) == names(TokenSettings)
+    stores = {store["kind"]: set(store) for store in written["stores"]}
+    assert stores == {"files": names(FileStoreSettings), "s3": names(S3StoreSettings)}
+
+
+def test_defaults_of_the_example_are_those_of_the_models() -> None:
+    written = tomllib.loads(EXAMPLE.read_text())
+    for section in ("limits", "management", "log", "policies", "database", "audit"):
+        model = Settings.model_fields[section].annotation
+        assert isinstance(model, type)
+        for name, value in written[section].items():
+            default = model.model_fields[name].default
+            assert value == (str(default) if isinstance(default, Path) else default), name
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("[gateway]\nprot = 1", "gateway.prot"),
+        ("[gateway]\nport = 70000", "gateway.port"),
+        ("[gateway]\nhost = '0.0.0.0'", "tls_certificate"),
+        ("[gateway]\ntls_key = '/k'", "go together"),
+        ("[gateway]\ndefault_store = 'other'", "default_store"),
+    ],
+)
+def test_a_wrong_setting_is_named(change: str, said: str) -> None:
+    with pytest.raises(Malformed) as caught:
+        settings.parse(change + MINIMAL, "test")
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        "[hsm]\nkind = 'software'\nsoftware_file = '/x'\n",
+        "[[hsm.tokens]]\nname='a'\nlabel='hyok-dev'\npin_file='/pin'\n",
+    ],
+)
+def test_development_keys_are_refused_in_production_and_only_there(keys: str) -> None:
+    store = "[[stores]]\nkind='files'\nname='local'\npath='/s'\n"
+    with pytest.raises(Malformed, match="development"):
+        settings.parse(keys + store, "test")
+    settings.parse("[installation]\nmode='development'\n" + keys + store, "test")
