@@ -1,0 +1,436 @@
+"""PKCS#11 by ctypes: the few functions we call, and how the module is initialised.
+
+Why not a library: python-pkcs11 0.10 initialises every module for single-threaded use and cannot
+be told otherwise, knows no vendor's mechanism or key type, asks for the length of each HMAC with a
+call of its own, and closes a user's session by logging the whole process out.  docs/hsm.md has the
+measurements.  Every call releases the interpreter lock, so one that hangs holds up its thread only.
+
+Source: PKCS#11 2.40, sections 4 and 5, and its header files.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from ctypes import (
+    CDLL,
+    CFUNCTYPE,
+    POINTER,
+    Structure,
+    addressof,
+    byref,
+    c_char_p,
+    c_ubyte,
+    c_ulong,
+    c_void_p,
+    cast,
+    create_string_buffer,
+    sizeof,
+)
+from typing import TYPE_CHECKING, Self
+
+from hyok.hsm.recovery import CKR_OK, name_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+CKF_OS_LOCKING_OK = 0x02
+CKF_TOKEN_PRESENT = 0x01
+CKF_RW_SESSION = 0x02
+CKF_SERIAL_SESSION = 0x04
+CKU_USER = 1
+
+CKO_PUBLIC_KEY, CKO_PRIVATE_KEY, CKO_SECRET_KEY = 2, 3, 4
+
+CKA_CLASS, CKA_TOKEN, CKA_PRIVATE, CKA_LABEL = 0x000, 0x001, 0x002, 0x003
+CKA_VALUE, CKA_KEY_TYPE, CKA_ID = 0x011, 0x100, 0x102
+CKA_SENSITIVE, CKA_ENCRYPT, CKA_DECRYPT, CKA_WRAP = 0x103, 0x104, 0x105, 0x106
+CKA_UNWRAP, CKA_SIGN, CKA_VERIFY, CKA_DERIVE = 0x107, 0x108, 0x10A, 0x10C
+CKA_MODULUS, CKA_MODULUS_BITS, CKA_PUBLIC_EXPONENT = 0x120, 0x121, 0x122
+CKA_VALUE_LEN, CKA_EXTRACTABLE, CKA_MODIFIABLE = 0x161, 0x162, 0x170
+CKA_WRAP_WITH_TRUSTED = 0x210
+
+_SIZE_UNAVAILABLE = c_ulong(-1).value
+_LABEL_BYTES = 32
+_FOUND_MAX = 1000
+
+# Places in CK_FUNCTION_LIST, counted from C_Initialize.
+_PLACES = {
+    "C_Initialize": 0,
+    "C_Finalize": 1,
+    "C_GetSlotList": 4,
+    "C_GetTokenInfo": 6,
+    "C_GetMechanismList": 7,
+    "C_InitToken": 9,
+    "C_OpenSession": 12,
+    "C_CloseSession": 13,
+    "C_Login": 18,
+    "C_CreateObject": 20,
+    "C_DestroyObject": 22,
+    "C_GetAttributeValue": 24,
+    "C_FindObjectsInit": 26,
+    "C_FindObjects": 27,
+    "C_FindObjectsFinal": 28,
+    "C_EncryptInit": 29,
+    "C_Encrypt": 30,
+    "C_DecryptInit": 33,
+    "C_Decrypt": 34,
+    "C_SignInit": 42,
+    "C_Sign": 43,
+    "C_GenerateKey": 58,
+    "C_GenerateKeyPair": 59,
+    "C_WrapKey": 60,
+    "C_UnwrapKey": 61,
+}
+_FUNCTION_COUNT = 68
+
+
+class CryptokiError(Exception):
+    """A PKCS#11 function answered something other than CKR_OK."""
+
+    def __init__(self, function: str, rv: int) -> None:
+        super().__init__(f"{function}: {name_of(rv)}")
+        self.function = function
+        self.rv = rv
+
+
+class _InitializeArgs(Structure):
+    # The last field is NSS's: its module takes the parameters where others have pReserved.
+    _fields_ = (
+        ("create_mutex", c_void_p),
+        ("destroy_mutex", c_void_p),
+        ("lock_mutex", c_void_p),
+        ("unlock_mutex", c_void_p),
+        ("flags", c_ulong),
+        ("parameters", c_char_p),
+        ("reserved", c_void_p),
+    )
+
+
+class _FunctionList(Structure):
+    _fields_ = (("version", c_ubyte * 2), ("functions", c_void_p * _FUNCTION_COUNT))
+
+
+class _Attribute(Structure):
+    _fields_ = (("kind", c_ulong), ("value", c_void_p), ("size", c_ulong))
+
+
+class Mechanism(Structure):
+    """CK_MECHANISM; whoever makes it keeps its parameter alive."""
+
+    _fields_ = (("number", c_ulong), ("parameter", c_void_p), ("size", c_ulong))
+
+    @classmethod
+    def of(cls, number: int, parameter: Structure | None = None) -> Self:
+        """Return the mechanism with this number and parameter."""
+        if parameter is None:
+            return cls(number, None, 0)
+        mechanism = cls(number, addressof(parameter), sizeof(parameter))
+        mechanism.kept = parameter
+        return mechanism
+
+
+class GcmParameters(Structure):
+    """CK_GCM_PARAMS of PKCS#11 2.40, with its errata's ulIvBits."""
+
+    _fields_ = (
+        ("iv", c_void_p),
+        ("iv_size", c_ulong),
+        ("iv_bits", c_ulong),
+        ("data", c_void_p),
+        ("data_size", c_ulong),
+        ("tag_bits", c_ulong),
+    )
+
+    @classmethod
+    def of(cls, iv: bytes, associated_data: bytes, tag_bytes: int = 16) -> Self:
+        """Return parameters whose IV the module may write (read it by `iv_now`)."""
+        iv_room = create_string_buffer(iv, len(iv))
+        data_room = create_string_buffer(associated_data, len(associated_data))
+        made = cls(
+            addressof(iv_room),
+            len(iv),
+            8 * len(iv),
+            addressof(data_room),
+            len(associated_data),
+            8 * tag_bytes,
+        )
+        made.kept = (iv_room, data_room)
+        return made
+
+    def iv_now(self) -> bytes:
+        """Return the IV as it stands, which the module may have chosen."""
+        return bytes(self.kept[0].raw)
+
+
+class OaepParameters(Structure):
+    """CK_RSA_PKCS_OAEP_PARAMS."""
+
+    _fields_ = (
+        ("hash", c_ulong),
+        ("mgf", c_ulong),
+        ("source", c_ulong),
+        ("data", c_void_p),
+        ("data_size", c_ulong),
+    )
+
+
+class _Template:
+    """A CK_ATTRIBUTE array, and the values it points to."""
+
+    def __init__(self, values: Mapping[int, bool | int | bytes]) -> None:
+        self.count = len(values)
+        self.array = (_Attribute * max(1, self.count))()
+        self._kept = []
+        for place, (kind, value) in enumerate(values.items()):
+            packed = _packed(value)
+            room = create_string_buffer(packed, len(packed))
+            self._kept.append(room)
+            self.array[place] = _Attribute(kind, addressof(room), len(packed))
+
+
+def _packed(value: bool | int | bytes) -> bytes:  # noqa: FBT001 - CK_BBOOL is one of three types
+    if isinstance(value, bytes):
+        return value
+    if isinstance(value, bool):
+        return bytes([value])
+    return bytes(c_ulong(value))
+
+
+class Module:
+    """One PKCS#11 library, loaded and initialised.
+
+    ``threads`` says whether several threads may call it: where the module cannot lock
+    (CKR_CANT_LOCK) it is initialised for one, and the caller must keep to that.
+
+    Raises, from every method:
+        CryptokiError: the module answered an error.
+    """
+
+    def __init__(self, path: str) -> None:
+        # ctypes.CDLL, not PyDLL: the interpreter lock is released for the length of each call.
+        library = CDLL(path)
+        listed = POINTER(_FunctionList)()
+        rv = int(library.C_GetFunctionList(byref(listed)))
+        if rv != CKR_OK:
+            raise CryptokiError("C_GetFunctionList", rv)
+        self._library = library
+        self._calls = {
+            name: CFUNCTYPE(c_ulong)(listed.contents.functions[place])
+            for name, place in _PLACES.items()
+        }
+        self.threads = False
+
+    def _call(self, name: str, *arguments: object) -> None:
+        rv = self._calls[name](*arguments)
+        if rv != CKR_OK:
+            raise CryptokiError(name, rv)
+
+    def initialize(self, parameters: str = "") -> None:
+        """Initialise for calls from several threads.
+
+        ``parameters`` is a text that some modules (NSS) want in place of pReserved.  A module that
+        was initialised by something else in this process is refused: nobody knows how.
+        """
+        text = parameters.encode() or None
+        try:
+            self._call(
+                "C_Initialize",
+                byref(_InitializeArgs(None, None, None, None, CKF_OS_LOCKING_OK, text, None)),
+            )
+            self.threads = True
+        except CryptokiError as error:
+            if name_of(error.rv) != "CANT_LOCK":
+                raise
+            self._call(
+                "C_Initialize", byref(_InitializeArgs(None, None, None, None, 0, text, None))
+            )
+
+    def finalize(self) -> None:
+        self._call("C_Finalize", None)
+
+    def slots(self, *, with_token: bool = True) -> list[int]:
+        """Return the slot numbers, as many as the module names in one answer."""
+        count = c_ulong()
+        self._call("C_GetSlotList", c_ubyte(with_token), None, byref(count))
+        # Slots can appear between the two calls; a module then says BUFFER_TOO_SMALL.
+        room = (c_ulong * (count.value + 8))()
+        count = c_ulong(len(room))
+        self._call("C_GetSlotList", c_ubyte(with_token), room, byref(count))
+        return [int(slot) for slot in room[: count.value]]
+
+    def token_label(self, slot: int) -> str:
+        """Return the label of the token in a slot, without its padding."""
+        info = create_string_buffer(1024)  # CK_TOKEN_INFO, of which the label comes first
+        self._call("C_GetTokenInfo", c_ulong(slot), info)
+        return info.raw[:_LABEL_BYTES].decode("utf-8", "replace").rstrip(" \0")
+
+    def mechanisms(self, slot: int) -> frozenset[int]:
+        count = c_ulong()
+        self._call("C_GetMechanismList", c_ulong(slot), None, byref(count))
+        room = (c_ulong * max(1, count.value))()
+        self._call("C_GetMechanismList", c_ulong(slot), room, byref(count))
+        return frozenset(int(number) for number in room[: count.value])
+
+    def open_session(self, slot: int, *, writable: bool = False) -> int:
+        handle = c_ulong()
+        flags = CKF_SERIAL_SESSION | (CKF_RW_SESSION if writable else 0)
+        self._call("C_OpenSession", c_ulong(slot), c_ulong(flags), None, None, byref(handle))
+        return handle.value
+
+    def close_session(self, session: int) -> None:
+        self._call("C_CloseSession", c_ulong(session))
+
+    def login(self, session: int, pin: bytes) -> None:
+        self._call("C_Login", c_ulong(session), c_ulong(CKU_USER), pin, c_ulong(len(pin)))
+
+    def find(self, session: int, wanted: Mapping[int, bool | int | bytes]) -> list[int]:
+        """Return the handles of at most 1000 objects with these attributes."""
+        template = _Template(wanted)
+        self._call("C_FindObjectsInit", c_ulong(session), template.array, c_ulong(template.count))
+        found: list[int] = []
+        room, count = (c_ulong * 64)(), c_ulong()
+        while len(found) < _FOUND_MAX:
+            self._call("C_FindObjects", c_ulong(session), room, c_ulong(len(room)), byref(count))
+            if not count.value:
+                break
+            found += room[: count.value]
+        self._call("C_FindObjectsFinal", c_ulong(session))
+        return found
+
+    def attribute(self, session: int, handle: int, kind: int) -> bytes:
+        """Return one attribute's bytes; empty where the module has no value to show."""
+        asked = _Attribute(kind, None, 0)
+        self._call(
+            "C_GetAttributeValue", c_ulong(session), c_ulong(handle), byref(asked), c_ulong(1)
+        )
+        if asked.size in {0, _SIZE_UNAVAILABLE}:
+            return b""
+        room = create_string_buffer(asked.size)
+        asked.value = cast(room, c_void_p)
+        self._call(
+            "C_GetAttributeValue", c_ulong(session), c_ulong(handle), byref(asked), c_ulong(1)
+        )
+        return room.raw[: asked.size]
+
+    def create(self, session: int, attributes: Mapping[int, bool | int | bytes]) -> int:
+        template, handle = _Template(attributes), c_ulong()
+        self._call(
+            "C_CreateObject",
+            c_ulong(session),
+            template.array,
+            c_ulong(template.count),
+            byref(handle),
+        )
+        return handle.value
+
+    def destroy(self, session: int, handle: int) -> None:
+        self._call("C_DestroyObject", c_ulong(session), c_ulong(handle))
+
+    def generate_key(
+        self, session: int, number: int, attributes: Mapping[int, bool | int | bytes]
+    ) -> int:
+        template, handle = _Template(attributes), c_ulong()
+        self._call(
+            "C_GenerateKey",
+            c_ulong(session),
+            byref(Mechanism.of(number)),
+            template.array,
+            c_ulong(template.count),
+            byref(handle),
+        )
+        return handle.value
+
+    def generate_pair(
+        self,
+        session: int,
+        number: int,
+        public: Mapping[int, bool | int | bytes],
+        private: Mapping[int, bool | int | bytes],
+    ) -> tuple[int, int]:
+        """Return the handles of a new ``(public, private)`` pair."""
+        outer, inner = _Template(public), _Template(private)
+        first, second = c_ulong(), c_ulong()
+        self._call(
+            "C_GenerateKeyPair",
+            c_ulong(session),
+            byref(Mechanism.of(number)),
+            outer.array,
+            c_ulong(outer.count),
+            inner.array,
+            c_ulong(inner.count),
+            byref(first),
+            byref(second),
+        )
+        return first.value, second.value
+
+    def sign(self, session: int, mechanism: Mechanism, key: int, data: bytes, room: int) -> bytes:
+        return self._one_shot("Sign", session, mechanism, key, data, room)
+
+    def encrypt(
+        self, session: int, mechanism: Mechanism, key: int, data: bytes, room: int
+    ) -> bytes:
+        return self._one_shot("Encrypt", session, mechanism, key, data, room)
+
+    def decrypt(
+        self, session: int, mechanism: Mechanism, key: int, data: bytes, room: int
+    ) -> bytes:
+        return self._one_shot("Decrypt", session, mechanism, key, data, room)
+
+    def _one_shot(
+        self, verb: str, session: int, mechanism: Mechanism, key: int, data: bytes, room_bytes: int
+    ) -> bytes:
+        # The room is big enough, so the length is never asked for first: one call less, which on
+        # a module over the network can be one round trip less.
+        room, size = create_string_buffer(room_bytes), c_ulong(room_bytes)
+        self._call(f"C_{verb}Init", c_ulong(session), byref(mechanism), c_ulong(key))
+        self._call(f"C_{verb}", c_ulong(session), data, c_ulong(len(data)), room, byref(size))
+        answer = room.raw[: size.value]
+        ctypes.memset(room, 0, room_bytes)
+        return answer
+
+    def wrap(self, session: int, mechanism: Mechanism, key: int, inner: int, room: int) -> bytes:
+        out, size = create_string_buffer(room), c_ulong(room)
+        self._call(
+            "C_WrapKey",
+            c_ulong(session),
+            byref(mechanism),
+            c_ulong(key),
+            c_ulong(inner),
+            out,
+            byref(size),
+        )
+        return out.raw[: size.value]
+
+    def unwrap(
+        self,
+        session: int,
+        mechanism: Mechanism,
+        key: int,
+        wrapped: bytes,
+        attributes: Mapping[int, bool | int | bytes],
+    ) -> int:
+        template, handle = _Template(attributes), c_ulong()
+        self._call(
+            "C_UnwrapKey",
+            c_ulong(session),
+            byref(mechanism),
+            c_ulong(key),
+            wrapped,
+            c_ulong(len(wrapped)),
+            template.array,
+            c_ulong(template.count),
+            byref(handle),
+        )
+        return handle.value
+
+
+def slot_of_token(module: Module, label: str) -> int:
+    """Return the slot of the one token with this label.
+
+    Raises:
+        CryptokiError: none, or more than one, carries it (TOKEN_NOT_PRESENT).
+    """
+    found: Sequence[int] = [slot for slot in module.slots() if module.token_label(slot) == label]
+    if len(found) != 1:
+        raise CryptokiError("C_GetSlotList", 0x0E0)
+    return found[0]

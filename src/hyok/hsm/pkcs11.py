@@ -1,0 +1,248 @@
+"""Pkcs11Token: what one token can be asked.  It runs in the agent's process only.
+
+What goes into an HMAC is built here, from token, kek_id and scope; nothing takes ready-made bytes.
+
+Source: docs/format.md, sections 10 and 13.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from hyok.envelope.profiles import (
+    CHECK_VALUE_BYTES,
+    Profile,
+    check_token,
+    gcm_associated_data,
+    hmac_check_input,
+    hmac_input,
+    join_gcm_token,
+    split_gcm_token,
+)
+from hyok.errors import Conflict, NotFound, Tampered
+from hyok.hsm import cryptoki as ck
+from hyok.hsm.cryptoki import CryptokiError, Mechanism
+from hyok.hsm.keks import (
+    Attributes,
+    gcm_mechanism,
+    kek_attributes,
+    open_seed,
+    rsa_attributes,
+    seal_seed,
+    session_key_attributes,
+)
+from hyok.hsm.recovery import Step, step_after, step_after_open
+
+if TYPE_CHECKING:
+    from hyok.hsm.cryptoki import Module
+    from hyok.hsm.dialect import Dialect
+    from hyok.hsm.sessions import Session, Sessions
+
+SECRET_BYTES = 32
+KEY_SOUGHT_ANEW_SECONDS = 30.0
+GENERATION_TIMES = 12  # an RSA key may take a slow module a minute
+_DEVICE_REMOVED = 0x032
+
+
+class Pkcs11Token:
+    """The KEKs of one token; every method may be called from several threads.
+
+    Raises, from its operations, what `Sessions.run` raises, and:
+        NotFound: no key, or more than one, has this kek_id.
+    """
+
+    def __init__(self, module: Module, label: str, dialect: Dialect, sessions: Sessions) -> None:
+        self._module, self._label, self.dialect = module, label, dialect
+        self.sessions = sessions
+        self._seen: set[str] = set()
+        self._create_lock = threading.Lock()
+
+    def hmac(self, kek_id: str, scope: str, token: bytes) -> bytes:
+        """Return the secret of a token of profile 1: one C_Sign."""
+        return self._signed(kek_id, hmac_input(token, kek_id, scope))
+
+    def hmac_check(self, kek_id: str) -> bytes:
+        """Return the check value of a KEK of profile 1."""
+        return self._signed(kek_id, hmac_check_input(kek_id))[:CHECK_VALUE_BYTES]
+
+    def _signed(self, kek_id: str, data: bytes) -> bytes:
+        def work(session: Session) -> bytes:
+            key = self._key(session, kek_id, ck.CKO_SECRET_KEY)
+            return self._sign(session.handle, key, data)
+
+        return _whole(self.sessions.run(work))
+
+    def open(self, profile: int, kek_id: str, scope: str, token: bytes, *, trusted: bool) -> bytes:
+        """Return the seed in a token of profiles 2 to 4.
+
+        ``trusted`` says that the token is the configuration's own (a check token, an origin), so a
+        failure is the device's.  A token from the store can make a module say anything.
+        """
+        check_token(Profile(profile), token)
+        kind = ck.CKO_PRIVATE_KEY if profile == Profile.RSA_OAEP_SHA256 else ck.CKO_SECRET_KEY
+
+        def work(session: Session) -> bytes:
+            key = self._key(session, kek_id, kind)
+            return self._open(session.handle, profile, key, (kek_id, scope, token))
+
+        return _whole(self.sessions.run(work, step_after if trusted else step_after_open))
+
+    def seal(self, profile: int, kek_id: str, scope: str, seed: bytes, iv: bytes) -> bytes:
+        """Return a token of profile 2 or 3 that holds ``seed``."""
+
+        def work(session: Session) -> bytes:
+            key = self._key(session, kek_id, ck.CKO_SECRET_KEY)
+            if profile == Profile.AES_GCM:
+                mechanism = gcm_mechanism(self.dialect, iv, gcm_associated_data(kek_id, scope))
+                sealed = self._module.encrypt(
+                    session.handle, mechanism, key, seed, SECRET_BYTES + 16
+                )
+                return join_gcm_token(mechanism.iv_now(), sealed)
+            return seal_seed(self._module, self.dialect, session.handle, key, seed)
+
+        return self.sessions.run(work)
+
+    def create(self, profile: int, kek_id: str) -> tuple[bytes, ...]:
+        """Generate a KEK; return its check value (profile 1) or modulus and exponent (4).
+
+        Raises:
+            Conflict: a key of this name exists.
+        """
+        with self._create_lock:
+            return self.sessions.run(
+                lambda _: self._generate(Profile(profile), kek_id),
+                _never_again,
+                times=GENERATION_TIMES,
+            )
+
+    def _generate(self, profile: Profile, kek_id: str) -> tuple[bytes, ...]:
+        # A writable session of its own: the pool's are read-only, so that no other call could
+        # change anything in the token.
+        session = self._module.open_session(self.sessions.slot, writable=True)
+        try:
+            named: Attributes = {
+                ck.CKA_TOKEN: True,
+                ck.CKA_LABEL: kek_id.encode(),
+            }
+            if self._module.find(session, named):
+                raise Conflict(f"a key named {kek_id} exists in the token")
+            if profile is Profile.RSA_OAEP_SHA256:
+                public, private = rsa_attributes(self.dialect, kek_id)
+                outer, _ = self._module.generate_pair(
+                    session, self.dialect.rsa_generation, public, private
+                )
+                return (
+                    self._module.attribute(session, outer, ck.CKA_MODULUS),
+                    self._module.attribute(session, outer, ck.CKA_PUBLIC_EXPONENT),
+                )
+            hmac = profile is Profile.HMAC_SHA256
+            number = self.dialect.hmac_generation if hmac else self.dialect.aes_generation
+            key = self._module.generate_key(
+                session, number, kek_attributes(self.dialect, profile, kek_id)
+            )
+            if not hmac:
+                return ()
+            value = self._sign(session, key, hmac_check_input(kek_id))
+            return (value[:CHECK_VALUE_BYTES],)
+        finally:
+            self._module.close_session(session)
+
+    def find(self) -> list[tuple[str, bytes]]:
+        """Return ``(kek_id, check value)`` of every KEK of profile 1 whose name is its own."""
+        names = self.sessions.run(self._hmac_names)
+        alone = sorted(name for name in names if names.count(name) == 1)
+        return [(name, self.hmac_check(name)) for name in alone]
+
+    def _hmac_names(self, session: Session) -> list[str]:
+        wanted: Attributes = {
+            ck.CKA_CLASS: ck.CKO_SECRET_KEY,
+            ck.CKA_TOKEN: True,
+            ck.CKA_SIGN: True,
+            ck.CKA_KEY_TYPE: self.dialect.hmac_key_type,
+        }
+        names = []
+        for key in self._module.find(session.handle, wanted):
+            label = self._module.attribute(session.handle, key, ck.CKA_LABEL)
+            if 1 <= len(label) <= 64:
+                names.append(label.decode("utf-8", "replace"))
+        return names
+
+    def try_known(
+        self, profile: Profile, kek: bytes, kek_id: str, scope: str, token: bytes
+    ) -> bytes | None:
+        """Return what ``kek``, as a key of one session, answers; None where none may come in.
+
+        Raises:
+            CryptokiError: the key came in, and the module will not use it so.
+        """
+
+        def work(session: Session) -> bytes | None:
+            handle = session.handle
+            try:
+                key = self._module.create(
+                    handle, session_key_attributes(self.dialect, profile, kek)
+                )
+            except CryptokiError:
+                return None
+            try:
+                if profile is Profile.HMAC_SHA256:
+                    return self._sign(handle, key, hmac_input(token, kek_id, scope))
+                return self._open(handle, profile, key, (kek_id, scope, token))
+            finally:
+                self._module.destroy(handle, key)
+
+        return self.sessions.run(work, lambda _: Step.REFUSE)
+
+    def _sign(self, session: int, key: int, data: bytes) -> bytes:
+        mechanism = Mechanism.of(self.dialect.hmac_mechanism)
+        return self._module.sign(session, mechanism, key, data, SECRET_BYTES)
+
+    def _open(
+        self, session: int, profile: int, key: int, sealed_seed: tuple[str, str, bytes]
+    ) -> bytes:
+        kek_id, scope, token = sealed_seed
+        if profile == Profile.AES_GCM:
+            iv, sealed = split_gcm_token(token)
+            mechanism = gcm_mechanism(self.dialect, iv, gcm_associated_data(kek_id, scope))
+            return self._module.decrypt(session, mechanism, key, sealed, len(sealed))
+        return open_seed(self._module, self.dialect, session, profile, key, token)
+
+    def _key(self, session: Session, kek_id: str, kind: int) -> int:
+        known = session.keys.get(kek_id)
+        now = time.monotonic()
+        # Sought anew now and then, so that a second key of the same name does not stay unseen.
+        if known is not None and now - known[1] < KEY_SOUGHT_ANEW_SECONDS:
+            return known[0]
+        found = self._module.find(
+            session.handle,
+            {ck.CKA_CLASS: kind, ck.CKA_TOKEN: True, ck.CKA_LABEL: kek_id.encode()},
+        )
+        if len(found) == 1:
+            session.keys[kek_id] = (found[0], now)
+            self._seen.add(kek_id)
+            return found[0]
+        if not found and kek_id in self._seen:
+            # A key that was here and is gone: more likely the token went away under us.  A new
+            # process either finds neither, or answers NotFound itself.
+            raise CryptokiError("C_FindObjects", _DEVICE_REMOVED)
+        count = "no key" if not found else f"{len(found)} keys"
+        raise NotFound(
+            f"{count} in the token {self._label} has the name {kek_id}",
+            code="HY-2103",
+            effect="Nothing was opened or sealed with it.",
+            next_step="hyok hsm status shows the keys; a KEK's label is its kek_id, once.",
+        )
+
+
+def _never_again(rv: int) -> Step:
+    """Return what helps after ``rv`` from key generation, which is never repeated."""
+    step = step_after(rv)
+    return Step.REPLACE if step is Step.NEW_SESSION else step
+
+
+def _whole(answer: bytes) -> bytes:
+    if len(answer) != SECRET_BYTES:
+        raise Tampered("the module's answer is not 32 bytes", reason="AnswerLength")
+    return answer

@@ -1,0 +1,258 @@
+"""AgentSupervisor: keeps one agent running for each token of this host.
+
+`hyok serve` runs one; its workers reach the agents by their sockets.  Agents are fresh processes
+of the interpreter, never forks of this one.  One that ends is started again after a pause that
+grows from 0.1 to 30 s with jitter; one that does not answer is killed first.
+
+Source: docs/format.md, section 13, rules 2 and 5; design 5.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Self
+
+from hyok.errors import Malformed, Unavailable
+from hyok.hsm.gate import PinGate, gate_path
+from hyok.hsm.wire import (
+    ANSWER_BYTES_MAX,
+    LENGTH,
+    Answer,
+    Outcome,
+    Question,
+    Verb,
+    body_bytes,
+    decode_answer,
+    encode_question,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from hyok.hsm.dialect import Dialect
+
+PAUSE_SECONDS_MIN = 0.1
+PAUSE_SECONDS_MAX = 30.0
+STEADY_SECONDS = 10.0
+_TICK_SECONDS = 0.02
+_PING_EVERY_SECONDS = 1.0
+_ENV_KEPT = ("PATH", "LANG", "LC_ALL", "TZ", "HOME", "PYTHONPATH", "LD_LIBRARY_PATH")
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSpec:
+    """How to start the agent of one token.
+
+    Exactly one of ``pin_file`` and ``pin``; the second is handed over by a pipe.  ``environment``
+    holds what the vendor's library wants (SOFTHSM2_CONF, …); little else of ours is passed on.
+    """
+
+    name: str
+    socket_path: str
+    module: str
+    token_label: str
+    dialect: Dialect
+    pin_file: str = ""
+    pin: str = field(default="", repr=False)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    deadline_seconds: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class AgentState:
+    """What the supervisor knows of one agent."""
+
+    name: str
+    pid: int  # 0 while none runs
+    starts: int
+    kills: int
+    last_exit: int | None
+    pin_refused: str  # PKCS#11's name for the refusal, or empty
+
+
+class AgentSupervisor:
+    """Runs the agents from `start` to `stop`; a context manager does both."""
+
+    def __init__(
+        self, specs: Sequence[AgentSpec], *, pause_seconds_max: float = PAUSE_SECONDS_MAX
+    ) -> None:
+        self._keepers = [_Keeper(spec, pause_seconds_max) for spec in specs]
+
+    def start(self) -> None:
+        """Start every agent; does not wait for them to be ready."""
+        for keeper in self._keepers:
+            keeper.thread.start()
+
+    def stop(self) -> None:
+        """End every agent and wait for it."""
+        for keeper in self._keepers:
+            keeper.stopping.set()
+        for keeper in self._keepers:
+            if keeper.thread.is_alive():
+                keeper.thread.join()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def states(self) -> list[AgentState]:
+        """Return what is known of each agent now."""
+        return [keeper.state() for keeper in self._keepers]
+
+    def wait_ready(self, timeout_seconds: float = 10.0) -> None:
+        """Return when every agent answers, whatever its state.
+
+        Raises:
+            Unavailable: one did not within the time.
+        """
+        deadline = time.monotonic() + timeout_seconds
+        for keeper in self._keepers:
+            while not _answers(keeper.spec.socket_path, 1.0):
+                if time.monotonic() > deadline:
+                    raise Unavailable(
+                        f"the agent of HSM token {keeper.spec.name} does not answer",
+                        code="HY-2101",
+                        next_step="Its log says why; hyok hsm status shows every token.",
+                    )
+                time.sleep(0.02)
+
+
+class _Keeper:
+    """One agent and the thread that watches it."""
+
+    def __init__(self, spec: AgentSpec, pause_seconds_max: float) -> None:
+        if bool(spec.pin) == bool(spec.pin_file):
+            raise Malformed(f"HSM token {spec.name}: give either a PIN file or a PIN")
+        self.spec = spec
+        self.stopping = threading.Event()
+        self.thread = threading.Thread(target=self._keep, name=f"hsm-keep-{spec.name}", daemon=True)
+        self._pause_seconds_max = pause_seconds_max
+        self._process: subprocess.Popen[bytes] | None = None
+        self._starts = self._kills = 0
+        self._last_exit: int | None = None
+
+    def state(self) -> AgentState:
+        process = self._process
+        return AgentState(
+            self.spec.name,
+            process.pid if process is not None else 0,
+            self._starts,
+            self._kills,
+            self._last_exit,
+            PinGate(gate_path(self.spec.socket_path)).cause,
+        )
+
+    def _keep(self) -> None:
+        pause = PAUSE_SECONDS_MIN
+        while not self.stopping.is_set():
+            began = time.monotonic()
+            self._run_once()
+            if time.monotonic() - began > STEADY_SECONDS:
+                pause = PAUSE_SECONDS_MIN
+            # Jitter: the agents of many hosts must not all log in to the HSM at one moment.
+            self.stopping.wait(pause * (0.5 + secrets.randbelow(1000) / 1000))
+            pause = min(2 * pause, self._pause_seconds_max)
+
+    def _run_once(self) -> None:
+        life_read, life_write = os.pipe()
+        try:
+            process = self._spawn(life_read)
+        finally:
+            os.close(life_read)
+        self._process = process
+        self._starts += 1
+        try:
+            self._watch(process)
+        finally:
+            os.close(life_write)
+            if process.poll() is None:
+                process.kill()
+            self._last_exit = process.wait()
+            self._process = None
+
+    def _spawn(self, life_read: int) -> subprocess.Popen[bytes]:
+        spec = self.spec
+        arguments = [sys.executable, "-m", "hyok.hsm.agent"]
+        arguments += ["--socket", spec.socket_path, "--module", spec.module]
+        arguments += ["--token", spec.token_label, "--dialect", spec.dialect.to_json()]
+        arguments += ["--deadline-seconds", str(spec.deadline_seconds), "--life-fd", str(life_read)]
+        environment = {name: os.environ[name] for name in _ENV_KEPT if name in os.environ}
+        environment |= spec.environment
+        passed, pin_read = [life_read], -1
+        if spec.pin:
+            pin_read, pin_write = os.pipe()
+            os.write(pin_write, spec.pin.encode())  # below PIPE_BUF, so it cannot block
+            os.close(pin_write)
+            passed.append(pin_read)
+            arguments += ["--pin-fd", str(pin_read)]
+        else:
+            arguments += ["--pin-file", spec.pin_file]
+        try:
+            return subprocess.Popen(  # noqa: S603 - our own interpreter, no shell
+                arguments, env=environment, pass_fds=passed, stdin=subprocess.DEVNULL
+            )
+        finally:
+            if pin_read >= 0:
+                os.close(pin_read)
+
+    def _watch(self, process: subprocess.Popen[bytes]) -> None:
+        """Return when the agent has ended, must be killed, or we stop."""
+        # It has twice the deadline for the module to start, and as long again for the login.
+        answered = time.monotonic() + 3 * self.spec.deadline_seconds
+        asked = 0.0
+        while process.poll() is None and not self.stopping.wait(_TICK_SECONDS):
+            now = time.monotonic()
+            if now - asked < _PING_EVERY_SECONDS:
+                continue
+            asked = now
+            if _answers(self.spec.socket_path, self.spec.deadline_seconds):
+                answered = time.monotonic()
+            elif time.monotonic() - answered > 2 * self.spec.deadline_seconds:
+                self._kills += 1
+                return
+
+
+def ask(socket_path: str, verb: Verb, timeout_seconds: float) -> Answer:
+    """Return an agent's answer to a question without fields; blocking, for operators' commands.
+
+    Raises:
+        Unavailable: nothing answers there.
+    """
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(timeout_seconds)
+            connection.connect(socket_path)
+            connection.sendall(encode_question(Question(1, verb, ())))
+            with connection.makefile("rb") as file:
+                head = file.read(LENGTH.size)
+                if len(head) < LENGTH.size:
+                    raise Unavailable("the HSM agent closed the connection", code="HY-2101")
+                return decode_answer(file.read(body_bytes(head, ANSWER_BYTES_MAX)))
+    except (OSError, Malformed) as error:
+        raise Unavailable("the HSM agent does not answer", code="HY-2101") from error
+
+
+def _answers(socket_path: str, timeout_seconds: float) -> bool:
+    try:
+        return ask(socket_path, Verb.STATUS, timeout_seconds).outcome is Outcome.DONE
+    except Unavailable:
+        return False
+
+
+def reset_pin(socket_path: str) -> None:
+    """Let the agent at this socket try its PIN once more.  An operator's act, never automatic."""
+    PinGate(gate_path(socket_path)).clear()
+    try:
+        ask(socket_path, Verb.RESET, 5.0)
+    except Unavailable:
+        return  # no agent runs: the next one starts with the gate open

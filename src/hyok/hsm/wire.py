@@ -1,0 +1,146 @@
+"""Frames between a gateway process and an HSM agent.  Pure; both sides use it.
+
+    frame    = u32 length || body                   length counts the body, 1..1 MiB
+    question = u32 number || u8 verb    || field*
+    answer   = u32 number || u8 outcome || u64 generation || field*
+    field    = u16 length || bytes
+
+``generation`` changes whenever the agent logs in anew, so that its caller knows when to ask for
+check values again (format.md §10).  The socket is local and of one user; still nothing here is
+taken on trust, since a wrong length must not become a large allocation.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from enum import IntEnum
+
+from hyok.errors import Malformed
+
+QUESTION_BYTES_MAX = 16 << 10
+ANSWER_BYTES_MAX = 1 << 20
+LENGTH = struct.Struct(">I")
+_QUESTION = struct.Struct(">IB")
+_ANSWER = struct.Struct(">IBQ")
+_FIELD = struct.Struct(">H")
+
+
+class Verb(IntEnum):
+    """What an agent can be asked.  No verb takes ready-made HMAC input (format.md §13.6)."""
+
+    HMAC = 1  # kek_id, scope, token -> secret
+    HMAC_CHECK = 2  # kek_id -> check value
+    OPEN = 3  # profile, kek_id, scope, token of the store's -> seed
+    OPEN_TRUSTED = 4  # the same of a token of the configuration's: a failure is the device's
+    SEAL = 5  # profile (2 or 3), kek_id, scope -> token, seed
+    CREATE = 6  # profile, kek_id -> profile 1: check value; 4: modulus, exponent
+    FIND = 7  # -> (kek_id, check value)*
+    STATUS = 8  # -> state, token label, calls, family
+    RESET = 9  # forget that the PIN was refused; one login is tried again
+
+
+class Outcome(IntEnum):
+    """How a question ended.  All but DONE carry a cause and a return value's name."""
+
+    DONE = 0
+    UNAVAILABLE = 1  # this token, at this moment
+    PIN_REFUSED = 2
+    NOT_FOUND = 3
+    CONFLICT = 4
+    BAD_BYTES = 5  # the token does not open, as far as the module's word goes
+    REFUSED = 6  # the module cannot do this
+    MALFORMED = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    number: int
+    verb: Verb
+    fields: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    number: int
+    outcome: Outcome
+    generation: int
+    fields: tuple[bytes, ...]
+
+
+def encode_question(question: Question) -> bytes:
+    """Return the frame of a question."""
+    return _framed(
+        _QUESTION.pack(question.number, question.verb), question.fields, QUESTION_BYTES_MAX
+    )
+
+
+def encode_answer(answer: Answer) -> bytes:
+    """Return the frame of an answer."""
+    head = _ANSWER.pack(answer.number, answer.outcome, answer.generation)
+    return _framed(head, answer.fields, ANSWER_BYTES_MAX)
+
+
+def decode_question(body: bytes) -> Question:
+    """Return the question of a frame's body.
+
+    Raises:
+        Malformed: unknown verb, or fields that do not fill the body exactly.
+    """
+    if len(body) < _QUESTION.size:
+        raise Malformed("the frame is shorter than a question")
+    number, verb = _QUESTION.unpack_from(body)
+    try:
+        return Question(number, Verb(verb), _fields(body, _QUESTION.size))
+    except ValueError as error:
+        raise Malformed(f"no verb has the number {verb}") from error
+
+
+def decode_answer(body: bytes) -> Answer:
+    """Return the answer of a frame's body.
+
+    Raises:
+        Malformed: unknown outcome, or fields that do not fill the body exactly.
+    """
+    if len(body) < _ANSWER.size:
+        raise Malformed("the frame is shorter than an answer")
+    number, outcome, generation = _ANSWER.unpack_from(body)
+    try:
+        return Answer(number, Outcome(outcome), generation, _fields(body, _ANSWER.size))
+    except ValueError as error:
+        raise Malformed(f"no outcome has the number {outcome}") from error
+
+
+def body_bytes(head: bytes, bytes_max: int) -> int:
+    """Return the length of the body that follows the four bytes ``head``.
+
+    Raises:
+        Malformed: nothing, or more than ``bytes_max``, would follow.
+    """
+    (length,) = LENGTH.unpack(head)
+    if not 0 < length <= bytes_max:
+        raise Malformed(f"a frame of {length} bytes is outside 1 to {bytes_max}")
+    return int(length)
+
+
+def _framed(head: bytes, fields: tuple[bytes, ...], bytes_max: int) -> bytes:
+    pieces = [head]
+    for field in fields:
+        pieces += (_FIELD.pack(len(field)), field)
+    body = b"".join(pieces)
+    assert len(body) <= bytes_max, "a frame that its reader would refuse"
+    return LENGTH.pack(len(body)) + body
+
+
+def _fields(body: bytes, at: int) -> tuple[bytes, ...]:
+    fields = []
+    while at < len(body):
+        if at + _FIELD.size > len(body):
+            raise Malformed("a field's length is cut off")
+        (size,) = _FIELD.unpack_from(body, at)
+        at += _FIELD.size
+        if at + size > len(body):
+            raise Malformed("a field is cut off")
+        fields.append(body[at : at + size])
+        at += size
+    return tuple(fields)
