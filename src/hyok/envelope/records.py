@@ -105,7 +105,10 @@ def seal_record(
         mac=b"",
     )
     before_mac = _render_before_mac(record)
-    return before_mac + _mac(ik, before_mac)
+    raw = before_mac + _mac(ik, before_mac)
+    if len(raw) > RECORD_BYTES_MAX:
+        raise Malformed("the keyring record is too long")
+    return raw
 
 
 def parse_record(raw: bytes) -> KeyringRecord:

@@ -179,6 +179,7 @@ def test_fields_of_two_envelopes_do_not_mix(change: dict[str, Any]) -> None:
         ({"mode": Mode.KEYRING}, "ik_id"),
         ({"profile": Profile.RSA_OAEP_SHA256, "token": bytes(0x10000)}, "too long"),
         ({"metadata_block": bytes(0x10000)}, "too long"),
+        ({"metadata_block": bytes(0xFFFF)}, "too long to be sealed"),
     ],
 )
 def test_a_writer_makes_no_envelope_that_a_reader_refuses(

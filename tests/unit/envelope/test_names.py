@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64encode
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import Any
 
 import pytest
@@ -89,6 +89,15 @@ def test_every_changed_letter_of_a_sealed_name_is_refused() -> None:
 def test_a_name_that_is_not_a_sealed_one_is_refused(name: str) -> None:
     with pytest.raises(Tampered):
         KEY.open(name)
+
+
+def test_a_sealed_name_has_one_spelling_only() -> None:
+    sealed = KEY.seal("x")  # 17 bytes: the last letter stands for two bits, and four are spare
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    other = sealed[:-1] + alphabet[alphabet.index(sealed[-1]) + 1]
+    assert urlsafe_b64decode(other + "=") == urlsafe_b64decode(sealed + "=")
+    with pytest.raises(Tampered):
+        KEY.open(other)
 
 
 def test_a_sealed_name_that_is_not_text_is_refused() -> None:

@@ -164,6 +164,15 @@ def test_nothing_is_sealed_after_the_last_segment() -> None:
             sealer.seal_into(memoryview(bytes(200)), room, last=last)
 
 
+def test_a_part_ends_before_its_segment_numbers_start_again() -> None:
+    sealer = PartSealer(DEK, HYOK1_TEST, 1, HEADER)
+    room = memoryview(bytearray(256))
+    sealer._index = (1 << 32) - 1
+    sealer.seal_into(memoryview(bytes(240)), room, last=False)
+    with pytest.raises(ValueError, match="has ended"):
+        sealer.seal_into(memoryview(bytes(240)), room, last=True)
+
+
 def test_no_nonce_is_used_again_after_a_failure() -> None:
     sealer = PartSealer(DEK, HYOK1_TEST, 1, HEADER)
     with pytest.raises(ValueError, match="buffer"):

@@ -142,3 +142,12 @@ def test_fields_of_two_records_do_not_mix(change: dict[str, Any]) -> None:
 def test_a_writer_makes_no_record_that_a_reader_refuses(changes: dict[str, Any], why: str) -> None:
     with pytest.raises(Malformed, match=why):
         seal_record(**{**GOOD, **changes})
+
+
+def test_the_longest_record_is_a_page() -> None:
+    rsa = {**GOOD, "profile": Profile.RSA_OAEP_SHA256}
+    longest = seal_record(**{**rsa, "token": bytes(32 + 4_096 - len(RAW))})
+    assert len(longest) == 4_096
+    assert open_record(parse_record(longest), SECRET) == IK
+    with pytest.raises(Malformed, match="too long"):
+        seal_record(**{**rsa, "token": bytes(33 + 4_096 - len(RAW))})

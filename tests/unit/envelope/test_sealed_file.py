@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from tests.unit.envelope.vectors import SUITES, load, unhex
 from tests.unit.envelope.whole import Whole, read, seal
 from tests.vectors import make_sealed_file
 
 from hyok.envelope import sealed_file
+from hyok.envelope.block import ENVELOPE_BYTES_MAX, Envelope, Profile, parse, render
 from hyok.envelope.layout import HYOK1
 from hyok.envelope.sealed_file import FILE_BLOCK_BYTES, parse_block, render_block
 from hyok.errors import Malformed
@@ -58,6 +61,21 @@ def test_the_envelope_ends_where_its_length_says(off: int) -> None:
 def test_an_impossible_length_is_refused(count: int) -> None:
     with pytest.raises(Malformed):
         parse_block(b"HYKC" + count.to_bytes(4, "big") + BLOCK[8:])
+
+
+def test_the_longest_envelope_fills_the_block() -> None:
+    room = ENVELOPE_BYTES_MAX - len(ENVELOPE)
+    token = bytes(32 + room)
+    longest = block_of(replace(parse(ENVELOPE), profile=Profile.RSA_OAEP_SHA256, token=token))
+    assert len(longest) == FILE_BLOCK_BYTES
+    assert longest[-1] != 0 or longest[-2] != 0  # the mac
+    assert len(parse_block(longest)) == ENVELOPE_BYTES_MAX
+    with pytest.raises(Malformed):
+        block_of(replace(parse(ENVELOPE), profile=Profile.RSA_OAEP_SHA256, token=token + b"\0"))
+
+
+def block_of(envelope: Envelope) -> bytes:
+    return render_block(render(envelope))
 
 
 @pytest.mark.parametrize("block", [b"", BLOCK[:-1], BLOCK + b"\0", b"HYKD" + BLOCK[4:]])
