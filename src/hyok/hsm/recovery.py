@@ -156,6 +156,11 @@ def name_of(rv: int) -> str:
     return NAMES.get(rv, f"0x{rv:08X}")
 
 
+def is_bad_bytes(name: str) -> bool:
+    """Return whether this code, while a token is opened, blames its bytes and nothing else."""
+    return name in _BAD_BYTES
+
+
 def step_after(rv: int) -> Step:
     """Return what helps after ``rv``; an unknown code is the device's fault."""
     return _STEPS.get(name_of(rv), Step.REPLACE)

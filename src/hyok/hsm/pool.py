@@ -1,0 +1,323 @@
+"""HsmPool: a group of tokens behind agents, as one `Hsm`.
+
+A call goes to the first healthy token.  One that fails is left alone, and a task of ours tries it
+with real operations until it is well; clients' calls do no such trials.  Every operation but
+`create_kek` may be repeated, so a call that dies with its agent goes to another token or waits for
+the new agent, once: a token that brings down each module it meets gets no third.
+
+Source: docs/format.md, sections 10 and 13; design 5.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from typing import TYPE_CHECKING, NoReturn, TypeVar
+
+from hyok.envelope.profiles import Profile, check_token, derive_seed
+from hyok.errors import Conflict, HyokError, Malformed, NotFound, Refused, Tampered, Unavailable
+from hyok.hsm.member import CHECK_SCOPE, Member, MemberFailed, OtherKey, TokenSpec
+from hyok.hsm.port import KekSpec, TokenHealth
+from hyok.hsm.public_key import make_origin, public_key_der, seal_to
+from hyok.hsm.recovery import is_bad_bytes
+from hyok.hsm.wire import Answer, Outcome, Verb
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+__all__ = ["HsmPool", "TokenSpec"]
+
+ATTEMPT_SECONDS = 5.5  # an agent ends itself after 5 s; then we should hear that it did
+DEADLINE_SECONDS = 12.0
+CREATE_SECONDS = 60.0
+ASKED_MAX = 2
+_MEND_SECONDS_MIN = 0.05
+_MEND_SECONDS_MAX = 2.0
+
+T = TypeVar("T")
+
+
+class HsmPool:
+    """The `Hsm` of one group of tokens that hold the same KEKs.
+
+    Args:
+        tokens: in order of preference.
+        lines_max: connections to each agent, so calls under way, of this process.
+        attempt_seconds: how long one token may take.
+        deadline_seconds: how long a call may take in all, waiting for a new agent included.
+        grace_seconds: how long after its last answer the group is waited for; then calls fail at
+            once until a token is well again, so that requests do not pile up.
+        clock: a monotonic clock, in seconds.
+    """
+
+    def __init__(
+        self,
+        tokens: Sequence[TokenSpec],
+        *,
+        lines_max: int = 8,
+        attempt_seconds: float = ATTEMPT_SECONDS,
+        deadline_seconds: float = DEADLINE_SECONDS,
+        grace_seconds: float = DEADLINE_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if not tokens:
+            raise Malformed("a group of HSM tokens has at least one token")
+        self._members = [Member(spec, lines_max, clock) for spec in tokens]
+        self._attempt_seconds, self._deadline_seconds = attempt_seconds, deadline_seconds
+        self._grace_seconds = grace_seconds
+        self._clock = clock
+        self._changed = asyncio.Event()
+        self._last_kek: KekSpec | None = None
+
+    # ── the port ────────────────────────────────────────────────────────────────────────────
+
+    async def secret(self, kek: KekSpec, scope: str, token: bytes) -> bytes:
+        check_token(Profile(kek.profile), token)
+        self._last_kek = kek
+
+        async def work(member: Member) -> bytes:
+            if kek.profile == Profile.HMAC_SHA256:
+                fields = (kek.kek_id.encode(), scope.encode(), token)
+                seconds = self._attempt_seconds
+                return _done(kek, await member.ask_about(kek, Verb.HMAC, fields, seconds))[0]
+            return await self._open(member, kek, scope, token)
+
+        return await self._somewhere(kek.kek_id, work)
+
+    async def _open(self, member: Member, kek: KekSpec, scope: str, token: bytes) -> bytes:
+        fields = (bytes([kek.profile]), kek.kek_id.encode(), scope.encode(), token)
+        seconds = self._attempt_seconds
+        answer = await member.ask_about(kek, Verb.OPEN, fields, seconds)
+        if answer.outcome is Outcome.BAD_BYTES and not is_bad_bytes(_word(answer)):
+            # The code could mean the device as well.  The check value decides: if it is right, and
+            # the token fails again, it is the token.  If the device is ill, this call says so.
+            if (said := await member.check(kek, seconds)) is not None:
+                _fail(kek, said)
+            answer = await member.ask_about(kek, Verb.OPEN, fields, seconds)
+        (seed,) = _done(kek, answer)
+        return derive_seed(seed, kek.kek_id, scope, await self._origin(member, kek))
+
+    async def _origin(self, member: Member, kek: KekSpec) -> bytes:
+        origin = await member.origin(kek, self._attempt_seconds)
+        if isinstance(origin, Answer):
+            _fail(kek, origin)
+        return origin
+
+    async def new_token(self, kek: KekSpec, scope: str) -> tuple[bytes, bytes]:
+        self._last_kek = kek
+        match Profile(kek.profile):
+            case Profile.HMAC_SHA256:
+                token = secrets.token_bytes(32)
+                return token, await self.secret(kek, scope, token)
+            case Profile.RSA_OAEP_SHA256:
+                return await self._new_public_token(kek, scope)
+            case Profile.AES_GCM | Profile.AES_KWP:
+                fields = (bytes([kek.profile]), kek.kek_id.encode(), scope.encode())
+
+                async def work(member: Member) -> tuple[bytes, bytes]:
+                    seconds = self._attempt_seconds
+                    answer = await member.ask_about(kek, Verb.SEAL, fields, seconds)
+                    token, seed = _done(kek, answer)
+                    return token, derive_seed(seed, kek.kek_id, scope)
+
+                return await self._somewhere(kek.kek_id, work)
+
+    async def _new_public_token(self, kek: KekSpec, scope: str) -> tuple[bytes, bytes]:
+        async def work(member: Member) -> bytes:
+            # Checked here too: a key that no longer opens must not be used to seal.
+            if (said := await member.check_once(kek, self._attempt_seconds)) is not None:
+                _fail(kek, said)
+            return await self._origin(member, kek)
+
+        origin = await self._somewhere(kek.kek_id, work)
+        seed = secrets.token_bytes(32)
+        return seal_to(kek.public_key, seed), derive_seed(seed, kek.kek_id, scope, origin)
+
+    async def create_kek(self, kek_id: str, profile: int) -> KekSpec:
+        if not 1 <= len(kek_id.encode()) <= 64:
+            raise Malformed("a kek_id is 1 to 64 bytes")
+        kind = Profile(profile)
+
+        async def work(member: Member) -> KekSpec:
+            fields = (bytes([kind]), kek_id.encode())
+            unproven = KekSpec(kek_id, int(kind), b"")
+            made = _done(unproven, await member.ask(Verb.CREATE, fields, CREATE_SECONDS))
+            if kind is Profile.HMAC_SHA256:
+                return KekSpec(kek_id, int(kind), made[0])
+            return await self._with_check_token(member, kek_id, kind, made)
+
+        # Once: after a call that died the key may exist, and another try would say Conflict.
+        return await self._somewhere(kek_id, work, asked_max=1, deadline_seconds=2 * CREATE_SECONDS)
+
+    async def _with_check_token(
+        self, member: Member, kek_id: str, kind: Profile, made: tuple[bytes, ...]
+    ) -> KekSpec:
+        """Return the spec of a KEK just made, its check value from a token that did open."""
+        bare = KekSpec(kek_id, int(kind), b"")
+        if kind is Profile.RSA_OAEP_SHA256:
+            der = public_key_der(*made)
+            origin, sealed_origin = make_origin(der)
+            token = seal_to(der, secrets.token_bytes(32))
+            bare = KekSpec(kek_id, int(kind), b"", b"", sealed_origin, der)
+        else:
+            origin = b""
+            fields = (bytes([kind]), kek_id.encode(), CHECK_SCOPE.encode())
+            token, _ = _done(bare, await member.ask(Verb.SEAL, fields, self._attempt_seconds))
+        return await member.proven(bare, token, origin, self._attempt_seconds)
+
+    async def check(self, kek: KekSpec) -> None:
+        async def work(member: Member) -> None:
+            if (said := await member.check(kek, self._attempt_seconds)) is not None:
+                _fail(kek, said)
+
+        await self._somewhere(kek.kek_id, work)
+
+    async def find_keks(self) -> Sequence[KekSpec]:
+        async def work(member: Member) -> list[KekSpec]:
+            nameless = KekSpec("", 1, b"")
+            flat = _done(nameless, await member.ask(Verb.FIND, (), self._attempt_seconds))
+            pairs = zip(flat[::2], flat[1::2], strict=True)
+            return [KekSpec(name.decode(), 1, value) for name, value in pairs]
+
+        return await self._somewhere("", work)
+
+    async def health(self) -> Sequence[TokenHealth]:
+        wall_ms = time.time_ns() // 1_000_000
+        return [member.health(wall_ms) for member in self._members]
+
+    async def close(self) -> None:
+        for member in self._members:
+            member.close()
+
+    # ── which token, and what when it fails ─────────────────────────────────────────────────
+
+    async def _somewhere(
+        self,
+        kek_id: str,
+        work: Callable[[Member], Awaitable[T]],
+        *,
+        asked_max: int = ASKED_MAX,
+        deadline_seconds: float = 0.0,
+    ) -> T:
+        """Return what ``work`` returns on the first token that can do it."""
+        ends = self._clock() + (deadline_seconds or self._deadline_seconds)
+        asked = 0
+        unfit: dict[Member, HyokError] = {}
+        while True:
+            member = await self._choose(unfit, ends)
+            try:
+                return await work(member)
+            except OtherKey:
+                unfit[member] = _other_key(kek_id)
+            except NotFound as error:
+                # Perhaps not copied there yet, or the token is another one than we think.
+                unfit[member] = error
+            except MemberFailed as error:
+                self._mend(member)
+                asked += error.asked
+                if asked >= asked_max or self._clock() > ends:
+                    raise self._unavailable() from error
+
+    async def _choose(self, unfit: dict[Member, HyokError], ends: float) -> Member:
+        """Return the best token, waiting for one while there is hope.
+
+        Raises:
+            HyokError: every token is unfit, or none is well and the time is up.
+        """
+        fit = [member for member in self._members if member not in unfit]
+        if not fit:
+            raise next(iter(unfit.values()))
+        while True:
+            now = self._clock()
+            well = [member for member in fit if member.record.healthy]
+            if well:
+                return min(well, key=lambda member: member.record.is_slow(now))
+            hope = max(member.record.last_success for member in fit) + self._grace_seconds
+            wait_seconds = min(ends, hope) - now
+            if wait_seconds <= 0 or all(member.pin_refused for member in fit):
+                if unfit:
+                    raise next(iter(unfit.values()))
+                raise self._unavailable()
+            self._changed.clear()
+            try:
+                async with asyncio.timeout(wait_seconds):
+                    await self._changed.wait()
+            except TimeoutError:
+                continue
+
+    def _mend(self, member: Member) -> None:
+        if member.mending is None or member.mending.done():
+            member.mending = asyncio.create_task(self._try_until_well(member))
+
+    async def _try_until_well(self, member: Member) -> None:
+        pause_seconds = _MEND_SECONDS_MIN
+        while True:
+            # Jitter: all gateways notice the same fault at the same moment.
+            await asyncio.sleep(pause_seconds * (0.5 + secrets.randbelow(1000) / 1000))
+            if await member.is_well(self._last_kek, self._attempt_seconds):
+                member.record.mend(self._clock())
+                self._changed.set()
+                return
+            self._changed.set()
+            pause_seconds = min(2 * pause_seconds, _MEND_SECONDS_MAX)
+
+    def _unavailable(self) -> Unavailable:
+        refused = [member for member in self._members if member.pin_refused]
+        if refused:
+            return Unavailable(
+                f"the PIN of HSM token {refused[0].spec.name} was refused",
+                code="HY-2102",
+                effect="Nothing is sealed or opened until an operator acts.",
+                next_step="Put the right PIN in place, then run: hyok hsm reset",
+            )
+        return Unavailable(
+            "no HSM token answered in time",
+            code="HY-2101",
+            effect="Nothing was written; no other key was used instead.",
+            next_step="hyok hsm status shows each token and its last error.",
+        )
+
+
+def _word(answer: Answer) -> str:
+    return answer.fields[1].decode("ascii", "replace") if len(answer.fields) > 1 else ""
+
+
+def _done(kek: KekSpec, answer: Answer) -> tuple[bytes, ...]:
+    if answer.outcome is not Outcome.DONE:
+        _fail(kek, answer)
+    return answer.fields
+
+
+def _fail(kek: KekSpec, answer: Answer) -> NoReturn:
+    """Raise what an answer other than DONE comes to."""
+    cause = answer.fields[0].decode("utf-8", "replace") if answer.fields else "no cause given"
+    match answer.outcome:
+        case Outcome.NOT_FOUND:
+            raise NotFound(
+                cause,
+                code="HY-2103",
+                effect="Nothing was opened or sealed with it.",
+                next_step="A KEK's label in the token is its kek_id, and it stands there once.",
+            )
+        case Outcome.CONFLICT:
+            raise Conflict(cause, code="HY-2107")
+        case Outcome.BAD_BYTES:
+            raise Tampered(f"a token does not open under the KEK {kek.kek_id}", code="HY-2108")
+        case Outcome.MALFORMED:
+            raise Malformed(cause)
+        case _:
+            raise Refused(
+                f"the HSM cannot do this with the KEK {kek.kek_id}: {cause}",
+                code="HY-2109",
+                next_step="hyok hsm prove shows what the module offers.",
+            )
+
+
+def _other_key(kek_id: str) -> Tampered:
+    return Tampered(
+        f"another key than expected carries the name {kek_id}",
+        code="HY-2106",
+        effect="It was not used.",
+        next_step="Compare the KEK's check value in the configuration with the token's.",
+    )

@@ -1,0 +1,45 @@
+"""MemoryHsm: the software keys of development, with faults to order.
+
+It counts calls, so that a test can show how often the HSM was asked, and can be told to be away.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from typing_extensions import override
+
+from hyok.errors import Unavailable
+from hyok.hsm.software import SoftwareHsm
+
+if TYPE_CHECKING:
+    from hyok.hsm.port import KekSpec
+
+
+class MemoryHsm(SoftwareHsm):
+    """An `Hsm` in memory; ``away = True`` makes every use of a key Unavailable."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.away = False
+        self.asked: list[tuple[str, str, str]] = []  # (method, kek_id, scope)
+
+    @override
+    async def secret(self, kek: KekSpec, scope: str, token: bytes) -> bytes:
+        self._note("secret", kek.kek_id, scope)
+        return await super().secret(kek, scope, token)
+
+    @override
+    async def new_token(self, kek: KekSpec, scope: str) -> tuple[bytes, bytes]:
+        self._note("new_token", kek.kek_id, scope)
+        return await super().new_token(kek, scope)
+
+    @override
+    async def check(self, kek: KekSpec) -> None:
+        self._note("check", kek.kek_id, "")
+        await super().check(kek)
+
+    def _note(self, method: str, kek_id: str, scope: str) -> None:
+        self.asked.append((method, kek_id, scope))
+        if self.away:
+            raise Unavailable("no HSM token answered in time", code="HY-2101")
