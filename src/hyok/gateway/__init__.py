@@ -1,0 +1,1 @@
+"""The S3 door: requests of apps in, sealed objects behind."""

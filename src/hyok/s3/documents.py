@@ -26,6 +26,7 @@ SMALL_BYTES_MAX = 64 << 10
 DEPTH_MAX = 8
 ELEMENTS_MAX = 100_000
 DELETE_KEYS_MAX = 1000
+BUCKET_TAGS_MAX = 50
 
 
 @dataclass(slots=True)
@@ -201,12 +202,26 @@ def parse_delete(body: bytes | memoryview) -> tuple[list[DeleteKey], bool]:
 # --- CreateBucket, tagging -----------------------------------------------------------------------
 
 
-def parse_create_bucket(body: bytes | memoryview) -> str:
-    """Return the location constraint; empty when the body is empty or names none."""
+@dataclass(frozen=True, slots=True)
+class BucketAsked:
+    """What a CreateBucket asks for; both may be empty."""
+
+    location: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+def parse_create_bucket(body: bytes | memoryview) -> BucketAsked:
+    """Return location constraint and tags of a CreateBucketConfiguration.
+
+    Raises:
+        Malformed: bad XML, or tags that S3 does not allow.
+    """
     if len(body) == 0:
-        return ""
+        return BucketAsked()
     root = parse(body, "CreateBucketConfiguration")
-    return (root.value("LocationConstraint") or "").strip()
+    pairs = [_tag(tag) for tags in root.all("Tags") for tag in tags.all("Tag")]
+    location = (root.value("LocationConstraint") or "").strip()
+    return BucketAsked(location, check_tags(pairs, BUCKET_TAGS_MAX))
 
 
 def parse_tagging(body: bytes | memoryview, limit: int = TAGS_MAX) -> dict[str, str]:
@@ -218,10 +233,11 @@ def parse_tagging(body: bytes | memoryview, limit: int = TAGS_MAX) -> dict[str, 
     sets = parse(body, "Tagging").all("TagSet")
     if len(sets) != 1:
         raise _malformed()
-    pairs: list[tuple[str, str]] = []
-    for tag in sets[0].all("Tag"):
-        key, value = tag.value("Key"), tag.value("Value")
-        if key is None or value is None:
-            raise _malformed()
-        pairs.append((key, value))
-    return check_tags(pairs, limit)
+    return check_tags([_tag(tag) for tag in sets[0].all("Tag")], limit)
+
+
+def _tag(element: Element) -> tuple[str, str]:
+    key, value = element.value("Key"), element.value("Value")
+    if key is None or value is None:
+        raise _malformed()
+    return key, value

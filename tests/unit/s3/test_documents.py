@@ -108,12 +108,14 @@ def test_delete_objects() -> None:
 
 
 def test_create_bucket_and_tagging() -> None:
-    assert documents.parse_create_bucket(b"") == ""
+    assert documents.parse_create_bucket(b"") == documents.BucketAsked()
     body = (
         f"<CreateBucketConfiguration {NS}><LocationConstraint>eu-west-1</LocationConstraint>"
-        "</CreateBucketConfiguration>"
+        "<Tags><Tag><Key>a</Key><Value>b</Value></Tag></Tags></CreateBucketConfiguration>"
     )
-    assert documents.parse_create_bucket(body.encode()) == "eu-west-1"
+    assert documents.parse_create_bucket(body.encode()) == documents.BucketAsked(
+        "eu-west-1", {"a": "b"}
+    )
     tags = {"a": "1", "b & c": ""}
     assert documents.parse_tagging(answers.tagging(tags)) == tags
     for bad in ("<Tagging/>", "<Tagging><TagSet><Tag><Key>a</Key></Tag></TagSet></Tagging>"):

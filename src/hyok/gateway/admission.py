@@ -1,0 +1,206 @@
+"""Who is asking, for which bucket, and how sensitive is what they bring: before any body is read.
+
+The signature comes before everything else; until it holds, nothing is looked up but the access key.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hyok.errors import Malformed, NotAuthenticated, Refused
+from hyok.policy.classify import effective
+from hyok.s3.names import check_bucket_name
+from hyok.sigv4.verify import parse_credentials, verify
+from hyok.vocabulary import ClassificationName
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from hyok.gateway.port import Credentials
+    from hyok.objects.registry import BucketRegistry
+    from hyok.policy.classifications import Classifications
+    from hyok.s3.request import S3Request
+    from hyok.sigv4.verify import Verified
+    from hyok.vocabulary import Bucket, Principal
+
+LABEL_NAMES = ("classification", "vertrouwelijkheidaanduiding")
+"""Tags and user metadata in which an app or ZGW names a class (design 12)."""
+
+UNKNOWN = ClassificationName("onbekend")
+"""The class where nothing names one (design 12)."""
+
+_REFUSED_HEADERS: Mapping[str, str] = {
+    "x-amz-server-side-encryption-customer-algorithm": "keys of the client's own (SSE-C)",
+    "x-amz-server-side-encryption-customer-key": "keys of the client's own (SSE-C)",
+    "x-amz-copy-source-server-side-encryption-customer-algorithm": "SSE-C",
+    "x-amz-object-lock-mode": "object lock",
+    "x-amz-object-lock-retain-until-date": "object lock",
+    "x-amz-object-lock-legal-hold": "object lock",
+    "x-amz-bucket-object-lock-enabled": "object lock",
+    "x-amz-website-redirect-location": "website redirects",
+    "x-amz-write-offset-bytes": "appending to objects",
+    "x-amz-if-match-last-modified-time": "conditions on times of directory buckets",
+    "x-amz-if-match-initiated-time": "conditions on times of directory buckets",
+    "x-amz-if-match-size": "conditions on sizes of directory buckets",
+}
+"""Headers that ask for something we do not do; to ignore them would be to claim that we do."""
+
+_ACLS_ACCEPTED = frozenset({"private", "bucket-owner-full-control", "bucket-owner-read"})
+_SSE_ACCEPTED = frozenset({"AES256", "aws:kms"})
+_STORAGE_CLASSES_ACCEPTED = frozenset({"STANDARD"})
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What an object will be, and what its key is bound to."""
+
+    classification: ClassificationName
+    scope_label: str
+
+
+class Admission:
+    """Lets requests in.  Made once by wiring."""
+
+    def __init__(
+        self,
+        *,
+        credentials: Credentials,
+        buckets: BucketRegistry,
+        classifications: Classifications,
+        regions: Sequence[str],
+    ) -> None:
+        self._credentials = credentials
+        self._buckets = buckets
+        self._classifications = classifications
+        self._regions = tuple(regions)
+
+    async def authenticate(self, request: S3Request, now_ms: int) -> tuple[Principal, Verified]:
+        """Return who signed the request, and the proof.
+
+        Raises:
+            NotAuthenticated, Malformed, Refused: as `hyok.sigv4.verify` says.
+            Unavailable: access keys cannot be looked up.
+        """
+        claim = parse_credentials(
+            request.method, request.raw_path, request.raw_query, request.headers
+        )
+        if claim is None:
+            raise NotAuthenticated("Access Denied", reason="AccessDenied")
+        if claim.session_token:
+            raise NotAuthenticated(
+                "The provided token is malformed or otherwise invalid.", reason="InvalidToken"
+            )
+        credential = await self._credentials.find(claim.access_key)
+        if credential is None:
+            raise NotAuthenticated(
+                "The AWS Access Key Id you provided does not exist in our records.",
+                reason="InvalidAccessKeyId",
+            )
+        proof = verify(
+            claim, credential.secret.get_secret_value(), now_ms=now_ms, regions=self._regions
+        )
+        return credential.principal, proof
+
+    async def bucket(self, principal: Principal, name: str) -> Bucket:
+        """Return a bucket that this principal may at all be told of.
+
+        Raises:
+            NotFound: there is none (reason ``NoSuchBucket``).
+            Refused: it is another tenant's, or outside what the app was registered for.
+        """
+        check_bucket_name(name)
+        bucket = await self._buckets.get(name)
+        if not is_visible(principal, bucket):
+            raise Refused("Access Denied", reason="AccessDenied")
+        return bucket
+
+    def judge(
+        self,
+        bucket: Bucket,
+        key: str,
+        tags: Mapping[str, str],
+        user_metadata: Mapping[str, str],
+        *,
+        at_least: str = "",
+    ) -> Judged:
+        """Return the classification and scope label of an object about to be written.
+
+        ``at_least``: a classification it must not fall below (the source of a copy).
+
+        Raises:
+            Refused: an unknown label, or one that this bucket's rules do not allow.
+        """
+        found = [tags[name] for name in LABEL_NAMES if name in tags]
+        found += [user_metadata[name] for name in LABEL_NAMES if name in user_metadata]
+        name = effective(
+            self._classifications,
+            bucket_default=bucket.classification,
+            prefix_rule=self._prefix_rule(bucket, key),
+            labels=found,
+        )
+        level = self._classifications.level
+        if at_least not in ("", UNKNOWN) and level(at_least) > level(name):
+            name = ClassificationName(at_least)
+        wanted = self._classifications.get(name).keys.scope_from
+        values = [tags.get(word) or user_metadata.get(word) or "" for word in wanted]
+        return Judged(name, next((value for value in values if value), ""))
+
+    def known_label(self, label: str) -> ClassificationName:
+        """Return the classification of a label that a new bucket is given.
+
+        Raises:
+            Refused: unknown.
+        """
+        return effective(
+            self._classifications, bucket_default=UNKNOWN, prefix_rule=None, labels=[label]
+        )
+
+    def _prefix_rule(self, bucket: Bucket, key: str) -> str | None:
+        """Return the highest class among the rules whose prefix the key has."""
+        fitting = [name for prefix, name in bucket.prefix_rules.items() if key.startswith(prefix)]
+        return max(fitting, key=self._classifications.level, default=None)
+
+
+def is_visible(principal: Principal, bucket: Bucket) -> bool:
+    """Is the bucket of the principal's tenant and within its registration?"""
+    if bucket.tenant != principal.tenant:
+        return False
+    return not principal.buckets or bucket.bucket_id in principal.buckets
+
+
+def check_headers(request: S3Request, tenant: str) -> None:
+    """Return quietly if no header asks for what we do not do.
+
+    Raises:
+        Refused, Malformed: one does; the reason is S3's code for it.
+    """
+    for name, what in _REFUSED_HEADERS.items():
+        if request.header(name) is not None:
+            raise Refused(f"{name}: {what} is not offered.", reason="NotImplemented")
+    acl = request.header("x-amz-acl")
+    if (acl is not None and acl not in _ACLS_ACCEPTED) or request.headers_under("x-amz-grant-"):
+        raise Malformed("The bucket does not allow ACLs", reason="AccessControlListNotSupported")
+    _check_sse(request)
+    storage_class = request.header("x-amz-storage-class")
+    if storage_class is not None and storage_class not in _STORAGE_CLASSES_ACCEPTED:
+        raise Malformed(
+            "The storage class you specified is not valid", reason="InvalidStorageClass"
+        )
+    owner = request.header("x-amz-expected-bucket-owner")
+    if owner is not None and owner != tenant:
+        raise Refused("Access Denied", reason="AccessDenied")
+
+
+def _check_sse(request: S3Request) -> None:
+    asked = request.header("x-amz-server-side-encryption")
+    if asked is not None and asked not in _SSE_ACCEPTED:
+        raise Malformed(
+            "The encryption method specified is not supported", reason="InvalidArgument"
+        )
+    if request.header("x-amz-server-side-encryption-aws-kms-key-id"):
+        # The classification picks the key (design 6); a client that names one would be misled.
+        raise Refused(
+            "The key of an object follows from its classification and cannot be chosen.",
+            reason="AccessDenied",
+        )

@@ -1,0 +1,169 @@
+"""The S3 door: request → operation → admission → handler → answer; nothing else."""
+
+from __future__ import annotations
+
+import base64
+import time
+from typing import TYPE_CHECKING
+
+import structlog
+
+from hyok.errors import HyokError, Malformed, Tampered
+from hyok.gateway.call import Call
+from hyok.gateway.faults import INTERNAL, Fault, fault_of
+from hyok.gateway.handlers import NO_BODY, TABLE
+from hyok.gateway.port import NoMeter
+from hyok.gateway.responses import error_document
+from hyok.s3.names import check_key
+from hyok.s3.operations import check_served, identify
+from hyok.s3.request import S3Request
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from hyok.gateway.call import Services
+    from hyok.gateway.handlers import Handling
+    from hyok.gateway.port import Exchange, Meter
+
+log = structlog.get_logger("hyok.gateway")
+
+
+class Gateway:
+    """Answers exchanges of the HTTP engine; `handle` is what the engine calls.
+
+    Args:
+        services: what the handlers work with.
+        base_domains: hosts under which a bucket may stand as a label.
+        clock_ms: unix time in milliseconds.
+        entropy: random bytes, for request ids.
+        meter: takes the numbers of each request.
+    """
+
+    def __init__(
+        self,
+        services: Services,
+        *,
+        base_domains: Sequence[str],
+        clock_ms: Callable[[], int],
+        entropy: Callable[[int], bytes],
+        meter: Meter | None = None,
+    ) -> None:
+        self._services = services
+        self._base_domains = tuple(domain.lower() for domain in base_domains)
+        self._clock_ms = clock_ms
+        self._entropy = entropy
+        self._meter: Meter = meter or NoMeter()
+
+    async def handle(self, exchange: Exchange) -> None:
+        """Answer one request, whatever happens."""
+        begun = time.monotonic()
+        request_id = self._entropy(8).hex().upper()
+        host_id = base64.b64encode(self._entropy(24)).decode("ascii")
+        head = exchange.head
+        call: Call | None = None
+        try:
+            request = S3Request.of_target(
+                head.method, head.target, head.headers, self._base_domains
+            )
+            call = Call(exchange, request, request_id, host_id, self._clock_ms())
+            await self._serve(call)
+        except HyokError as error:
+            if isinstance(error, Tampered):
+                log.critical("s3.tampered", request_id=request_id, error=error.explain())
+            await self._fail(exchange, call, fault_of(error), request_id, host_id)
+            self._finish(call, begun, request_id, type(error).__name__, error.reason, error.code)
+            return
+        except Exception:
+            log.exception("s3.bug", request_id=request_id)
+            await self._fail(exchange, call, INTERNAL, request_id, host_id)
+            self._finish(call, begun, request_id, "bug")
+            return
+        self._finish(call, begun, request_id)
+
+    async def _serve(self, call: Call) -> None:
+        services, request = self._services, call.request
+        call.principal, call.verified = await services.admission.authenticate(request, call.at_ms)
+        call.operation = identify(request)
+        check_served(call.operation)
+        handling = TABLE[call.operation]
+        if request.key:
+            check_key(request.key)
+        _check_body(call, handling)
+        if handling.in_bucket:
+            call.bucket = await services.admission.bucket(call.principal, request.bucket)
+        await handling.handler(services, call)
+
+    async def _fail(
+        self, exchange: Exchange, call: Call | None, fault: Fault, request_id: str, host_id: str
+    ) -> None:
+        """Tell the client; or, when the answer has begun, break the connection."""
+        if call is not None and call.started:
+            exchange.abort()
+            return
+        headers = [
+            ("x-amz-request-id", request_id),
+            ("x-amz-id-2", host_id),
+            *fault.headers,
+        ]
+        if call is not None:
+            call.status = fault.status
+        body = b""
+        if exchange.head.method != "HEAD" and fault.status != 304:
+            headers.append(("content-type", "application/xml"))
+            body = error_document(
+                fault,
+                resource=_resource(exchange),
+                request_id=request_id,
+                host_id=host_id,
+                region=self._services.region,
+            )
+        await exchange.respond(fault.status, headers, body)
+
+    def _finish(
+        self,
+        call: Call | None,
+        begun: float,
+        request_id: str,
+        error: str = "",
+        reason: str = "",
+        code: str = "",
+    ) -> None:
+        """Note the request.  Never its key: names of objects may be personal data."""
+        seconds = time.monotonic() - begun
+        operation = call.operation.value if call and call.operation else "unknown"
+        status = call.status if call else 400
+        size_in, size_out = (call.bytes_in, call.bytes_out) if call else (0, 0)
+        self._meter.request(operation, status, seconds, size_in, size_out)
+        fields: dict[str, object] = {
+            "request_id": request_id,
+            "operation": operation,
+            "status": status,
+            "app": call.principal.id if call and call.principal else "",
+            "bucket": call.bucket.bucket_id if call and call.bucket else "",
+            "classification": call.classification if call else "",
+            "bytes_in": size_in,
+            "bytes_out": size_out,
+            "error": error,
+            "reason": reason,
+            "code": code,
+        }
+        log.info(
+            "s3.request",
+            **{name: value for name, value in fields.items() if value not in ("", 0)},
+            duration_ms=round(seconds * 1000, 2),
+        )
+
+
+def _check_body(call: Call, handling: Handling) -> None:
+    """Refuse a body that this operation does not take, before any of it is read."""
+    most = handling.body_bytes_max
+    if most is None or not call.exchange.has_body:
+        return
+    length = call.exchange.content_length
+    if most == NO_BODY and (length is None or length > 0):
+        raise Malformed("This request does not support content", reason="UnexpectedContent")
+
+
+def _resource(exchange: Exchange) -> str:
+    """Return the path as the client sent it, for the error document."""
+    return exchange.head.target.partition(b"?")[0].decode("latin-1")[:2048]

@@ -1,0 +1,116 @@
+"""One request on its way through the door, and what every handler is given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hyok.vocabulary import Ask
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hyok.gateway.admission import Admission
+    from hyok.gateway.port import Exchange, Wire
+    from hyok.objects.listing import Listings
+    from hyok.objects.multipart import MultipartVault
+    from hyok.objects.registry import BucketKeeper, BucketRegistry
+    from hyok.objects.vault import ObjectVault
+    from hyok.s3.operations import Operation
+    from hyok.s3.request import S3Request
+    from hyok.sigv4.verify import Verified
+    from hyok.vocabulary import Bucket, ClassificationName, Principal, Sink
+
+
+@dataclass(frozen=True, slots=True)
+class NewBuckets:
+    """Where and as what a bucket is made when the client does not say."""
+
+    store: str
+    classification: ClassificationName
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What the handlers work with.  Made once by wiring."""
+
+    admission: Admission
+    vault: ObjectVault
+    multipart: MultipartVault
+    listings: Listings
+    buckets: BucketRegistry
+    keeper: BucketKeeper
+    new_buckets: NewBuckets
+    region: str
+
+
+@dataclass(slots=True)
+class Call:
+    """One admitted request.  What follows ``at_ms`` is noted for the log on the way."""
+
+    exchange: Exchange
+    request: S3Request
+    request_id: str
+    host_id: str
+    at_ms: int
+    principal: Principal | None = None
+    verified: Verified | None = None
+    operation: Operation | None = None
+    bucket: Bucket | None = None
+    classification: str = ""
+    started: bool = False
+    status: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+
+    def ask(
+        self,
+        action: str,
+        *,
+        bucket: Bucket | None = None,
+        key: str | None = None,
+        classification: ClassificationName | None = None,
+        scope_label: str = "",
+    ) -> Ask:
+        """Return the question to custody; bucket and key are the request's unless given."""
+        assert self.principal is not None
+        return Ask(
+            principal=self.principal,
+            action=action,
+            bucket=bucket or self.bucket,
+            key=self.request.key if key is None else key,
+            request_id=self.request_id,
+            origin=self.exchange.head.peer,
+            at_ms=self.at_ms,
+            classification=classification,
+            scope_label=scope_label,
+        )
+
+    def frame(self, headers: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Return headers with those that every answer carries."""
+        return [("x-amz-request-id", self.request_id), ("x-amz-id-2", self.host_id), *headers]
+
+    async def answer(
+        self,
+        status: int,
+        headers: Sequence[tuple[str, str]] = (),
+        body: bytes | memoryview = b"",
+    ) -> None:
+        """Send the whole answer."""
+        self.started = True
+        self.status = status
+        self.bytes_out = len(body)
+        await self.exchange.respond(status, self.frame(headers), body)
+
+    async def answer_xml(self, status: int, document: bytes) -> None:
+        """Send a document."""
+        await self.answer(status, [("content-type", "application/xml")], document)
+
+    def begin(
+        self, wire: Wire, status: int, headers: Sequence[tuple[str, str]], length: int
+    ) -> Sink:
+        """Start an answer whose body follows.  In a pump thread."""
+        self.started = True
+        self.status = status
+        self.bytes_out = length
+        return wire.start(status, self.frame(headers), length)

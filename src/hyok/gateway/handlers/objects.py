@@ -1,0 +1,364 @@
+"""PutObject, GetObject, HeadObject, CopyObject, DeleteObject and DeleteObjects."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from hyok.errors import Conflict, HyokError, Malformed
+from hyok.gateway.admission import check_headers
+from hyok.gateway.bodies import plaintext
+from hyok.gateway.faults import fault_of
+from hyok.gateway.handlers.reading import check_version, write_condition, write_facts
+from hyok.gateway.responses import (
+    known_checksums,
+    object_headers,
+    proven_checksum,
+    quoted,
+    sealed_with,
+    validators,
+)
+from hyok.objects.conditions import ALWAYS, Condition
+from hyok.objects.copying import copy_object
+from hyok.s3 import answers, documents, preconditions
+from hyok.s3.checksums import encode
+from hyok.s3.names import check_key, etag_in, parse_copy_source, parse_part_number
+from hyok.s3.preconditions import Preconditions, Verdict
+from hyok.s3.ranges import content_range
+from hyok.s3.ranges import parse as parse_range
+from hyok.vocabulary import WHOLE_BODY_BYTES_MAX
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hyok.gateway.call import Call, Services
+    from hyok.gateway.port import Wire
+    from hyok.gateway.responses import Headers
+    from hyok.objects.facts import ObjectFacts, PutFacts
+    from hyok.objects.reading import Opened
+    from hyok.s3.request import S3Request
+    from hyok.vocabulary import Ask
+
+DELETES_AT_ONCE = 8
+
+
+class _NotModified(Exception):
+    """The client's copy is still right; carries what to say about the object."""
+
+    def __init__(self, facts: ObjectFacts) -> None:
+        super().__init__()
+        self.facts = facts
+
+
+async def put(services: Services, call: Call) -> None:
+    """Seal one object."""
+    request, bucket = call.request, call.bucket
+    assert bucket is not None
+    assert call.verified is not None
+    check_headers(request, bucket.tenant)
+    body = plaintext(call.exchange, request, call.verified)
+    facts = write_facts(request)
+    if body.declared.algorithm is not None and body.declared.value is not None:
+        known = {body.declared.algorithm.name: encode(body.declared.value)}
+        facts = replace(facts, checksums=known)
+    judged = services.admission.judge(bucket, request.key, facts.tags, facts.user_metadata)
+    call.classification = judged.classification
+    call.bytes_in = body.size
+    ask = call.ask(
+        "object:put", classification=judged.classification, scope_label=judged.scope_label
+    )
+    result = await services.vault.put(ask, body, facts, write_condition(request))
+    await call.answer(
+        200,
+        [
+            ("etag", quoted(result.etag)),
+            *sealed_with(result.kek_id),
+            *proven_checksum(body.proofs()),
+        ],
+    )
+
+
+async def get(services: Services, call: Call) -> None:
+    """Hand out one object, or a range of it."""
+    request = call.request
+    check_version(request.query.get("versionId"))
+    part_number = _part_number(request)
+    # RFC 9110 lets a server ignore Range; with If-Range that is always right.
+    wanted = None if request.header("if-range") else request.header("range")
+    asked = None if part_number is not None else parse_range(wanted)
+    partial = asked is not None or part_number is not None
+    want_checksums = _wants_checksums(request) and not partial
+    ask = call.ask("object:get")
+    try:
+        opened = await services.vault.open(
+            ask,
+            asked,
+            _check(preconditions.parse(request.header)),
+            checksums=want_checksums,
+            part_number=part_number,
+        )
+    except _NotModified as unchanged:
+        await _not_modified(services, call, ask, unchanged.facts)
+        return
+    try:
+        call.classification = opened.facts.classification
+        headers = object_headers(
+            opened.facts, request, checksums=want_checksums, parts=part_number is not None
+        )
+        if partial and opened.size:
+            span = content_range(opened.start, opened.stop, opened.facts.size)
+            headers.append(("content-range", span))
+        status = 206 if partial else 200
+        if opened.size <= WHOLE_BODY_BYTES_MAX:
+            await _answer_whole(services, call, ask, opened, status, headers)
+        else:
+            await _answer_streamed(services, call, ask, opened, status, headers)
+    finally:
+        await opened.close()
+
+
+async def _answer_whole(
+    services: Services, call: Call, ask: Ask, opened: Opened, status: int, headers: Headers
+) -> None:
+    body = opened.whole() if opened.at_hand else await services.vault.pump.run(opened.whole)
+    await _conclude(services, ask, opened.facts, len(body))
+    await call.answer(status, headers, memoryview(body))
+
+
+async def _answer_streamed(
+    services: Services, call: Call, ask: Ask, opened: Opened, status: int, headers: Headers
+) -> None:
+    def work(wire: Wire) -> None:
+        opened.pour(lambda: call.begin(wire, status, headers, opened.size))
+        wire.finish()
+
+    try:
+        await call.exchange.pump(work)
+    except BaseException as error:
+        await _conclude_failure(services, ask, opened.facts, error)
+        raise
+    await _conclude(services, ask, opened.facts, opened.size)
+
+
+async def head(services: Services, call: Call) -> None:
+    """Tell about one object."""
+    request = call.request
+    check_version(request.query.get("versionId"))
+    part_number = _part_number(request)
+    asked = None if part_number is not None else parse_range(request.header("range"))
+    partial = asked is not None or part_number is not None
+    want_checksums = _wants_checksums(request) and not partial
+    ask = call.ask("object:head")
+    check = _check(preconditions.parse(request.header))
+    start = 0
+    try:
+        if part_number is None:
+            facts = await services.vault.head(ask, check, checksums=want_checksums)
+            stop = facts.size
+            if asked is not None:
+                start, stop = asked.resolve(facts.size)
+        else:
+            opened = await services.vault.open(ask, None, check, part_number=part_number)
+            facts, start, stop = opened.facts, opened.start, opened.stop
+            await opened.close()
+            await _conclude(services, ask, facts, 0)
+    except _NotModified as unchanged:
+        await _not_modified(services, call, ask, unchanged.facts)
+        return
+    call.classification = facts.classification
+    headers = object_headers(
+        facts, request, checksums=want_checksums, parts=part_number is not None
+    )
+    headers.append(("content-length", str(stop - start)))
+    if partial and stop > start:
+        headers.append(("content-range", content_range(start, stop, facts.size)))
+    await call.answer(206 if partial else 200, headers)
+
+
+async def delete(services: Services, call: Call) -> None:
+    """Remove one object."""
+    bucket = call.bucket
+    assert bucket is not None
+    check_version(call.request.query.get("versionId"))
+    check_headers(call.request, bucket.tenant)
+    await services.vault.delete(call.ask("object:delete"), write_condition(call.request))
+    await call.answer(204)
+
+
+async def delete_many(services: Services, call: Call) -> None:
+    """Remove up to a thousand objects, each decided and recorded by itself."""
+    assert call.verified is not None
+    body = plaintext(call.exchange, call.request, call.verified)
+    if body.declared.algorithm is None and body.declared.md5 is None:
+        raise Malformed(
+            "Missing required header for this request: Content-MD5", reason="InvalidRequest"
+        )
+    keys, quiet = documents.parse_delete(await body.whole())
+    gate = asyncio.Semaphore(DELETES_AT_ONCE)
+
+    async def one(wanted: documents.DeleteKey) -> answers.DeleteFailure | None:
+        try:
+            check_key(wanted.key)
+            check_version(wanted.version_id)
+            condition = ALWAYS
+            if wanted.etag:
+                condition = Condition(if_match=_known_etag(wanted.etag))
+            async with gate:
+                await services.vault.delete(call.ask("object:delete", key=wanted.key), condition)
+        except HyokError as error:
+            fault = fault_of(error)
+            return answers.DeleteFailure(wanted.key, fault.code, fault.message, wanted.version_id)
+        return None
+
+    outcomes: Sequence[answers.DeleteFailure | None] = await asyncio.gather(*map(one, keys))
+    failed = [outcome for outcome in outcomes if outcome is not None]
+    deleted = [] if quiet else [k.key for k, o in zip(keys, outcomes, strict=True) if o is None]
+    await call.answer_xml(200, answers.delete_result(deleted, failed))
+
+
+async def copy(services: Services, call: Call) -> None:
+    """Copy one object: opened, and sealed again under a new key.
+
+    The source is looked at first: its classification is the least that the copy gets.
+    """
+    request, bucket, principal = call.request, call.bucket, call.principal
+    assert bucket is not None
+    assert principal is not None
+    check_headers(request, bucket.tenant)
+    source_bucket, source_key, version = parse_copy_source(
+        request.header("x-amz-copy-source") or ""
+    )
+    check_version(version)
+    check_key(source_key)
+    replaces = _directive(request, "x-amz-metadata-directive")
+    replaces_tags = _directive(request, "x-amz-tagging-directive")
+    if (source_bucket, source_key) == (bucket.bucket_id, request.key) and not replaces:
+        raise Malformed(
+            "This copy request is illegal because it is trying to copy an object to itself "
+            "without changing the object's metadata, storage class, website redirect location "
+            "or encryption attributes.",
+            reason="InvalidRequest",
+        )
+    given = write_facts(request)
+    source = call.ask(
+        "object:get",
+        bucket=await services.admission.bucket(principal, source_bucket),
+        key=source_key,
+    )
+    conditions = preconditions.parse(request.header, "x-amz-copy-source-")
+    seen = await services.vault.head(source, _check(conditions, copying=True))
+
+    def chosen(facts: ObjectFacts) -> PutFacts:
+        kept = replace(given, headers=facts.headers, user_metadata=facts.user_metadata)
+        chosen = given if replaces else kept
+        return chosen if replaces_tags else replace(chosen, tags=facts.tags)
+
+    def unchanged(facts: ObjectFacts) -> None:
+        if (facts.etag, facts.object_id) != (seen.etag, seen.object_id):
+            raise Conflict("The source was replaced.", reason="ConditionalRequestConflict")
+
+    facts = chosen(seen)
+    judged = services.admission.judge(
+        bucket, request.key, facts.tags, facts.user_metadata, at_least=seen.classification
+    )
+    call.classification = judged.classification
+    target = call.ask(
+        "object:put", classification=judged.classification, scope_label=judged.scope_label
+    )
+    result, _ = await copy_object(
+        services.vault,
+        source=source,
+        target=target,
+        check=unchanged,
+        facts=chosen,
+        condition=write_condition(request),
+    )
+    whole = known_checksums(seen.checksums) if seen.checksum_type == "FULL_OBJECT" else {}
+    call.started = True
+    await call.answer(
+        200,
+        [("content-type", "application/xml"), *sealed_with(result.kek_id)],
+        answers.copy_result(result.etag, result.modified_ms, whole),
+    )
+
+
+def _check(conditions: Preconditions, *, copying: bool = False):
+    def check(facts: ObjectFacts) -> None:
+        if not conditions.asked:
+            return
+        verdict = preconditions.check(conditions, facts.etag, facts.modified_ms)
+        if verdict is Verdict.NOT_MODIFIED:
+            if copying:
+                raise Conflict(
+                    "At least one of the pre-conditions you specified did not hold",
+                    reason="PreconditionFailed",
+                )
+            raise _NotModified(facts)
+
+    return check
+
+
+async def _not_modified(services: Services, call: Call, ask: Ask, facts: ObjectFacts) -> None:
+    await _conclude(services, ask, facts, 0)
+    await call.answer(304, validators(facts))
+
+
+async def _conclude(services: Services, ask: Ask, facts: ObjectFacts, size: int) -> None:
+    await services.vault.custodian.conclude(
+        ask,
+        "done",
+        object_id=bytes.fromhex(facts.object_id),
+        kek_id=facts.kek_id,
+        size_bytes=size,
+    )
+
+
+async def _conclude_failure(
+    services: Services, ask: Ask, facts: ObjectFacts, error: BaseException
+) -> None:
+    """Record a reading that broke off.  The failure itself is what the caller must see."""
+    try:
+        await services.vault.custodian.conclude(
+            ask,
+            "failed",
+            object_id=bytes.fromhex(facts.object_id),
+            kek_id=facts.kek_id,
+            error=type(error).__name__,
+        )
+    except HyokError:
+        return
+
+
+def _known_etag(client_etag: str) -> str:
+    store_etag = etag_in(client_etag)
+    if store_etag is None:
+        raise Conflict(
+            "At least one of the pre-conditions you specified did not hold",
+            reason="PreconditionFailed",
+        )
+    return store_etag
+
+
+def _part_number(request: S3Request) -> int | None:
+    text = request.query.get("partNumber")
+    if text is None:
+        return None
+    if request.header("range"):
+        raise Malformed(
+            "Cannot specify both Range header and partNumber query parameter",
+            reason="InvalidRequest",
+        )
+    return parse_part_number(text)
+
+
+def _wants_checksums(request: S3Request) -> bool:
+    return (request.header("x-amz-checksum-mode") or "").upper() == "ENABLED"
+
+
+def _directive(request: S3Request, name: str) -> bool:
+    """Say whether a copy replaces what the directive is about."""
+    value = (request.header(name) or "COPY").upper()
+    if value not in ("COPY", "REPLACE"):
+        raise Malformed(f"Unknown value of {name}.", reason="InvalidArgument")
+    return value == "REPLACE"

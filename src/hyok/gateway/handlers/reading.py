@@ -1,0 +1,91 @@
+"""Small readings that several handlers share: numbers of a query, facts of a write, conditions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hyok.errors import Malformed
+from hyok.objects.conditions import Condition
+from hyok.objects.facts import PutFacts
+from hyok.s3.metadata import (
+    SYSTEM_HEADERS,
+    USER_METADATA_PREFIX,
+    check_user_metadata,
+    content_encoding,
+    parse_tagging_header,
+)
+from hyok.s3.preconditions import parse_write
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hyok.s3.request import S3Request
+
+
+def write_facts(request: S3Request, checksums: Mapping[str, str] | None = None) -> PutFacts:
+    """Return what the client says beside the body.
+
+    Raises:
+        Malformed, Refused: metadata or tags that may not be kept.
+    """
+    headers = {name: value for name in SYSTEM_HEADERS if (value := request.header(name))}
+    if "content-encoding" in headers:
+        headers["content-encoding"] = content_encoding(headers["content-encoding"])
+    user_metadata = request.headers_under(USER_METADATA_PREFIX)
+    check_user_metadata(user_metadata)
+    for name, value in [*headers.items(), *user_metadata.items()]:
+        # A control character would forge a header when the object is read.
+        if not value.isprintable() and any(ord(c) < 32 or ord(c) == 127 for c in value):
+            raise Malformed(f"The value of {name[:64]} is not valid.", reason="InvalidArgument")
+    return PutFacts(
+        headers={name: value for name, value in headers.items() if value},
+        user_metadata=user_metadata,
+        tags=parse_tagging_header(request.header("x-amz-tagging")),
+        checksums=dict(checksums or {}),
+    )
+
+
+def write_condition(request: S3Request) -> Condition:
+    """Return what must hold at the destination of a write."""
+    asked = parse_write(request.header)
+    return Condition(if_match=asked.if_match, absent=asked.absent)
+
+
+def number(request: S3Request, name: str, default: int, most: int) -> int:
+    """Return a number of the query, at most ``most``.
+
+    Raises:
+        Malformed: it is none (reason ``InvalidArgument``).
+    """
+    text = request.query.get(name)
+    if text is None or text == "":
+        return default
+    if not (text.isascii() and text.isdigit()) or len(text) > 10 or int(text) > 2**31 - 1:
+        raise Malformed(
+            f"Provided {name} not an integer or within integer range", reason="InvalidArgument"
+        )
+    return min(int(text), most)
+
+
+def wants_url_encoding(request: S3Request) -> bool:
+    """Say whether names shall be percent-encoded in the answer.
+
+    Raises:
+        Malformed: another encoding was asked for.
+    """
+    encoding = request.query.get("encoding-type")
+    if encoding in (None, ""):
+        return False
+    if encoding != "url":
+        raise Malformed("Invalid Encoding Method specified in Request", reason="InvalidArgument")
+    return True
+
+
+def check_version(version_id: str | None) -> None:
+    """Return quietly if this names the only version there is.
+
+    Raises:
+        Malformed: versions are not offered.
+    """
+    if version_id not in (None, "", "null"):
+        raise Malformed("Invalid version id specified", reason="InvalidArgument")

@@ -1,0 +1,121 @@
+"""Results and faults as S3 answers: headers and documents."""
+
+from __future__ import annotations
+
+from email.utils import formatdate
+from typing import TYPE_CHECKING
+
+from hyok.errors import Malformed
+from hyok.s3 import answers
+from hyok.s3.checksums import ALGORITHMS, Algorithm, encode
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hyok.gateway.faults import Fault
+    from hyok.objects.facts import ObjectFacts, Proofs
+    from hyok.s3.request import S3Request
+
+Headers = list[tuple[str, str]]
+
+CONTENT_TYPE_UNKNOWN = "binary/octet-stream"
+
+OVERRIDES: Mapping[str, str] = {
+    "response-content-type": "content-type",
+    "response-content-language": "content-language",
+    "response-expires": "expires",
+    "response-cache-control": "cache-control",
+    "response-content-disposition": "content-disposition",
+    "response-content-encoding": "content-encoding",
+}
+"""Query parameters of a GET that replace a header of its answer."""
+
+
+def sealed_with(kek_id: str) -> Headers:
+    """Return how clients recognise that an ETag is no MD5 (design 9)."""
+    headers = [("x-amz-server-side-encryption", "aws:kms")]
+    if kek_id:
+        headers.append(("x-amz-server-side-encryption-aws-kms-key-id", kek_id))
+    return headers
+
+
+def quoted(etag: str) -> str:
+    """Return an ETag as headers carry it."""
+    return f'"{etag}"'
+
+
+def proven_checksum(proofs: Proofs) -> Headers:
+    """Return the checksum headers of what was just written."""
+    if not proofs.checksum_algorithm:
+        return []
+    algorithm = Algorithm(proofs.checksum_algorithm)
+    return [
+        (algorithm.header, encode(proofs.checksum)),
+        ("x-amz-checksum-type", "FULL_OBJECT"),
+    ]
+
+
+def known_checksums(checksums: Mapping[str, str]) -> dict[Algorithm, str]:
+    """Return checksums by algorithm, for documents."""
+    return {ALGORITHMS[name]: text for name, text in checksums.items() if name in ALGORITHMS}
+
+
+def validators(facts: ObjectFacts) -> Headers:
+    """Return what identifies a version of an object."""
+    return [
+        ("etag", quoted(facts.etag)),
+        ("last-modified", formatdate(facts.modified_ms // 1000, usegmt=True)),
+    ]
+
+
+def object_headers(
+    facts: ObjectFacts, request: S3Request, *, checksums: bool, parts: bool
+) -> Headers:
+    """Return the headers of a GET or HEAD answer, without length and range.
+
+    ``checksums``: the whole object was asked for, and its checksum; ``parts``: one part was.
+    """
+    named = {"content-type": CONTENT_TYPE_UNKNOWN, **facts.headers, **overrides(request)}
+    headers = [*validators(facts), ("accept-ranges", "bytes"), *named.items()]
+    headers += [(f"x-amz-meta-{name}", value) for name, value in facts.user_metadata.items()]
+    if facts.tags:
+        headers.append(("x-amz-tagging-count", str(len(facts.tags))))
+    headers += sealed_with(facts.kek_id)
+    if checksums and facts.checksums:
+        headers += [(a.header, text) for a, text in known_checksums(facts.checksums).items()]
+        headers.append(("x-amz-checksum-type", facts.checksum_type))
+    if parts and facts.parts_count:
+        headers.append(("x-amz-mp-parts-count", str(facts.parts_count)))
+    return headers
+
+
+def overrides(request: S3Request) -> dict[str, str]:
+    """Return the headers that a GET asks to replace.
+
+    Raises:
+        Malformed: a value with control characters, which would forge headers.
+    """
+    found: dict[str, str] = {}
+    for parameter, header in OVERRIDES.items():
+        value = request.query.get(parameter)
+        if value is None:
+            continue
+        if not value.isprintable():
+            raise Malformed(f"The value of {parameter} is not valid.", reason="InvalidArgument")
+        found[header] = value
+    return found
+
+
+def error_document(
+    fault: Fault, *, resource: str, request_id: str, host_id: str, region: str
+) -> bytes:
+    """Return the XML of a fault."""
+    extra = {"Region": region} if fault.code == "AuthorizationHeaderMalformed" else None
+    return answers.error(
+        fault.code,
+        fault.message,
+        resource=resource,
+        request_id=request_id,
+        host_id=host_id,
+        extra=extra,
+    )
