@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 from hyok.errors import Malformed
 from hyok.gateway.admission import LABEL_NAMES, check_headers, is_visible
-from hyok.gateway.bodies import plaintext
-from hyok.gateway.handlers.reading import number, wants_url_encoding
+from hyok.gateway.handlers.reading import document, number, wants_url_encoding
 from hyok.objects.registry import NewBucket
 from hyok.s3 import answers, documents
 from hyok.s3.names import check_bucket_name
@@ -36,12 +35,9 @@ async def create(services: Services, call: Call) -> None:
     """Make a bucket; a tag may name its classification, else the setting does."""
     request, principal = call.request, call.principal
     assert principal is not None
-    assert call.verified is not None
     check_bucket_name(request.bucket)
     check_headers(request, principal.tenant)
-    body = plaintext(call.exchange, request, call.verified)
-    if body.size > documents.SMALL_BYTES_MAX:
-        raise Malformed("Your request was too big.", reason="MaxMessageLengthExceeded")
+    body = document(call, documents.SMALL_BYTES_MAX)
     asked = documents.parse_create_bucket(await body.whole())
     if asked.location not in ("", services.region):
         raise Malformed(
@@ -92,8 +88,8 @@ async def list_objects(services: Services, call: Call) -> None:
     query = call.request.query
     marker = query.get("marker", "")
     frame, found = await _page(services, call, after=marker, token="", owner=True)
-    document = answers.list_objects(frame, marker=marker, next_marker=found.next_key)
-    await call.answer_xml(200, document)
+    answer = answers.list_objects(frame, marker=marker, next_marker=found.next_key)
+    await call.answer_xml(200, answer)
 
 
 async def list_objects_v2(services: Services, call: Call) -> None:
@@ -109,10 +105,10 @@ async def list_objects_v2(services: Services, call: Call) -> None:
         token=token or "",
         owner=query.get("fetch-owner") == "true",
     )
-    document = answers.list_objects_v2(
+    answer = answers.list_objects_v2(
         frame, token=token, next_token=found.next_token, start_after=start_after
     )
-    await call.answer_xml(200, document)
+    await call.answer_xml(200, answer)
 
 
 async def _page(

@@ -8,6 +8,7 @@ from hyok.errors import Malformed
 from hyok.gateway.admission import check_headers
 from hyok.gateway.bodies import plaintext
 from hyok.gateway.handlers.reading import (
+    document,
     number,
     wants_url_encoding,
     write_condition,
@@ -17,6 +18,7 @@ from hyok.gateway.responses import proven_checksum, quoted, sealed_with
 from hyok.s3 import answers, checksums, documents
 from hyok.s3.checksums import Algorithm
 from hyok.s3.names import check_upload_id, parse_part_number, part_etag_out
+from hyok.vocabulary import ClassificationName
 
 if TYPE_CHECKING:
     from hyok.gateway.call import Call, Services
@@ -50,8 +52,8 @@ async def create(services: Services, call: Call) -> None:
             ("x-amz-checksum-algorithm", algorithm.name),
             ("x-amz-checksum-type", kind),
         ]
-    document = answers.initiated(bucket.bucket_id, request.key, begun.upload_id)
-    await call.answer(200, headers, document)
+    answer = answers.initiated(bucket.bucket_id, request.key, begun.upload_id)
+    await call.answer(200, headers, answer)
 
 
 async def upload_part(services: Services, call: Call) -> None:
@@ -69,7 +71,7 @@ async def upload_part(services: Services, call: Call) -> None:
     _check_same_algorithm(expected, body.declared.algorithm)
     call.bytes_in = body.size
     etag, kek_id = await services.multipart.upload_part(
-        call.ask("object:put", classification=upload.classification),
+        call.ask("object:put", classification=ClassificationName(upload.classification)),
         upload_id,
         part_number,
         body,
@@ -83,16 +85,15 @@ async def complete(services: Services, call: Call) -> None:
     """Join the parts into the object."""
     request, bucket = call.request, call.bucket
     assert bucket is not None
-    assert call.verified is not None
     check_headers(request, bucket.tenant)
     upload_id = _upload_id(request)
     upload = await services.multipart.find(bucket, request.key, upload_id)
     call.classification = upload.classification
     given = _object_checksum(request)
-    body = plaintext(call.exchange, request, call.verified, checksums_of_body=False)
+    body = document(call, documents.COMPLETE_BYTES_MAX, checksums_of_body=False)
     wanted = documents.parse_complete(await body.whole())
     completed = await services.multipart.complete(
-        call.ask("object:put", classification=upload.classification),
+        call.ask("object:put", classification=ClassificationName(upload.classification)),
         upload_id,
         [(part.number, part.etag) for part in wanted],
         write_condition(request),
@@ -104,7 +105,7 @@ async def complete(services: Services, call: Call) -> None:
     values: dict[Algorithm, str] = {}
     if completed.checksum_algorithm and completed.checksum:
         values[Algorithm(completed.checksum_algorithm)] = completed.checksum
-    document = answers.completed(
+    answer = answers.completed(
         bucket.bucket_id,
         request.key,
         result.etag,
@@ -113,7 +114,7 @@ async def complete(services: Services, call: Call) -> None:
         completed.checksum_type if values else "",
     )
     headers: Headers = [("content-type", "application/xml"), *sealed_with(result.kek_id)]
-    await call.answer(200, headers, document)
+    await call.answer(200, headers, answer)
 
 
 async def abort(services: Services, call: Call) -> None:

@@ -10,7 +10,12 @@ from hyok.errors import Conflict, HyokError, Malformed
 from hyok.gateway.admission import check_headers
 from hyok.gateway.bodies import plaintext
 from hyok.gateway.faults import fault_of
-from hyok.gateway.handlers.reading import check_version, write_condition, write_facts
+from hyok.gateway.handlers.reading import (
+    check_version,
+    document,
+    write_condition,
+    write_facts,
+)
 from hyok.gateway.responses import (
     known_checksums,
     object_headers,
@@ -30,7 +35,7 @@ from hyok.s3.ranges import parse as parse_range
 from hyok.vocabulary import WHOLE_BODY_BYTES_MAX
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from hyok.gateway.call import Call, Services
     from hyok.gateway.port import Wire
@@ -188,8 +193,7 @@ async def delete(services: Services, call: Call) -> None:
 
 async def delete_many(services: Services, call: Call) -> None:
     """Remove up to a thousand objects, each decided and recorded by itself."""
-    assert call.verified is not None
-    body = plaintext(call.exchange, call.request, call.verified)
+    body = document(call, documents.DELETE_BYTES_MAX)
     if body.declared.algorithm is None and body.declared.md5 is None:
         raise Malformed(
             "Missing required header for this request: Content-MD5", reason="InvalidRequest"
@@ -275,7 +279,6 @@ async def copy(services: Services, call: Call) -> None:
         condition=write_condition(request),
     )
     whole = known_checksums(seen.checksums) if seen.checksum_type == "FULL_OBJECT" else {}
-    call.started = True
     await call.answer(
         200,
         [("content-type", "application/xml"), *sealed_with(result.kek_id)],
@@ -283,7 +286,7 @@ async def copy(services: Services, call: Call) -> None:
     )
 
 
-def _check(conditions: Preconditions, *, copying: bool = False):
+def _check(conditions: Preconditions, *, copying: bool = False) -> Callable[[ObjectFacts], None]:
     def check(facts: ObjectFacts) -> None:
         if not conditions.asked:
             return

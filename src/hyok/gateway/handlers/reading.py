@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hyok.errors import Malformed
+from hyok.gateway.bodies import plaintext
 from hyok.objects.conditions import Condition
 from hyok.objects.facts import PutFacts
 from hyok.s3.metadata import (
@@ -19,6 +20,8 @@ from hyok.s3.preconditions import parse_write
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from hyok.gateway.bodies import RequestBody
+    from hyok.gateway.call import Call
     from hyok.s3.request import S3Request
 
 
@@ -43,6 +46,21 @@ def write_facts(request: S3Request, checksums: Mapping[str, str] | None = None) 
         tags=parse_tagging_header(request.header("x-amz-tagging")),
         checksums=dict(checksums or {}),
     )
+
+
+def document(call: Call, bytes_max: int, *, checksums_of_body: bool = True) -> RequestBody:
+    """Return the body of a request that brings a document, bounded, nothing of it read yet.
+
+    Raises:
+        Malformed: it is too long (reason ``MaxMessageLengthExceeded``).
+    """
+    assert call.verified is not None
+    body = plaintext(
+        call.exchange, call.request, call.verified, checksums_of_body=checksums_of_body
+    )
+    if body.size > bytes_max:
+        raise Malformed("Your request was too big.", reason="MaxMessageLengthExceeded")
+    return body
 
 
 def write_condition(request: S3Request) -> Condition:
