@@ -121,6 +121,7 @@ def test_a_field_out_of_range_is_refused(at: int, new: bytes, why: str) -> None:
 def test_a_metadata_block_shorter_than_its_salt_and_tag_is_refused() -> None:
     with pytest.raises(Malformed, match="too short"):
         sealed(metadata_block=bytes(31))
+    assert block.parse(sealed(metadata_block=bytes(32))).metadata_block == bytes(32)
 
 
 def test_an_envelope_beyond_a_sealed_files_block_is_refused() -> None:
