@@ -113,7 +113,9 @@ class SoftwareHsm:
         ]
 
     async def health(self) -> Sequence[TokenHealth]:
-        return [TokenHealth(TOKEN_NAME, True, 0, "", self._calls, 0, 0.0, 0.0)]
+        return [
+            TokenHealth(TOKEN_NAME, True, 0, "", self._calls, 0, 0.0, 0.0)  # noqa: FBT003 - in order
+        ]
 
     async def close(self) -> None:
         self._keks.clear()
