@@ -1,0 +1,260 @@
+"""The server: accepts, reads heads within limits, hands each request to one handler."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from hyok.errors import HyokError, Malformed
+from hyok.http1.connection import READ_BUFFER_BYTES, Connection, Tls
+from hyok.http1.exchange import Exchange
+from hyok.http1.heads import END, parse_request, render_response
+from hyok.http1.limits import Limits
+from hyok.http1.tls import TlsSettings, server_context
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Awaitable, Callable
+
+    from hyok.http1.pump import PumpPool
+
+BACKLOG = 1024
+LINGER_SECONDS = 2.0
+
+
+class Server:
+    """A listening door.  Made by `serve`."""
+
+    def __init__(
+        self,
+        handler: Callable[[Exchange], Awaitable[None]],
+        limits: Limits,
+        pump: PumpPool,
+        context: ssl.SSLContext | None,
+    ) -> None:
+        self._handler = handler
+        self._limits = limits
+        self._pump = pump
+        self._context = context
+        self._listener: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._idle: set[Connection] = set()
+        self._clients: Counter[str] = Counter()
+        self._in_flight = 0
+        self.draining = False
+        self.port = 0
+
+    async def listen(self, sock: socket.socket) -> None:
+        """Accept from now on."""
+        loop = asyncio.get_running_loop()
+        self._listener = await loop.create_server(self._connection, sock=sock, backlog=BACKLOG)
+        self.port = sock.getsockname()[1]
+
+    def _connection(self) -> Connection:
+        tls = Tls(self._context, server_side=True) if self._context is not None else None
+        return Connection(tls, self._made)
+
+    def _made(self, connection: Connection) -> None:
+        if self._clients[connection.peer] >= self._limits.connections_per_client_max:
+            connection.abort()
+            return
+        self._clients[connection.peer] += 1
+        task = asyncio.get_running_loop().create_task(self._serve(connection))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, connection: Connection) -> None:
+        try:
+            async with asyncio.timeout(self._limits.head_seconds_max):
+                await connection.established()
+            while await self._serve_one(connection):
+                pass
+            await self._linger(connection)
+        except (OSError, TimeoutError, asyncio.CancelledError):
+            connection.abort()
+        finally:
+            self._idle.discard(connection)
+            self._clients[connection.peer] -= 1
+            if not self._clients[connection.peer]:
+                del self._clients[connection.peer]
+            connection.close()
+
+    async def _serve_one(self, connection: Connection) -> bool:
+        """Serve one request; return whether another may follow."""
+        try:
+            raw = await self._head(connection)
+        except Malformed as error:
+            await self._refuse(connection, 400, error.reason)
+            return False
+        if raw is None:
+            return False
+        try:
+            head = parse_request(
+                raw,
+                peer=connection.peer,
+                tls=self._context is not None,
+                certificate=connection.certificate,
+                header_count_max=self._limits.header_count_max,
+            )
+        except Malformed as error:
+            await self._refuse(connection, 400, error.reason)
+            return False
+        if self._in_flight >= self._limits.requests_in_flight_max:
+            await self._refuse(connection, 503, "SlowDown")
+            return False
+        exchange = Exchange(connection, head, self._limits, self._pump, lambda: self.draining)
+        self._in_flight += 1
+        try:
+            await self._handler(exchange)
+        except (HyokError, OSError):
+            exchange.broken = True
+        finally:
+            self._in_flight -= 1
+        if exchange.broken or not exchange.answered:
+            connection.abort()
+            return False
+        if not exchange.keep or exchange.waiting_for_continue:
+            return False
+        return await self._discard(exchange, connection)
+
+    async def _head(self, connection: Connection) -> bytes | None:
+        """Return the raw head; None when the peer is done or too slow."""
+        limits = self._limits
+        if not connection.held():
+            if self.draining:
+                return None
+            self._idle.add(connection)
+            try:
+                async with asyncio.timeout(limits.idle_seconds_max):
+                    if not await connection.more():
+                        return None
+            except TimeoutError:
+                return None
+            finally:
+                self._idle.discard(connection)
+        try:
+            async with asyncio.timeout(limits.head_seconds_max):
+                return await self._read_head(connection)
+        except TimeoutError:
+            return None
+
+    async def _read_head(self, connection: Connection) -> bytes | None:
+        most = min(self._limits.head_bytes_max, READ_BUFFER_BYTES - 1)
+        while True:
+            held = bytes(connection.held()[: most + 1])
+            # A line before the request line is allowed and skipped (RFC 9112 section 2.2).
+            if held.startswith(b"\r\n"):
+                connection.consume(2)
+                continue
+            end = held.find(END)
+            if end >= 0:
+                connection.consume(end + len(END))
+                return held[: end + len(END)]
+            if len(held) > most:
+                raise Malformed("The request's head is too long.", reason="RequestHeaderTooLarge")
+            if b"\n\n" in held:
+                raise Malformed("The request's head is not HTTP/1.1.", reason="InvalidRequest")
+            if not await connection.more():
+                return None
+
+    async def _refuse(self, connection: Connection, status: int, code: str) -> None:
+        body = (
+            f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{code}</Code></Error>'
+        ).encode()
+        headers = [
+            ("content-type", "application/xml"),
+            ("content-length", str(len(body))),
+            ("connection", "close"),
+        ]
+        if status == 503:
+            headers.append(("retry-after", "1"))
+        word = "Bad Request" if status == 400 else "Service Unavailable"
+        connection.write(render_response(status, word, headers), body)
+        await connection.drain()
+
+    async def _discard(self, exchange: Exchange, connection: Connection) -> bool:
+        """Read what is left of a refused body, up to a limit; False: close instead."""
+        dropped = 0
+        while exchange.unread:
+            held = connection.held()
+            skip, take = exchange.framing.plan(held)
+            held.release()
+            connection.consume(skip + take)
+            exchange.framing.took(take)
+            dropped += skip + take
+            if dropped > self._limits.discard_bytes_max:
+                return False
+            if not skip + take and not exchange.framing.done and not await self._more(connection):
+                return False
+        return True
+
+    async def _more(self, connection: Connection) -> bool:
+        try:
+            async with asyncio.timeout(LINGER_SECONDS):
+                return await connection.more()
+        except TimeoutError:
+            return False
+
+    async def _linger(self, connection: Connection) -> None:
+        """Close so that the answer arrives: no RST while the client still sends."""
+        if connection.at_end or connection.closed:
+            return
+        connection.finish()
+        with contextlib.suppress(TimeoutError, OSError):
+            async with asyncio.timeout(LINGER_SECONDS):
+                while await connection.more():
+                    connection.consume(len(connection.held()))
+
+    @property
+    def in_flight(self) -> int:
+        """Requests being served now."""
+        return self._in_flight
+
+    async def drain(self, seconds: float) -> None:
+        """Stop accepting, let running requests end, then break what is left."""
+        self.draining = True
+        if self._listener is not None:
+            self._listener.close()
+        for connection in list(self._idle):
+            connection.close()
+        if self._tasks:
+            await asyncio.wait(list(self._tasks), timeout=seconds)
+        await self.close()
+
+    async def close(self) -> None:
+        """Stop at once."""
+        if self._listener is not None:
+            self._listener.close()
+        for task in list(self._tasks):
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(list(self._tasks), timeout=5)
+
+
+async def serve(
+    handler: Callable[[Exchange], Awaitable[None]],
+    *,
+    pump: PumpPool,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    sock: socket.socket | None = None,
+    tls: TlsSettings | None = None,
+    limits: Limits | None = None,
+    reuse_port: bool = False,
+) -> Server:
+    """Open a door and return its server."""
+    if sock is None:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if reuse_port:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.bind((host, port))
+        sock.settimeout(0)
+    context = server_context(tls) if tls is not None else None
+    server = Server(handler, limits or Limits(), pump, context)
+    await server.listen(sock)
+    return server
