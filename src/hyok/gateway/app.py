@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from hyok.errors import HyokError, Malformed, Tampered
-from hyok.gateway.call import Call
+from hyok.gateway.call import Call, frame
 from hyok.gateway.faults import INTERNAL, Fault, fault_of
 from hyok.gateway.handlers import NO_BODY, TABLE
 from hyok.gateway.port import NoMeter
@@ -100,11 +100,7 @@ class Gateway:
         if call is not None and call.started:
             exchange.abort()
             return
-        headers = [
-            ("x-amz-request-id", request_id),
-            ("x-amz-id-2", host_id),
-            *fault.headers,
-        ]
+        headers = [*frame(request_id, host_id, self._clock_ms()), *fault.headers]
         if call is not None:
             call.status = fault.status
         body = b""

@@ -151,6 +151,7 @@ def plaintext(
     default: Algorithm = Algorithm.CRC64NVME,
     *,
     checksums_of_body: bool = True,
+    may_be_absent: bool = False,
 ) -> RequestBody:
     """Return the body of a request, nothing of it read yet.
 
@@ -161,6 +162,7 @@ def plaintext(
         default: the checksum to make when the client names none.
         checksums_of_body: False where the checksum headers are about something else
             (CompleteMultipartUpload: about the object, not about this document).
+        may_be_absent: True where no length means no body, as HTTP has it; S3 wants one for objects.
 
     Raises:
         Malformed: a length or checksum header is missing or wrong.
@@ -174,7 +176,7 @@ def plaintext(
     digests = Digests(declared, payload if payload != UNSIGNED_PAYLOAD else "", default)
     if not chunked:
         size = exchange.content_length
-        if size is None and not exchange.has_body and request.header("transfer-encoding") is None:
+        if size is None and may_be_absent and not exchange.has_body:
             size = 0
         if size is None:
             raise _no_length()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from email.utils import formatdate
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from hyok.vocabulary import Ask
@@ -42,6 +44,22 @@ class Services:
     keeper: BucketKeeper
     new_buckets: NewBuckets
     region: str
+
+
+def frame(request_id: str, host_id: str, at_ms: int) -> list[tuple[str, str]]:
+    """Return the headers that every answer carries."""
+    return [
+        ("x-amz-request-id", request_id),
+        ("x-amz-id-2", host_id),
+        ("date", http_date(at_ms // 1000)),
+        ("server", "hyok"),
+    ]
+
+
+@lru_cache(maxsize=4)  # one value per second; many requests share it
+def http_date(seconds: int) -> str:
+    """Return unix seconds as headers carry times."""
+    return formatdate(seconds, usegmt=True)
 
 
 @dataclass(slots=True)
@@ -88,7 +106,7 @@ class Call:
 
     def frame(self, headers: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
         """Return headers with those that every answer carries."""
-        return [("x-amz-request-id", self.request_id), ("x-amz-id-2", self.host_id), *headers]
+        return [*frame(self.request_id, self.host_id, self.at_ms), *headers]
 
     async def answer(
         self,

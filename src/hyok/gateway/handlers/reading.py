@@ -56,7 +56,11 @@ def document(call: Call, bytes_max: int, *, checksums_of_body: bool = True) -> R
     """
     assert call.verified is not None
     body = plaintext(
-        call.exchange, call.request, call.verified, checksums_of_body=checksums_of_body
+        call.exchange,
+        call.request,
+        call.verified,
+        checksums_of_body=checksums_of_body,
+        may_be_absent=True,
     )
     if body.size > bytes_max:
         raise Malformed("Your request was too big.", reason="MaxMessageLengthExceeded")

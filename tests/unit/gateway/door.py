@@ -1,0 +1,525 @@
+"""A door with fakes behind it: signed requests in, answers out, no socket and no key."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from hashlib import md5, sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from hyok.policy.classifications import Classifications
+
+from hyok.errors import Conflict, HyokError, Malformed, NotFound
+from hyok.gateway.admission import Admission
+from hyok.gateway.app import Gateway
+from hyok.gateway.call import NewBuckets, Services
+from hyok.objects.facts import ObjectFacts, PutFacts
+from hyok.objects.listing import Entry, Page
+from hyok.objects.multipart import Begun, Completed, Listed
+from hyok.objects.streams import Rooms
+from hyok.objects.uploads import Upload, UploadPart
+from hyok.objects.vault import PutResult
+from hyok.s3.checksums import Algorithm, encode
+from hyok.s3.names import part_etag_out
+from hyok.sigv4.canonical import render_query
+from hyok.sigv4.sign import Signer
+from hyok.vocabulary import Bucket, ClassificationName, MemorySource, Principal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from hyok.objects.conditions import Condition
+    from hyok.vocabulary import Ask
+
+NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+NOW_MS = int(NOW.timestamp() * 1000)
+AKID, SECRET = "HYOKTESTACCESSKEY", "test-secret"
+WHOLE = 1 << 20
+POLICIES = Path(__file__).parents[3] / "policies" / "classifications"
+
+
+def load_classifications() -> Classifications:
+    texts = {path.stem: path.read_text(encoding="utf-8") for path in POLICIES.glob("*.yaml")}
+    return Classifications.load(texts)
+
+
+# --- the wire ------------------------------------------------------------------------------------
+
+
+@dataclass
+class FakeHead:
+    method: str
+    target: bytes
+    headers: list[tuple[bytes, bytes]]
+    peer: str = "192.0.2.7"
+
+
+class FakeSink:
+    def __init__(self) -> None:
+        self.body = bytearray()
+
+    def write(self, view: memoryview) -> None:
+        self.body += view
+
+
+class FakeWire:
+    def __init__(self, exchange: FakeExchange) -> None:
+        self.source = MemorySource(exchange.body)
+        self._exchange = exchange
+
+    def start(
+        self, status: int, headers: Sequence[tuple[str, str]], content_length: int
+    ) -> FakeSink:
+        answer = self._exchange.answer
+        answer.status, answer.headers = status, dict(headers)
+        answer.headers["content-length"] = str(content_length)
+        answer.sink = FakeSink()
+        return answer.sink
+
+    def finish(self) -> None:
+        self._exchange.answer.finished = True
+
+
+@dataclass
+class Answer:
+    status: int = 0
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    aborted: bool = False
+    finished: bool = False
+    body_was_read: bool = False
+    sink: FakeSink | None = None
+
+    @property
+    def code(self) -> str:
+        text = self.body.decode()
+        return text.partition("<Code>")[2].partition("</Code>")[0]
+
+
+class FakeExchange:
+    def __init__(self, head: FakeHead, body: bytes, *, length: int | None) -> None:
+        self.head = head
+        self.body = body
+        self.content_length = length
+        self.has_body = bool(body)
+        self.answer = Answer()
+
+    async def read_whole(self, limit: int) -> memoryview:
+        self.answer.body_was_read = True
+        if len(self.body) > limit:
+            raise Malformed("too long", reason="EntityTooLarge")
+        return memoryview(self.body)
+
+    async def respond(
+        self, status: int, headers: Sequence[tuple[str, str]], body: bytes | memoryview = b""
+    ) -> None:
+        assert self.answer.status == 0, "an exchange is answered once"
+        names = [name for name, _ in headers]
+        assert len(names) == len(set(names)), f"a header twice: {names}"
+        self.answer.status, self.answer.headers = status, dict(headers)
+        self.answer.body = bytes(body)
+
+    async def pump(self, work: Callable[[Any], Any]) -> Any:
+        self.answer.body_was_read = True
+        return work(FakeWire(self))
+
+    def abort(self) -> None:
+        self.answer.aborted = True
+
+
+# --- what stands behind the door -----------------------------------------------------------------
+
+
+@dataclass
+class Kept:
+    plain: bytes
+    facts: ObjectFacts
+
+
+class FakeOpened:
+    def __init__(self, kept: Kept, start: int, stop: int, damage: int | None) -> None:
+        self.facts, self.start, self.stop = kept.facts, start, stop
+        self.size = stop - start
+        self.at_hand = self.size <= WHOLE // 2
+        self._plain = kept.plain[start:stop]
+        self._damage = damage
+        self.closed = False
+
+    def whole(self) -> bytearray:
+        sink = FakeSink()
+        self.pour(lambda: sink)
+        return sink.body
+
+    def pour(self, begin: Callable[[], Any]) -> None:
+        from hyok.errors import Tampered
+
+        if self._damage == 0:
+            raise Tampered("a tag is wrong: secret detail", reason="NoSuchKey")
+        sink = begin()
+        cut = len(self._plain) if self._damage is None else self._damage
+        sink.write(memoryview(self._plain)[:cut])
+        if self._damage is not None:
+            raise Tampered("a tag is wrong")
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+class FakeCustodian:
+    def __init__(self) -> None:
+        self.decided: list[Ask] = []
+        self.concluded: list[tuple[str, str]] = []
+        self.refuse: HyokError | None = None
+
+    async def decide(self, ask: Ask) -> None:
+        self.decided.append(ask)
+        if self.refuse:
+            raise self.refuse
+
+    async def conclude(self, ask: Ask, outcome: str, **_: object) -> None:
+        self.concluded.append((ask.action, outcome))
+
+
+class FakePump:
+    async def run(self, work: Callable[[], Any]) -> Any:
+        return work()
+
+
+class FakeVault:
+    """Keeps plaintext; obeys conditions; notes the asks."""
+
+    def __init__(self) -> None:
+        self.custodian = FakeCustodian()
+        self.pump = FakePump()
+        self.rooms = Rooms()
+        self.kept: dict[tuple[str, str], Kept] = {}
+        self.asks: list[Ask] = []
+        self.opened: list[FakeOpened] = []
+        self.damage: int | None = None
+        self.fail: BaseException | None = None
+
+    def _enter(self, ask: Ask) -> tuple[str, str]:
+        self.asks.append(ask)
+        if self.fail is not None:
+            raise self.fail
+        assert ask.bucket is not None
+        return ask.bucket.bucket_id, ask.key
+
+    def _find(self, place: tuple[str, str]) -> Kept:
+        if place not in self.kept:
+            raise NotFound("The specified key does not exist.", reason="NoSuchKey")
+        return self.kept[place]
+
+    async def put(
+        self, ask: Ask, body: Any, facts: PutFacts, condition: Condition | None = None
+    ) -> PutResult:
+        place = self._enter(ask)
+        held = self.kept.get(place)
+        if condition is not None and condition.absent and held:
+            raise Conflict("exists", reason="PreconditionFailed")
+        if body.size <= WHOLE:
+            plain = bytes(await body.whole())
+        else:
+            plain = await body.pump(drain)
+        proofs = body.proofs()
+        etag = md5(plain).hexdigest() + "-h"
+        found = ObjectFacts(
+            size=len(plain),
+            etag=etag,
+            modified_ms=NOW_MS - 5000,
+            headers=facts.headers,
+            user_metadata=facts.user_metadata,
+            tags=facts.tags,
+            classification=str(ask.classification),
+            kek_id="kek-1",
+            object_id=sha256(plain).hexdigest()[:32],
+            checksums=facts.checksums
+            or {Algorithm(proofs.checksum_algorithm).name: encode(proofs.checksum)},
+        )
+        self.kept[place] = Kept(plain, found)
+        return PutResult(etag, NOW_MS, "kek-1")
+
+    async def head(self, ask: Ask, check: Any = None, *, checksums: bool = False) -> ObjectFacts:
+        facts = self._find(self._enter(ask)).facts
+        if check:
+            check(facts)
+        return facts if checksums else replace(facts, checksums={})
+
+    async def open(
+        self,
+        ask: Ask,
+        asked: Any,
+        check: Any = None,
+        *,
+        checksums: bool = False,
+        part_number: int | None = None,
+    ) -> FakeOpened:
+        kept = self._find(self._enter(ask))
+        if check:
+            check(kept.facts)
+        start, stop = asked.resolve(kept.facts.size) if asked else (0, kept.facts.size)
+        if part_number is not None:
+            kept = replace(kept, facts=replace(kept.facts, parts_count=3))
+            start, stop = 2, 5
+        opened = FakeOpened(kept, start, stop, self.damage)
+        self.opened.append(opened)
+        return opened
+
+    async def delete(self, ask: Ask, condition: Condition | None = None) -> None:
+        place = self._enter(ask)
+        held = self.kept.get(place)
+        wanted = condition.if_match if condition is not None else ""
+        if wanted and held and held.facts.etag != wanted + "-h":
+            raise Conflict("changed", reason="PreconditionFailed")
+        self.kept.pop(place, None)
+
+
+def drain(source: Any) -> bytes:
+    buffer = bytearray(70_000)
+    plain = bytearray()
+    while count := source.read_into(memoryview(buffer)):
+        plain += buffer[:count]
+    return bytes(plain)
+
+
+class FakeMultipart:
+    def __init__(self) -> None:
+        self.uploads: dict[str, Upload] = {}
+        self.parts: dict[str, dict[int, UploadPart]] = {}
+        self.asks: list[Ask] = []
+        self.completed: dict[str, object] = {}
+
+    async def create(
+        self, ask: Ask, facts: PutFacts, *, checksum_algorithm: int = 0, checksum_type: str = ""
+    ) -> Begun:
+        del facts
+        self.asks.append(ask)
+        assert ask.bucket is not None
+        upload_id = f"up{len(self.uploads)}"
+        self.uploads[upload_id] = Upload(
+            upload_id, ask.bucket.tenant, ask.bucket.bucket_id, ask.key, "s", b"o" * 16, b"",
+            str(ask.classification), checksum_algorithm, checksum_type, NOW_MS,
+        )  # fmt: skip
+        self.parts[upload_id] = {}
+        return Begun(upload_id, "kek-1")
+
+    async def find(self, bucket: Bucket, key: str, upload_id: str) -> Upload:
+        upload = self.uploads.get(upload_id)
+        if upload is None or (upload.bucket_id, upload.key) != (bucket.bucket_id, key):
+            raise NotFound("no upload", reason="NoSuchUpload")
+        return upload
+
+    async def upload_part(
+        self, ask: Ask, upload_id: str, number: int, body: Any
+    ) -> tuple[str, str]:
+        self.asks.append(ask)
+        await body.whole()
+        proofs = body.proofs()
+        part_id = bytes([number]) * 16
+        self.parts[upload_id][number] = UploadPart(
+            number, "e" * 32, part_id, body.size, proofs.checksum_algorithm, proofs.checksum,
+            "", NOW_MS,
+        )  # fmt: skip
+        return part_etag_out("e" * 32, part_id), "kek-1"
+
+    async def complete(
+        self, ask: Ask, upload_id: str, wanted: Any, condition: Any = None, **said: object
+    ) -> Completed:
+        self.asks.append(ask)
+        self.completed = {"wanted": wanted, "condition": condition, **said}
+        upload = self.uploads[upload_id]
+        return Completed(
+            PutResult("f" * 32 + "-2", NOW_MS, "kek-1"),
+            upload.checksum_algorithm,
+            upload.checksum_type,
+            "AAAAAA==-2" if upload.checksum_algorithm else "",
+        )
+
+    async def abort(self, ask: Ask, upload_id: str) -> None:
+        assert ask.bucket is not None
+        await self.find(ask.bucket, ask.key, upload_id)
+        del self.uploads[upload_id]
+
+    async def list_parts(self, ask: Ask, upload_id: str, after: int, limit: int) -> Listed:
+        assert ask.bucket is not None
+        upload = await self.find(ask.bucket, ask.key, upload_id)
+        parts = [part for number, part in self.parts[upload_id].items() if number > after]
+        return Listed(upload, parts[:limit], len(parts) > limit)
+
+    async def list_uploads(self, ask: Ask, prefix: str) -> Sequence[Upload]:
+        del ask
+        return [upload for upload in self.uploads.values() if upload.key.startswith(prefix)]
+
+
+class FakeListings:
+    def __init__(self, vault: FakeVault) -> None:
+        self._vault = vault
+        self.asked: dict[str, object] = {}
+
+    async def list(self, ask: Ask, **asked: Any) -> Page:
+        assert ask.bucket is not None
+        self.asked = asked
+        keys = sorted(
+            key
+            for bucket, key in self._vault.kept
+            if bucket == ask.bucket.bucket_id and key > (asked["token"] or asked["after"])
+        )
+        page = keys[: asked["limit"]]
+        more = len(keys) > len(page)
+        rows = [
+            Entry(key, len(self._vault.kept[ask.bucket.bucket_id, key].plain), "e-1", NOW_MS)
+            for key in page
+        ]
+        return Page(rows, [], page[-1] if more else "", page[-1] if more else "")
+
+
+class FakeRegistry:
+    def __init__(self, *buckets: Bucket) -> None:
+        self.buckets = {bucket.bucket_id: bucket for bucket in buckets}
+
+    async def get(self, bucket_id: str) -> Bucket:
+        if bucket_id not in self.buckets:
+            raise NotFound("The specified bucket does not exist", reason="NoSuchBucket")
+        return self.buckets[bucket_id]
+
+    async def of_tenant(self, tenant: str) -> Sequence[Bucket]:
+        return [bucket for bucket in self.buckets.values() if bucket.tenant == tenant]
+
+
+class FakeKeeper:
+    def __init__(self, registry: FakeRegistry) -> None:
+        self._registry = registry
+        self.wanted: Any = None
+
+    async def create(self, ask: Ask, wanted: Any) -> Bucket:
+        del ask
+        self.wanted = wanted
+        if wanted.bucket_id in self._registry.buckets:
+            raise Conflict("taken", reason="BucketAlreadyOwnedByYou")
+        bucket = Bucket(
+            wanted.bucket_id, wanted.tenant, wanted.store, "b", wanted.classification, "sealed"
+        )
+        self._registry.buckets[bucket.bucket_id] = bucket
+        return bucket
+
+    async def delete(self, ask: Ask) -> None:
+        assert ask.bucket is not None
+        del self._registry.buckets[ask.bucket.bucket_id]
+
+
+# --- who asks ------------------------------------------------------------------------------------
+
+
+class FakeSecret:
+    def get_secret_value(self) -> str:
+        return SECRET
+
+
+@dataclass
+class FakeCredential:
+    access_key: str
+    secret: FakeSecret
+    principal: Principal
+
+
+class FakeCredentials:
+    def __init__(self, principal: Principal) -> None:
+        self._principal = principal
+
+    async def find(self, access_key: str) -> FakeCredential | None:
+        if access_key != AKID:
+            return None
+        return FakeCredential(AKID, FakeSecret(), self._principal)
+
+
+class Metered:
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, int]] = []
+
+    def request(
+        self, operation: str, status: int, seconds: float, bytes_in: int, bytes_out: int
+    ) -> None:
+        del seconds, bytes_in, bytes_out
+        self.seen.append((operation, status))
+
+
+class Door:
+    """A gateway and everything behind it."""
+
+    def __init__(self, **principal: Any) -> None:
+        self.vault = FakeVault()
+        self.multipart = FakeMultipart()
+        self.listings = FakeListings(self.vault)
+        self.registry = FakeRegistry(
+            Bucket("bucket", "ours", "store", "b", ClassificationName("intern"), "clear"),
+            Bucket("second", "ours", "store", "c", ClassificationName("intern"), "clear"),
+            Bucket("theirs", "others", "store", "d", ClassificationName("intern"), "clear"),
+        )
+        self.keeper = FakeKeeper(self.registry)
+        self.meter = Metered()
+        who = Principal(**{"id": "app-1", "tenant": "ours", **principal})
+        behind: Any = {
+            "vault": self.vault,
+            "multipart": self.multipart,
+            "listings": self.listings,
+            "buckets": self.registry,
+            "keeper": self.keeper,
+        }
+        admission = Admission(
+            credentials=FakeCredentials(who),
+            buckets=behind["buckets"],
+            classifications=load_classifications(),
+            regions=("us-east-1", "eu-west-1"),
+        )
+        services = Services(
+            admission=admission,
+            new_buckets=NewBuckets("store", ClassificationName("onbekend")),
+            region="us-east-1",
+            **behind,
+        )
+        self.gateway = Gateway(
+            services,
+            base_domains=("s3.example",),
+            clock_ms=lambda: NOW_MS,
+            entropy=bytes,
+            meter=self.meter,
+        )
+
+    async def send(
+        self,
+        line: str,
+        body: bytes = b"",
+        *,
+        query: Sequence[tuple[str, str]] = (),
+        payload: str | None = None,
+        secret: str = SECRET,
+        access_key: str = AKID,
+        signed: bool = True,
+        length: int | None = -1,
+        host: str = "h:9000",
+        **headers: str,
+    ) -> Answer:
+        """Send ``GET /bucket/key`` with headers given as ``x_amz_meta_a="1"``."""
+        method, _, clear_path = line.partition(" ")
+        path = quote(clear_path, safe="/~")
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        pairs = list(query)
+        if signed:
+            digest = sha256(body).hexdigest() if payload is None else payload
+            signer = Signer(access_key, secret, "us-east-1")
+            sent |= signer.sign(method, host, path, pairs, sent, digest, NOW)
+        raw = [(b"host", host.encode())]
+        raw += [(name.encode(), value.encode()) for name, value in sent.items()]
+        target = path + ("?" + render_query(pairs) if pairs else "")
+        return await self.exchange(FakeHead(method, target.encode(), raw), body, length=length)
+
+    async def exchange(self, head: FakeHead, body: bytes, *, length: int | None = -1) -> Answer:
+        told = len(body) if body or head.method in ("PUT", "POST") else None
+        exchange = FakeExchange(head, body, length=told if length == -1 else length)
+        await self.gateway.handle(exchange)
+        answer = exchange.answer
+        if answer.sink is not None:
+            answer.body = bytes(answer.sink.body)
+        return answer

@@ -1,0 +1,131 @@
+"""Nothing is read, looked up or done before the signature holds; then bucket and labels count."""
+
+from __future__ import annotations
+
+import pytest
+from tests.unit.gateway.door import SECRET, Door
+
+
+async def test_without_a_signature_nobody_gets_in() -> None:
+    door = Door()
+    answer = await door.send("GET /bucket/k", signed=False)
+    assert (answer.status, answer.code) == (403, "AccessDenied")
+    assert not door.vault.asks
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "code"),
+    [
+        ({"secret": SECRET + "x"}, 403, "SignatureDoesNotMatch"),
+        ({"access_key": "UNKNOWN"}, 403, "InvalidAccessKeyId"),
+        ({"x_amz_security_token": "t"}, 400, "InvalidToken"),
+        ({"authorization": "AWS A:b"}, 400, "InvalidRequest"),
+    ],
+)
+async def test_a_refused_request_is_never_read(
+    changes: dict[str, str], status: int, code: str
+) -> None:
+    door = Door()
+    signed = "authorization" not in changes
+    answer = await door.send("PUT /bucket/k", b"body", signed=signed, **changes)  # type: ignore[arg-type]
+    assert (answer.status, answer.code) == (status, code)
+    assert not answer.body_was_read
+    assert not door.vault.asks
+
+
+@pytest.mark.parametrize(
+    ("line", "status", "code"),
+    [
+        ("PUT /absent/k", 404, "NoSuchBucket"),
+        ("PUT /theirs/k", 403, "AccessDenied"),
+        ("PUT /A/k", 400, "InvalidBucketName"),
+        ("PUT /bucket/.hyok/k", 403, "AccessDenied"),
+        ("PUT /bucket/" + "k" * 1025, 400, "KeyTooLongError"),
+    ],
+)
+async def test_a_refused_place_is_never_written(line: str, status: int, code: str) -> None:
+    door = Door()
+    answer = await door.send(line, b"body")
+    assert (answer.status, answer.code) == (status, code)
+    assert not answer.body_was_read
+
+
+async def test_an_app_sees_only_the_buckets_it_was_registered_for() -> None:
+    door = Door(buckets=frozenset({"second"}))
+    assert (await door.send("GET /bucket/k")).code == "AccessDenied"
+    answer = await door.send("GET /")
+    assert b"<Name>second</Name>" in answer.body
+    assert b"<Name>bucket</Name>" not in answer.body
+
+
+@pytest.mark.parametrize(
+    ("headers", "classification", "scope"),
+    [
+        ({}, "intern", ""),
+        ({"x_amz_tagging": "classification=vertrouwelijk&zaak=Z-1"}, "vertrouwelijk", "Z-1"),
+        ({"x_amz_meta_classification": "geheim"}, "geheim", None),
+        ({"x_amz_tagging": "classification=openbaar"}, "intern", ""),
+        ({"x_amz_tagging": "vertrouwelijkheidaanduiding=openbaar"}, "intern", ""),
+    ],
+)
+async def test_a_label_can_raise_and_never_lower(
+    headers: dict[str, str], classification: str, scope: str | None
+) -> None:
+    door = Door()
+    answer = await door.send("PUT /bucket/k", b"x", **headers)  # type: ignore[arg-type]
+    assert answer.status == 200
+    ask = door.vault.asks[0]
+    assert ask.classification == classification
+    if scope is not None:
+        assert ask.scope_label == scope
+
+
+async def test_an_unknown_label_is_refused() -> None:
+    door = Door()
+    answer = await door.send("PUT /bucket/k", b"x", x_amz_tagging="classification=nonsense")
+    assert 400 <= answer.status < 500
+    assert not answer.body_was_read
+    assert not door.vault.kept
+
+
+@pytest.mark.parametrize(
+    ("header", "value", "code"),
+    [
+        ("x_amz_server_side_encryption_customer_algorithm", "AES256", "NotImplemented"),
+        ("x_amz_object_lock_mode", "GOVERNANCE", "NotImplemented"),
+        ("x_amz_website_redirect_location", "/x", "NotImplemented"),
+        ("x_amz_acl", "public-read", "AccessControlListNotSupported"),
+        ("x_amz_grant_read", "id=1", "AccessControlListNotSupported"),
+        ("x_amz_server_side_encryption", "rot13", "InvalidArgument"),
+        ("x_amz_server_side_encryption_aws_kms_key_id", "k", "AccessDenied"),
+        ("x_amz_storage_class", "GLACIER", "InvalidStorageClass"),
+        ("x_amz_expected_bucket_owner", "others", "AccessDenied"),
+        ("x_amz_meta_hyok", "x", "InvalidArgument"),
+        ("x_amz_meta_a", "x" * 2048, "MetadataTooLarge"),
+        ("x_amz_tagging", "a=1&a=2", "InvalidTag"),
+        ("if_none_match", '"x"', "NotImplemented"),
+        ("if_match", '"d41d8cd98f00b204e9800998ecf8427e"', "PreconditionFailed"),
+    ],
+)
+async def test_what_we_do_not_do_is_refused_before_the_body(
+    header: str, value: str, code: str
+) -> None:
+    door = Door()
+    answer = await door.send("PUT /bucket/k", b"x", **{header: value})  # type: ignore[arg-type]
+    assert answer.code == code
+    assert not answer.body_was_read
+
+
+@pytest.mark.parametrize(
+    ("header", "value"),
+    [
+        ("x_amz_server_side_encryption", "AES256"),
+        ("x_amz_server_side_encryption", "aws:kms"),
+        ("x_amz_acl", "private"),
+        ("x_amz_storage_class", "STANDARD"),
+        ("x_amz_expected_bucket_owner", "ours"),
+    ],
+)
+async def test_what_changes_nothing_is_accepted(header: str, value: str) -> None:
+    answer = await Door().send("PUT /bucket/k", b"x", **{header: value})  # type: ignore[arg-type]
+    assert answer.status == 200
