@@ -64,6 +64,8 @@ def check_served(operation: Operation) -> None:
 
 
 def _fits(row: Row, request: S3Request) -> bool:
+    if row.names and not request.query:
+        return False
     if row.header and request.header(row.header) is None:
         return False
     for name in row.names:

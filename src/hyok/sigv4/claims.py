@@ -11,8 +11,9 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from hyok.errors import Malformed, NotAuthenticated, Refused
@@ -119,8 +120,7 @@ def parse_credentials(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Claim:
+class _Claim(NamedTuple):
     access_key: str
     date: str
     region: str
@@ -287,6 +287,7 @@ def _header_time(fields: Mapping[str, bytes]) -> str:
     return moment.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
 
 
+@lru_cache(maxsize=64)  # one value per second; many requests share it
 def _time_ms(amz_date: str, wrong: str) -> int:
     if _TIME(amz_date):
         try:
