@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 SECRET_BYTES = 32
 KEY_SOUGHT_ANEW_SECONDS = 30.0
 GENERATION_TIMES = 12  # an RSA key may take a slow module a minute
-_DEVICE_REMOVED = 0x032
+_DEVICE_REMOVED, _MECHANISM_PARAM_INVALID = 0x032, 0x071
 
 
 class Pkcs11Token:
@@ -90,7 +90,9 @@ class Pkcs11Token:
         return _whole(self.sessions.run(work, step_after if trusted else step_after_open))
 
     def seal(self, profile: int, kek_id: str, scope: str, seed: bytes, iv: bytes) -> bytes:
-        """Return a token of profile 2 or 3 that holds ``seed``."""
+        """Return a token of profile 2 or 3 that holds ``seed``; ``iv`` is fresh, for profile 2."""
+        if self.dialect.gcm_iv == "module":
+            iv = bytes(len(iv))  # room for the module's own
 
         def work(session: Session) -> bytes:
             key = self._key(session, kek_id, ck.CKO_SECRET_KEY)
@@ -99,7 +101,12 @@ class Pkcs11Token:
                 sealed = self._module.encrypt(
                     session.handle, mechanism, key, seed, SECRET_BYTES + 16
                 )
-                return join_gcm_token(mechanism.iv_now(), sealed)
+                used = mechanism.iv_now()
+                if used == bytes(len(used)):
+                    # A module said to make the IV left ours, of zeros, in place: two tokens under
+                    # one IV would give the key away.
+                    raise CryptokiError("C_Encrypt", _MECHANISM_PARAM_INVALID)
+                return join_gcm_token(used, sealed)
             return seal_seed(self._module, self.dialect, session.handle, key, seed)
 
         return self.sessions.run(work)

@@ -1,0 +1,54 @@
+"""Builds shim.c, and speaks with it: a PKCS#11 module that misbehaves when told to."""
+
+from __future__ import annotations
+
+import re
+import struct
+import subprocess
+from pathlib import Path
+
+from hyok.hsm.setup import softhsm_module
+
+_SOURCE = Path(__file__).with_name("shim.c")
+_FUNCTIONS = re.findall(
+    r'"(C_\w+)"', _SOURCE.read_text().split("NAMES[COUNT] = {")[1].split("};")[0]
+)
+
+
+def build(directory: Path) -> Path:
+    """Return the shim's library, compiled into ``directory``."""
+    library = directory / "shim.so"
+    if not library.exists():
+        subprocess.run(
+            ["gcc", "-O2", "-w", "-shared", "-fPIC", "-o", library, _SOURCE, "-ldl"], check=True
+        )
+    return library
+
+
+class Shim:
+    """One shim before SoftHSM: its orders, and its counts over all processes."""
+
+    def __init__(self, directory: Path, name: str = "shim") -> None:
+        self.library = str(build(directory))
+        self._orders = directory / f"{name}.orders"
+        self._counts = directory / f"{name}.counts"
+        self.environment = {
+            "SHIM_MODULE": softhsm_module(),
+            "SHIM_ORDERS": str(self._orders),
+            "SHIM_COUNTS": str(self._counts),
+        }
+
+    def order(self, *lines: str) -> None:
+        """Replace all orders, at once: the file is put in place whole."""
+        Path(f"{self._orders}.taken").unlink(missing_ok=True)
+        beside = self._orders.with_suffix(".new")
+        beside.write_text("".join(line + "\n" for line in lines))
+        beside.replace(self._orders)
+
+    def calls(self, function: str) -> int:
+        """Return how often ``function`` was called, by every process so far."""
+        if not self._counts.exists():
+            return 0
+        raw = self._counts.read_bytes()
+        place = _FUNCTIONS.index(function) * 8
+        return int(struct.unpack_from("=Q", raw, place)[0])
