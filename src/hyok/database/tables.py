@@ -1,0 +1,224 @@
+"""Every table, once.  Times are unix milliseconds; ids and bytes are what format.md says.
+
+Only types that SQLite and PostgreSQL share.  Rows are read and written by the folder that owns the
+noun (custody: keks, keyring, tombstones; identity: apps, access keys; objects: buckets, uploads).
+A change here needs a migration; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+NAME_CHARS_MAX = 64
+"""Tenants, classifications, kek ids and stores: format.md bounds a kek_id to 64 bytes."""
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+tenants = Table(
+    "tenants",
+    metadata,
+    Column("tenant", String(NAME_CHARS_MAX), primary_key=True),
+    Column("title", Text, nullable=False, server_default=""),
+    Column("created_ms", BigInteger, nullable=False),
+)
+
+apps = Table(
+    "apps",
+    metadata,
+    Column("app_id", String(NAME_CHARS_MAX), primary_key=True),
+    Column("tenant", String(NAME_CHARS_MAX), ForeignKey("tenants.tenant"), nullable=False),
+    Column("clearance", Integer, nullable=False),  # the highest level of classification
+    Column("purpose", Text, nullable=False, server_default=""),
+    # A list of bucket ids, or null for every bucket of the tenant.  Null is not the empty list:
+    # taking away an app's last bucket must not hand it all of them.
+    Column("buckets", JSON(none_as_null=True), nullable=True),
+    Column("grants", JSON, nullable=False),
+    Column("state", String(16), nullable=False),  # active | revoked
+    Column("created_ms", BigInteger, nullable=False),
+    Column("revoked_ms", BigInteger, nullable=True),
+    CheckConstraint("state IN ('active', 'revoked')", name="state"),
+    Index(None, "tenant"),
+)
+
+access_keys = Table(
+    "access_keys",
+    metadata,
+    Column("access_key", String(32), primary_key=True),
+    Column("app_id", String(NAME_CHARS_MAX), ForeignKey("apps.app_id"), nullable=False),
+    Column("sealed_secret", LargeBinary, nullable=False),
+    Column("state", String(16), nullable=False),  # active | revoked
+    Column("created_ms", BigInteger, nullable=False),
+    Column("revoked_ms", BigInteger, nullable=True),
+    CheckConstraint("state IN ('active', 'revoked')", name="state"),
+    Index(None, "app_id"),
+)
+
+stores = Table(
+    "stores",
+    metadata,
+    Column("store", String(NAME_CHARS_MAX), primary_key=True),
+    Column("kind", String(32), nullable=False),  # s3 | files | ...
+    Column("facts", JSON, nullable=False),  # jurisdiction, control, use case, supplier, region
+    Column("abilities", JSON, nullable=False),  # what the probe at registration found
+    Column("sealed_credentials", LargeBinary, nullable=True),
+    Column("created_ms", BigInteger, nullable=False),
+)
+
+buckets = Table(
+    "buckets",
+    metadata,
+    Column("bucket_id", String(63), primary_key=True),  # the name clients use
+    Column("tenant", String(NAME_CHARS_MAX), ForeignKey("tenants.tenant"), nullable=False),
+    # A store's name; no foreign key, since a store may stand in the settings alone.
+    Column("store", String(NAME_CHARS_MAX), nullable=False),
+    Column("backend_name", String(255), nullable=False),
+    Column("classification", String(NAME_CHARS_MAX), nullable=False),
+    Column("names", String(8), nullable=False),  # clear | sealed
+    Column("names_ik_id", LargeBinary, nullable=True),
+    Column("allowed", JSON, nullable=False),  # classifications ever allowed here (design 25a)
+    Column("prefix_rules", JSON, nullable=False),
+    Column("state", String(16), nullable=False, server_default="active"),
+    Column("created_ms", BigInteger, nullable=False),
+    CheckConstraint("names IN ('clear', 'sealed')", name="names"),
+    UniqueConstraint("store", "backend_name"),
+    Index(None, "tenant"),
+)
+
+keks = Table(
+    "keks",
+    metadata,
+    Column("kek_id", String(NAME_CHARS_MAX), primary_key=True),
+    Column("tenant", String(NAME_CHARS_MAX), ForeignKey("tenants.tenant"), nullable=False),
+    Column("classification", String(NAME_CHARS_MAX), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("profile", Integer, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("check_value", LargeBinary, nullable=False),
+    Column("check_token", LargeBinary, nullable=False),
+    Column("origin", LargeBinary, nullable=False),
+    Column("public_key", LargeBinary, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    CheckConstraint("profile BETWEEN 1 AND 4", name="profile"),
+    UniqueConstraint("tenant", "classification", "version"),
+)
+
+keyring = Table(
+    "keyring",
+    metadata,
+    Column("ik_id", LargeBinary(16), primary_key=True),
+    Column("tenant", String(NAME_CHARS_MAX), ForeignKey("tenants.tenant"), nullable=False),
+    Column("classification", String(NAME_CHARS_MAX), nullable=False),
+    Column("scope", String(255), nullable=False),
+    Column("kek_id", String(NAME_CHARS_MAX), ForeignKey("keks.kek_id"), nullable=False),
+    # Null once destroyed: the row stays as a witness, the key does not.
+    Column("record", LargeBinary, nullable=True),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("writes", BigInteger, nullable=False, server_default="0"),
+    Column("current", Boolean, nullable=False),
+    Column("destroyed_ms", BigInteger, nullable=True),
+    CheckConstraint("(record IS NULL) = (destroyed_ms IS NOT NULL)", name="destroyed"),
+    CheckConstraint("destroyed_ms IS NULL OR NOT current", name="destroyed_not_current"),
+    Index(
+        "uq_keyring_one_current",
+        "tenant",
+        "classification",
+        "scope",
+        unique=True,
+        sqlite_where=text("current"),
+        postgresql_where=text("current"),
+    ),
+    Index(None, "tenant", "scope"),
+    Index(None, "kek_id"),
+)
+
+tombstones = Table(
+    "tombstones",
+    metadata,
+    Column("tenant", String(NAME_CHARS_MAX), nullable=False, primary_key=True),
+    Column("ik_id", LargeBinary(16), primary_key=True),
+    Column("classification", String(NAME_CHARS_MAX), nullable=False),
+    Column("scope", String(255), nullable=False),
+    Column("kek_id", String(NAME_CHARS_MAX), nullable=False),
+    Column("reason", Text, nullable=False, server_default=""),
+    Column("destroyed_ms", BigInteger, nullable=False),
+    Column("horizon_ms", BigInteger, nullable=True),  # when no backup holds the record any more
+    Index(None, "tenant", "scope"),
+)
+
+uploads = Table(
+    "uploads",
+    metadata,
+    Column("upload_id", String(128), primary_key=True),  # ours, the one clients see
+    Column("tenant", String(NAME_CHARS_MAX), ForeignKey("tenants.tenant"), nullable=False),
+    Column("bucket_id", String(63), ForeignKey("buckets.bucket_id"), nullable=False),
+    Column("object_key", Text, nullable=False),
+    Column("store_upload_id", Text, nullable=False),
+    Column("object_id", LargeBinary(16), nullable=False),
+    Column("envelope", LargeBinary, nullable=False),
+    Column("classification", String(NAME_CHARS_MAX), nullable=False),
+    Column("checksum_algorithm", String(16), nullable=False, server_default=""),
+    Column("checksum_type", String(16), nullable=False, server_default=""),
+    Column("app_id", String(NAME_CHARS_MAX), nullable=False, server_default=""),  # who began it
+    Column("state", String(16), nullable=False),  # open | done
+    # What a repeated Complete is told again; null while the upload is open.
+    Column("result", JSON(none_as_null=True), nullable=True),
+    Column("created_ms", BigInteger, nullable=False),
+    Index(None, "bucket_id", "object_key"),
+    Index(None, "created_ms"),
+)
+
+upload_parts = Table(
+    "upload_parts",
+    metadata,
+    Column("upload_id", String(128), primary_key=True),
+    Column("part_number", Integer, primary_key=True),
+    Column("store_etag", Text, nullable=False),
+    Column("part_id", LargeBinary(16), nullable=False),
+    Column("plain_size", BigInteger, nullable=False),
+    Column("checksum_algorithm", String(16), nullable=False, server_default=""),
+    Column("checksum", Text, nullable=False, server_default=""),
+    Column("aside", Text, nullable=False, server_default=""),  # object that holds it, if held aside
+    Column("at_ms", BigInteger, nullable=False),
+    ForeignKeyConstraint(["upload_id"], ["uploads.upload_id"], ondelete="CASCADE"),
+    CheckConstraint("part_number BETWEEN 1 AND 10000", name="part_number"),
+)
+
+epochs = Table(
+    "epochs",
+    metadata,
+    Column("name", String(NAME_CHARS_MAX), primary_key=True),
+    Column("value", BigInteger, nullable=False),
+)
+
+settings = Table(
+    "settings",
+    metadata,
+    Column("name", String(128), primary_key=True),
+    Column("value", Text, nullable=False),
+    Column("changed_ms", BigInteger, nullable=False),
+)

@@ -1,0 +1,405 @@
+"""Transactions are whole, readers cannot write, one IK is current, and outages have our names."""
+
+from __future__ import annotations
+
+import asyncio
+import stat
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import insert, select, text, update
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from hyok.database import engine as engine_module
+from hyok.database.engine import Database
+from hyok.database.migrate import newest
+from hyok.database.rows import (
+    NewIK,
+    bump_epoch,
+    current_ik,
+    epoch,
+    make_current,
+    put_setting,
+    setting,
+)
+from hyok.database.tables import (
+    access_keys,
+    buckets,
+    keks,
+    keyring,
+    metadata,
+    tenants,
+    upload_parts,
+    uploads,
+)
+from hyok.errors import Conflict, NotFound, Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from sqlalchemy import Connection
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "hyok.db"
+
+
+@pytest.fixture
+def database(path: Path) -> Iterator[Database]:
+    made = Database(f"sqlite:///{path}")
+    made.migrate()
+    yield made
+    made.close()
+
+
+def add_tenant(connection: Connection, name: str = "gemeente") -> None:
+    connection.execute(insert(tenants).values(tenant=name, created_ms=1))
+
+
+def add_kek(connection: Connection) -> None:
+    add_tenant(connection)
+    connection.execute(
+        insert(keks).values(
+            kek_id="gemeente/intern/1",
+            tenant="gemeente",
+            classification="intern",
+            version=1,
+            profile=1,
+            state="active",
+            check_value=b"12345678",
+            check_token=b"",
+            origin=b"",
+            public_key=b"",
+            created_ms=1,
+        )
+    )
+
+
+def new_ik(number: int, scope: str = "bucket:b") -> NewIK:
+    return NewIK(
+        ik_id=number.to_bytes(16, "big"),
+        tenant="gemeente",
+        classification="intern",
+        scope=scope,
+        kek_id="gemeente/intern/1",
+        record=b"record",
+        created_ms=number,
+    )
+
+
+def test_the_migrations_make_exactly_the_tables_we_use(database: Database) -> None:
+    def compare(connection: Connection) -> list[object]:
+        context = MigrationContext.configure(connection)
+        assert context.get_current_revision() == newest()
+        return list(compare_metadata(context, metadata))
+
+    assert database.read_sync(compare) == []
+
+
+def test_the_constraints_in_the_migration_are_the_tables_own(database: Database) -> None:
+    """Alembic's comparison does not see CHECK and partial indexes; SQLite's own text does."""
+
+    def texts(connection: Connection) -> dict[str, str]:
+        rows = connection.execute(text("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL"))
+        return {name: "".join(sql.split()) for name, sql in rows}
+
+    made = database.read_sync(texts)
+    for table in metadata.sorted_tables:
+        for item in (CreateTable(table), *(CreateIndex(index) for index in table.indexes)):
+            wanted = str(item.compile(dialect=database._writer.dialect))
+            assert made[str(item.element.name)] == "".join(wanted.split())
+
+
+def test_every_table_can_be_made_on_postgresql() -> None:
+    for table in metadata.sorted_tables:
+        made = str(CreateTable(table).compile(dialect=postgresql.dialect()))
+        assert made.strip().startswith("CREATE TABLE")
+        for index in table.indexes:
+            CreateIndex(index).compile(dialect=postgresql.dialect())
+    one_current = next(i for i in keyring.indexes if i.name == "uq_keyring_one_current")
+    assert str(CreateIndex(one_current).compile(dialect=postgresql.dialect())).endswith(
+        "WHERE current"
+    )
+
+
+def test_migrating_twice_changes_nothing(database: Database) -> None:
+    database.run_sync(add_tenant)
+    database.migrate()
+    assert database.read_sync(lambda c: c.scalar(select(tenants.c.tenant))) == "gemeente"
+
+
+def test_many_processes_may_migrate_at_once(path: Path) -> None:
+    several = [Database(f"sqlite:///{path}") for _ in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(Database.migrate, several))
+    for one in several:
+        one.close()
+
+
+def test_the_file_is_durable_enforces_keys_and_is_for_its_owner_only(
+    database: Database, path: Path
+) -> None:
+    def pragma(name: str) -> object:
+        return database.run_sync(lambda c: c.scalar(text(f"PRAGMA {name}")))
+
+    assert pragma("journal_mode") == "wal"
+    assert pragma("synchronous") == 2
+    assert pragma("foreign_keys") == 1
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", "mysql://x/y"])
+def test_a_url_that_cannot_keep_anything_stops_the_start(url: str) -> None:
+    with pytest.raises(ValueError, match=r"database\.url"):
+        Database(url)
+
+
+def test_an_act_that_raises_leaves_nothing_behind(database: Database) -> None:
+    def act(connection: Connection) -> None:
+        add_tenant(connection)
+        raise NotFound("no such thing")
+
+    with pytest.raises(NotFound):
+        database.run_sync(act)
+    assert database.read_sync(lambda c: c.execute(select(tenants)).all()) == []
+
+
+def test_a_reader_cannot_write(database: Database) -> None:
+    with pytest.raises(DBAPIError, match="readonly"):
+        database.read_sync(add_tenant)
+    assert database.read_sync(lambda c: c.execute(select(tenants)).all()) == []
+
+
+def test_a_reader_does_not_wait_for_a_writer(database: Database) -> None:
+    inside, done = threading.Event(), threading.Event()
+
+    def slow(connection: Connection) -> None:
+        add_tenant(connection)
+        inside.set()
+        assert done.wait(10)
+
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(database.run_sync, slow)
+        assert inside.wait(10)
+        assert database.read_sync(lambda c: c.execute(select(tenants)).all()) == []
+        done.set()
+        writing.result()
+    assert len(database.read_sync(lambda c: c.execute(select(tenants)).all())) == 1
+
+
+def test_a_broken_constraint_is_a_conflict(database: Database) -> None:
+    database.run_sync(add_tenant)
+    with pytest.raises(Conflict):
+        database.run_sync(add_tenant)
+
+
+def test_a_row_that_refers_to_nothing_is_refused(database: Database) -> None:
+    with pytest.raises(Conflict):
+        database.run_sync(
+            lambda c: c.execute(
+                insert(access_keys).values(
+                    access_key="HYX",
+                    app_id="nobody",
+                    sealed_secret=b"",
+                    state="active",
+                    created_ms=1,
+                )
+            )
+        )
+
+
+def test_a_wrong_statement_is_our_bug_and_not_an_outage(database: Database) -> None:
+    with pytest.raises(DBAPIError, match="no such table"):
+        database.read_sync(lambda c: c.execute(text("SELECT * FROM nowhere")))
+
+
+def test_a_writer_that_waits_too_long_is_told_to_try_again(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_module, "BUSY_SECONDS_MAX", 0)
+    one, other = Database(f"sqlite:///{path}"), Database(f"sqlite:///{path}")
+    one.migrate()
+    with one._writer.begin(), pytest.raises(Unavailable) as caught:
+        other.run_sync(add_tenant)
+    assert caught.value.code == "HY-3101"
+    one.close()
+    other.close()
+
+
+async def test_calls_beyond_the_waiting_room_are_refused(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_module, "WAITING_MAX", 2)
+    go = threading.Event()
+    calls = [asyncio.create_task(database.read(lambda _c: go.wait(10))) for _ in range(2)]
+    await asyncio.sleep(0)
+    with pytest.raises(Unavailable):
+        await database.read(lambda _c: None)
+    go.set()
+    assert await asyncio.gather(*calls) == [True, True]
+    assert await database.read(lambda _c: 7) == 7
+
+
+async def test_acts_run_in_threads_of_a_known_name(database: Database) -> None:
+    name = await database.run(lambda _c: threading.current_thread().name)
+    assert name.startswith("hyok-database")
+
+
+def test_an_epoch_counts_every_bump_once(database: Database) -> None:
+    assert database.read_sync(lambda c: epoch(c, "credentials")) == 0
+    with ThreadPoolExecutor(4) as pool:
+        seen = list(
+            pool.map(
+                lambda _n: database.run_sync(lambda c: bump_epoch(c, "credentials")), range(20)
+            )
+        )
+    assert sorted(seen) == list(range(1, 21))
+    assert database.read_sync(lambda c: epoch(c, "policy")) == 0
+
+
+def test_a_setting_is_the_last_one_put(database: Database) -> None:
+    assert database.read_sync(lambda c: setting(c, "tenant")) is None
+    database.run_sync(lambda c: put_setting(c, "tenant", "a", now_ms=1))
+    database.run_sync(lambda c: put_setting(c, "tenant", "b", now_ms=2))
+    assert database.read_sync(lambda c: setting(c, "tenant")) == "b"
+
+
+def test_of_all_who_make_the_first_ik_one_wins_and_all_hear_which(database: Database) -> None:
+    database.run_sync(add_kek)
+    with ThreadPoolExecutor(4) as pool:
+        answers = set(
+            pool.map(
+                lambda n: database.run_sync(lambda c: make_current(c, new_ik(n), instead_of=None)),
+                range(1, 9),
+            )
+        )
+    assert len(answers) == 1
+    rows = database.read_sync(lambda c: c.execute(select(keyring.c.ik_id)).scalars().all())
+    assert set(rows) == answers
+
+
+def test_the_next_ik_replaces_only_the_one_it_meant(database: Database) -> None:
+    database.run_sync(add_kek)
+    first, second, late = new_ik(1), new_ik(2), new_ik(3)
+
+    def make(new: NewIK, instead_of: bytes | None) -> bytes | None:
+        return database.run_sync(lambda c: make_current(c, new, instead_of=instead_of))
+
+    assert make(first, None) == first.ik_id
+    assert make(second, first.ik_id) == second.ik_id
+    assert make(late, first.ik_id) == second.ik_id
+    assert make(late, None) == second.ik_id
+    rows = database.read_sync(
+        lambda c: c.execute(select(keyring.c.ik_id, keyring.c.current).order_by("ik_id")).all()
+    )
+    assert [tuple(row) for row in rows] == [(first.ik_id, False), (second.ik_id, True)]
+
+
+def test_scopes_have_current_iks_of_their_own(database: Database) -> None:
+    database.run_sync(add_kek)
+    for number, scope in enumerate(("bucket:a", "bucket:b"), 1):
+        database.run_sync(
+            lambda c, n=number, s=scope: make_current(c, new_ik(n, s), instead_of=None)
+        )
+    assert (
+        database.read_sync(lambda c: current_ik(c, "gemeente", "intern", "bucket:b"))
+        == new_ik(2).ik_id
+    )
+    assert database.read_sync(lambda c: current_ik(c, "gemeente", "geheim", "bucket:b")) is None
+
+
+def test_a_destroyed_ik_gives_no_winner(database: Database) -> None:
+    database.run_sync(add_kek)
+    database.run_sync(lambda c: make_current(c, new_ik(1), instead_of=None))
+    database.run_sync(
+        lambda c: c.execute(update(keyring).values(record=None, destroyed_ms=5, current=False))
+    )
+    answer = database.run_sync(lambda c: make_current(c, new_ik(2), instead_of=new_ik(1).ik_id))
+    assert answer is None
+
+
+def test_an_unknown_kek_is_not_mistaken_for_a_race(database: Database) -> None:
+    def act(connection: Connection) -> None:
+        with pytest.raises(IntegrityError):
+            make_current(connection, new_ik(1), instead_of=None)
+
+    database.run_sync(act)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"record": None},  # gone without a word
+        {"destroyed_ms": 5, "current": False},  # called destroyed, and still there
+        {"record": None, "destroyed_ms": 5},  # destroyed, and still written under
+    ],
+)
+def test_a_keyring_row_cannot_contradict_itself(
+    database: Database, change: dict[str, object]
+) -> None:
+    database.run_sync(add_kek)
+    database.run_sync(lambda c: make_current(c, new_ik(1), instead_of=None))
+    with pytest.raises(Conflict):
+        database.run_sync(lambda c: c.execute(update(keyring).values(**change)))
+
+
+def test_two_current_iks_of_one_scope_cannot_be_written_at_all(database: Database) -> None:
+    database.run_sync(add_kek)
+    database.run_sync(lambda c: make_current(c, new_ik(1), instead_of=None))
+    database.run_sync(lambda c: make_current(c, new_ik(2), instead_of=new_ik(1).ik_id))
+    with pytest.raises(Conflict):
+        database.run_sync(lambda c: c.execute(update(keyring).values(current=True)))
+
+
+def test_the_parts_go_with_their_upload(database: Database) -> None:
+    def begin(connection: Connection) -> None:
+        add_tenant(connection)
+        connection.execute(
+            insert(buckets).values(
+                bucket_id="b-b",
+                tenant="gemeente",
+                store="files",
+                backend_name="b",
+                classification="intern",
+                names="clear",
+                allowed=["intern"],
+                prefix_rules={},
+                created_ms=1,
+            )
+        )
+        connection.execute(
+            insert(uploads).values(
+                upload_id="u",
+                tenant="gemeente",
+                bucket_id="b-b",
+                object_key="k",
+                store_upload_id="s",
+                object_id=b"o" * 16,
+                envelope=b"e",
+                classification="intern",
+                state="open",
+                created_ms=1,
+            )
+        )
+        connection.execute(
+            insert(upload_parts).values(
+                upload_id="u",
+                part_number=1,
+                store_etag="e",
+                part_id=b"p" * 16,
+                plain_size=1,
+                at_ms=1,
+            )
+        )
+
+    database.run_sync(begin)
+    database.run_sync(lambda c: c.execute(uploads.delete()))
+    assert database.read_sync(lambda c: c.execute(select(upload_parts)).all()) == []
