@@ -1,0 +1,226 @@
+"""KekCatalog: the KEKs of the installation, as our own configuration knows them, never the store.
+
+Rows are read again when the epoch `keks` moved (looked at every two seconds), so that a suspended
+key bites within seconds; without the database the memory serves for thirty seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlalchemy import insert, select, update
+
+from hyok.custody.key_states import KeyState, check_transition
+from hyok.database.rows import bump_epoch, epoch
+from hyok.database.tables import keks, tenants
+from hyok.errors import Conflict, NotFound, Unavailable
+from hyok.hsm.port import KekSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from sqlalchemy import Connection
+
+    from hyok.database.engine import Database
+    from hyok.hsm.port import Hsm
+
+EPOCH = "keks"
+POLL_MS = 2_000
+AGE_MS_MAX = 30_000
+KEK_ID_BYTES_MAX = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Kek:
+    """One key version."""
+
+    spec: KekSpec
+    tenant: str
+    classification: str
+    version: int
+    state: KeyState
+    created_ms: int
+
+    @property
+    def kek_id(self) -> str:
+        """Its name, and its label in the HSM."""
+        return self.spec.kek_id
+
+
+def kek_id(tenant: str, classification: str, version: int) -> str:
+    """Return the name of a key version: ``tenant/classification/version``.
+
+    Raises:
+        Conflict: it is longer than the format allows.
+    """
+    name = f"{tenant}/{classification}/{version}"
+    if len(name.encode()) > KEK_ID_BYTES_MAX:
+        raise Conflict(f"the key name {name} is longer than {KEK_ID_BYTES_MAX} bytes")
+    return name
+
+
+class KekCatalog:
+    """The table `keks`, in memory."""
+
+    def __init__(self, database: Database, clock_ms: Callable[[], int]) -> None:
+        self._database = database
+        self._clock_ms = clock_ms
+        self._rows: Mapping[str, Kek] = {}
+        self._epoch = -1
+        self._asked_ms = 0
+        self._fresh_ms = 0
+        self._lock = asyncio.Lock()
+
+    async def all(self) -> Sequence[Kek]:
+        """Return every key version, by name."""
+        await self._refresh()
+        return sorted(
+            self._rows.values(), key=lambda kek: (kek.tenant, kek.classification, kek.version)
+        )
+
+    async def find(self, name: str) -> Kek | None:
+        """Return a key version by its kek_id."""
+        await self._refresh()
+        return self._rows.get(name)
+
+    async def active(self, tenant: str, classification: str) -> Kek:
+        """Return the newest active key version of a tenant's classification.
+
+        Raises:
+            Unavailable: there is none (code HY-2303).
+        """
+        await self._refresh()
+        found = [
+            kek
+            for kek in self._rows.values()
+            if (kek.tenant, kek.classification) == (tenant, classification)
+            and kek.state is KeyState.ACTIVE
+        ]
+        if not found:
+            raise Unavailable(
+                f"There is no active key for {tenant}/{classification}.",
+                reason="ServiceUnavailable",
+                code="HY-2303",
+                effect="Nothing was written.",
+                next_step=f"hyok keys create --tenant {tenant} --classification {classification}",
+            )
+        return max(found, key=lambda kek: kek.version)
+
+    async def create(
+        self, hsm: Hsm, tenant: str, classification: str, profile: int, now_ms: int
+    ) -> Kek:
+        """Make the next version of a key in the HSM, active at once; older ones open only.
+
+        Raises:
+            Conflict: another process made one at the same moment.
+        """
+        self._asked_ms = 0
+        versions = [
+            kek.version
+            for kek in await self.all()
+            if (kek.tenant, kek.classification) == (tenant, classification)
+        ]
+        version = max(versions, default=0) + 1
+        spec = await hsm.create_kek(kek_id(tenant, classification, version), profile)
+        made = Kek(spec, tenant, classification, version, KeyState.ACTIVE, now_ms)
+        await self.adopt([made], now_ms)
+        return made
+
+    async def adopt(self, found: Sequence[Kek], now_ms: int) -> None:
+        """Write key versions down; those known already stay as they are."""
+
+        def act(connection: Connection) -> None:
+            for kek in found:
+                self._adopt_one(connection, kek, now_ms)
+            bump_epoch(connection, EPOCH)
+
+        await self._database.run(act)
+        self._asked_ms = 0
+
+    def _adopt_one(self, connection: Connection, kek: Kek, now_ms: int) -> None:
+        known = select(tenants.c.tenant).where(tenants.c.tenant == kek.tenant)
+        if connection.execute(known).one_or_none() is None:
+            connection.execute(insert(tenants).values(tenant=kek.tenant, created_ms=now_ms))
+        there = select(keks.c.kek_id).where(keks.c.kek_id == kek.kek_id)
+        if connection.execute(there).one_or_none() is not None:
+            return
+        connection.execute(
+            insert(keks).values(
+                kek_id=kek.kek_id,
+                tenant=kek.tenant,
+                classification=kek.classification,
+                version=kek.version,
+                profile=kek.spec.profile,
+                state=str(kek.state),
+                check_value=kek.spec.check_value,
+                check_token=kek.spec.check_token,
+                origin=kek.spec.origin,
+                public_key=kek.spec.public_key,
+                created_ms=kek.created_ms,
+            )
+        )
+
+    async def change_state(self, name: str, to: KeyState) -> None:
+        """Move a key version to another state, by the table of `key_states`.
+
+        Raises:
+            NotFound: no such key.
+            Conflict: the standard does not allow it.
+        """
+
+        def act(connection: Connection) -> None:
+            row = connection.execute(
+                select(keks.c.state).where(keks.c.kek_id == name)
+            ).one_or_none()
+            if row is None:
+                raise NotFound(f"there is no key {name}")
+            check_transition(KeyState(row.state), to)
+            connection.execute(update(keks).where(keks.c.kek_id == name).values(state=str(to)))
+            bump_epoch(connection, EPOCH)
+
+        await self._database.run(act)
+        self._asked_ms = 0
+
+    async def _refresh(self) -> None:
+        if self._clock_ms() - self._asked_ms < POLL_MS:
+            return
+        async with self._lock:
+            now = self._clock_ms()
+            if now - self._asked_ms < POLL_MS:
+                return
+            try:
+                number, rows = await self._database.read(self._read)
+            except Unavailable:
+                if now - self._fresh_ms > AGE_MS_MAX:
+                    raise
+                self._asked_ms = now
+                return
+            self._asked_ms = self._fresh_ms = now
+            if rows is not None:
+                self._epoch, self._rows = number, rows
+
+    def _read(self, connection: Connection) -> tuple[int, Mapping[str, Kek] | None]:
+        number = epoch(connection, EPOCH)
+        if number == self._epoch:
+            return number, None
+        rows = {
+            row.kek_id: Kek(
+                KekSpec(
+                    row.kek_id,
+                    row.profile,
+                    row.check_value,
+                    row.check_token,
+                    row.origin,
+                    row.public_key,
+                ),
+                row.tenant,
+                row.classification,
+                row.version,
+                KeyState(row.state),
+                row.created_ms,
+            )
+            for row in connection.execute(select(keks))
+        }
+        return number, rows

@@ -1,0 +1,372 @@
+"""Keyring: intermediate keys and their records: issue, recover, remember for a while.
+
+One current IK for each (tenant, classification, scope) in the whole installation: a row, changed by
+compare-and-set.  A record stands in the database, and in the mirror of the bucket before its first
+use there, unless the classification is shreddable: then the database has the only copy.
+
+Source: docs/format.md, section 11.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlalchemy import insert, select, update
+
+from hyok.custody.key_states import KeyState, Use, check_use
+from hyok.custody.port import KEYRING_FOLDER
+from hyok.custody.secrets_cache import SecretCache
+from hyok.database.tables import keyring, tombstones
+from hyok.envelope.profiles import Profile
+from hyok.envelope.records import open_record, parse_record, seal_record
+from hyok.errors import Conflict, Malformed, NotFound, Refused, Tampered
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy import Connection
+
+    from hyok.custody.keks import Kek, KekCatalog
+    from hyok.custody.port import KeyringMirror
+    from hyok.database.engine import Database
+    from hyok.hsm.port import Hsm
+    from hyok.vocabulary import Bucket
+
+LEASE = 1024
+"""Writes that a process takes from an IK's count at a time."""
+
+RACES_MAX = 8
+
+
+@dataclass(frozen=True, slots=True)
+class IK:
+    """An intermediate key in memory.  ``kek_id`` and ``profile`` are those of its record now."""
+
+    ik_id: bytes
+    secret: bytearray
+    kek_id: str
+    profile: Profile
+    classification: str
+    scope: str
+    created_ms: int
+    raw: bytes  # the record
+
+    def __repr__(self) -> str:
+        return f"IK({self.ik_id.hex()}, {self.scope})"
+
+
+@dataclass(frozen=True, slots=True)
+class Lifetime:
+    """How long and how often an IK may write, and how long it is remembered for reading."""
+
+    write_ms: int
+    writes_max: int
+    read_ms: int
+
+
+@dataclass(slots=True)
+class _Lease:
+    ik_id: bytes
+    left: int
+
+
+class Keyring:
+    """All keyring records of the installation.  Made once in each process."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        hsm: Hsm,
+        keks: KekCatalog,
+        mirror: KeyringMirror,
+        entropy: Callable[[int], bytes],
+        clock_ms: Callable[[], int],
+    ) -> None:
+        self._database = database
+        self._hsm = hsm
+        self._keks = keks
+        self._mirror = mirror
+        self._entropy = entropy
+        self._clock_ms = clock_ms
+        self._reading: SecretCache[IK] = SecretCache(clock_ms, _wipe)
+        self._writing: SecretCache[IK] = SecretCache(clock_ms, _wipe)
+        self._leases: dict[tuple[str, str, str], _Lease] = {}
+        self._mirrored: set[tuple[bytes, str]] = set()
+
+    async def current(
+        self,
+        bucket: Bucket | None,
+        tenant: str,
+        classification: str,
+        scope: str,
+        lifetime: Lifetime,
+        *,
+        mirrored: bool,
+    ) -> IK:
+        """Return the IK that writes now; a new one when the last is too old or too much used.
+
+        Raises:
+            Unavailable: HSM, database or mirror do not answer.
+        """
+        key = (tenant, classification, scope)
+        for _ in range(RACES_MAX):
+            ik = await self._writing.get(
+                key, lifetime.write_ms, lambda: self._find_current(*key, bucket, lifetime)
+            )
+            too_old = self._clock_ms() >= ik.created_ms + lifetime.write_ms
+            if too_old or not await self._count(key, ik, lifetime.writes_max):
+                self._writing.clear(lambda held: held == key)
+                await self._retire(ik.ik_id)
+                continue
+            kek = await self._keks.find(ik.kek_id)
+            if kek is None or kek.state is not KeyState.ACTIVE:
+                self._writing.clear(lambda held: held == key)
+                await self._retire(ik.ik_id)
+                continue
+            if mirrored and bucket is not None:
+                await self._ensure_mirrored(bucket, ik)
+            return ik
+        raise Conflict("The key of this scope changes too often.", reason="OperationAborted")
+
+    async def _find_current(
+        self, tenant: str, classification: str, scope: str, bucket: Bucket | None, life: Lifetime
+    ) -> IK:
+        def act(connection: Connection) -> tuple[bytes, bytes, int] | None:
+            row = connection.execute(
+                select(keyring.c.ik_id, keyring.c.record, keyring.c.created_ms).where(
+                    keyring.c.tenant == tenant,
+                    keyring.c.classification == classification,
+                    keyring.c.scope == scope,
+                    keyring.c.current,
+                )
+            ).one_or_none()
+            return None if row is None else (row.ik_id, row.record, row.created_ms)
+
+        for _ in range(RACES_MAX):
+            found = await self._database.read(act)
+            if found is not None and self._clock_ms() < found[2] + life.write_ms:
+                ik_id, raw, created_ms = found
+                return await self._open(raw, ik_id, tenant, scope, bucket, created_ms)
+            if found is not None:
+                await self._retire(found[0])
+            made = await self._make(tenant, classification, scope)
+            if made is not None:
+                return made
+        raise Conflict("The key of this scope changes too often.", reason="OperationAborted")
+
+    async def _make(self, tenant: str, classification: str, scope: str) -> IK | None:
+        """Make and write down a new current IK; None when another process was first."""
+        kek = await self._keks.active(tenant, classification)
+        check_use(kek.state, Use.WRAP)
+        token, secret = await self._hsm.new_token(kek.spec, scope)
+        ik = bytearray(self._entropy(32))
+        ik_id = self._entropy(16)
+        raw = seal_record(
+            ik=bytes(ik),
+            ik_id=ik_id,
+            salt=self._entropy(32),
+            secret=secret,
+            profile=Profile(kek.spec.profile),
+            kek_id=kek.kek_id,
+            scope=scope,
+            token=token,
+        )
+        now = self._clock_ms()
+
+        def act(connection: Connection) -> None:
+            connection.execute(
+                insert(keyring).values(
+                    ik_id=ik_id,
+                    tenant=tenant,
+                    classification=classification,
+                    scope=scope,
+                    kek_id=kek.kek_id,
+                    record=raw,
+                    created_ms=now,
+                    writes=0,
+                    current=True,
+                )
+            )
+
+        try:
+            await self._database.run(act)
+        except Conflict:
+            return None
+        profile = Profile(kek.spec.profile)
+        return IK(ik_id, ik, kek.kek_id, profile, classification, scope, now, raw)
+
+    async def _retire(self, ik_id: bytes) -> None:
+        """An IK writes no more; it goes on reading."""
+
+        def act(connection: Connection) -> None:
+            connection.execute(
+                update(keyring).where(keyring.c.ik_id == ik_id).values(current=False)
+            )
+
+        await self._database.run(act)
+
+    async def _count(self, key: tuple[str, str, str], ik: IK, writes_max: int) -> bool:
+        """Take one write from the IK's count; False when it has none left."""
+        lease = self._leases.get(key)
+        if lease is not None and lease.ik_id == ik.ik_id and lease.left > 0:
+            lease.left -= 1
+            return True
+
+        def act(connection: Connection) -> bool:
+            row = connection.execute(
+                select(keyring.c.writes, keyring.c.current).where(keyring.c.ik_id == ik.ik_id)
+            ).one_or_none()
+            if row is None or not row.current or row.writes + LEASE > writes_max:
+                return False
+            connection.execute(
+                update(keyring).where(keyring.c.ik_id == ik.ik_id).values(writes=row.writes + LEASE)
+            )
+            return True
+
+        if not await self._database.run(act):
+            return False
+        self._leases[key] = _Lease(ik.ik_id, LEASE - 1)
+        return True
+
+    async def _ensure_mirrored(self, bucket: Bucket, ik: IK) -> None:
+        mark = (ik.ik_id, bucket.bucket_id)
+        if mark in self._mirrored:
+            return
+        await self._mirror.write(bucket, KEYRING_FOLDER + ik.ik_id.hex(), ik.raw)
+        self._mirrored.add(mark)
+
+    async def create_fixed(
+        self, bucket: Bucket | None, tenant: str, classification: str, scope: str
+    ) -> IK:
+        """Return the one IK of a scope that never changes (names of a bucket), making it at need.
+
+        It is always mirrored where a bucket is given: without it clear names are lost.
+        """
+        forever = Lifetime(1 << 62, 1 << 62, 0)
+        ik = await self._find_current(tenant, classification, scope, bucket, forever)
+        if bucket is not None:
+            await self._ensure_mirrored(bucket, ik)
+        return ik
+
+    async def recover(
+        self,
+        ik_id: bytes,
+        tenant: str,
+        scope: str,
+        bucket: Bucket | None,
+        judge: Callable[[Kek], int],
+    ) -> IK:
+        """Return an IK for reading.
+
+        ``judge`` is asked about the record's KEK before the HSM is, may refuse, and returns for how
+        many milliseconds the IK may be remembered.
+
+        Raises:
+            Refused: the record is of another tenant, or `judge` says no.
+            Tampered: the record is damaged, or not the one asked for.
+            NotFound: there is no record, or it was destroyed (code HY-2304).
+        """
+        key = (tenant, ik_id)
+        held = self._reading.peek(key)
+        if held is not None:
+            if held.scope != scope:
+                raise Tampered("the object names another scope than its key's")
+            kek = await self._keks.find(held.kek_id)
+            if kek is None:
+                raise Refused("The object's key is not one of ours.", reason="AccessDenied")
+            judge(kek)
+            return held
+        raw, created_ms = await self._record(ik_id, tenant, bucket)
+        kek = await self._known_kek(raw, ik_id, tenant, scope)
+        ttl_ms = judge(kek)
+        return await self._reading.get(
+            key, ttl_ms, lambda: self._open(raw, ik_id, tenant, scope, bucket, created_ms)
+        )
+
+    async def _record(self, ik_id: bytes, tenant: str, bucket: Bucket | None) -> tuple[bytes, int]:
+        """Return the record: the database's, or the mirror's where the database has none."""
+
+        def act(connection: Connection) -> tuple[bytes | None, int, bool]:
+            row = connection.execute(
+                select(keyring.c.record, keyring.c.created_ms).where(
+                    keyring.c.ik_id == ik_id, keyring.c.tenant == tenant
+                )
+            ).one_or_none()
+            if row is not None:
+                return row.record, row.created_ms, row.record is None
+            dead = connection.execute(
+                select(tombstones.c.ik_id).where(
+                    tombstones.c.ik_id == ik_id, tombstones.c.tenant == tenant
+                )
+            ).one_or_none()
+            return None, 0, dead is not None
+
+        raw, created_ms, destroyed = await self._database.read(act)
+        if raw is None and not destroyed and bucket is not None:
+            raw = await self._mirror.read(bucket, KEYRING_FOLDER + ik_id.hex())
+        if raw is None:
+            raise NotFound(
+                "The key of this object was destroyed."
+                if destroyed
+                else "The key of this object is not known here.",
+                reason="AccessDenied",
+                code="HY-2304",
+            )
+        return raw, created_ms
+
+    async def _known_kek(self, raw: bytes, ik_id: bytes, tenant: str, scope: str) -> Kek:
+        """Return the record's KEK, everything checked that needs no key."""
+        try:
+            record = parse_record(raw)
+        except Malformed as error:
+            raise Tampered(f"a keyring record is damaged: {error}") from error
+        if record.ik_id != ik_id or record.scope != scope:
+            raise Tampered("a keyring record is not the one asked for")
+        kek = await self._keks.find(record.kek_id)
+        if kek is None or kek.tenant != tenant:
+            raise Refused("The object's key is not one of ours.", reason="AccessDenied")
+        if kek.spec.profile != record.profile:
+            raise Tampered("a keyring record names another profile than its key has")
+        return kek
+
+    async def _open(
+        self,
+        raw: bytes,
+        ik_id: bytes,
+        tenant: str,
+        scope: str,
+        bucket: Bucket | None,
+        created_ms: int,
+    ) -> IK:
+        del bucket
+        kek = await self._known_kek(raw, ik_id, tenant, scope)
+        check_use(kek.state, Use.UNWRAP)
+        record = parse_record(raw)
+        secret = await self._hsm.secret(kek.spec, scope, record.token)
+        return IK(
+            ik_id,
+            bytearray(open_record(record, secret)),
+            kek.kek_id,
+            Profile(kek.spec.profile),
+            kek.classification,
+            scope,
+            created_ms,
+            raw,
+        )
+
+    def sweep(self) -> None:
+        """Drop what is past its time."""
+        self._reading.sweep()
+        self._writing.sweep()
+
+    def forget(self) -> None:
+        """Drop every key in memory now."""
+        self._reading.clear()
+        self._writing.clear()
+
+
+def _wipe(ik: IK) -> None:
+    # An IK in use by a running request stays whole: only its own reference is dropped.
+    del ik

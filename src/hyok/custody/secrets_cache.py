@@ -1,0 +1,104 @@
+"""SecretCache: secrets of the HSM, for a bounded time and number; one call for many who ask at once.
+
+What it holds opens data, so it forgets early: after the time that the classification sets, and the
+oldest first when there are too many.  Bytes are overwritten when dropped, as far as Python allows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Hashable
+
+ENTRIES_MAX = 50_000
+
+V = TypeVar("V")
+
+
+@dataclass(slots=True)
+class _Entry(Generic[V]):
+    value: V
+    until_ms: int
+
+
+class SecretCache(Generic[V]):
+    """A cache by key.  ``wipe`` is called on every value that is dropped."""
+
+    def __init__(
+        self,
+        clock_ms: Callable[[], int],
+        wipe: Callable[[V], None],
+        entries_max: int = ENTRIES_MAX,
+    ) -> None:
+        self._clock_ms = clock_ms
+        self._wipe = wipe
+        self._entries_max = entries_max
+        self._entries: OrderedDict[Hashable, _Entry[V]] = OrderedDict()
+        self._flights: dict[Hashable, asyncio.Future[V]] = {}
+
+    def __repr__(self) -> str:
+        return f"SecretCache({len(self._entries)} entries)"
+
+    def peek(self, key: Hashable) -> V | None:
+        """Return what is held and still good."""
+        entry = self._entries.get(key)
+        if entry is None:
+            return None
+        if entry.until_ms <= self._clock_ms():
+            self._drop(key)
+            return None
+        self._entries.move_to_end(key)
+        return entry.value
+
+    async def get(self, key: Hashable, ttl_ms: int, fetch: Callable[[], Awaitable[V]]) -> V:
+        """Return the value; ask ``fetch`` once for everybody who waits for the same key.
+
+        With a ``ttl_ms`` of 0 nothing is kept, and nobody shares.
+        """
+        held = self.peek(key)
+        if held is not None:
+            return held
+        if ttl_ms <= 0:
+            return await fetch()
+        flight = self._flights.get(key)
+        if flight is None:
+            flight = asyncio.ensure_future(fetch())
+            self._flights[key] = flight
+            flight.add_done_callback(lambda done: self._land(key, ttl_ms, done))
+        # One who gives up waiting must not break the others' call.
+        return await asyncio.shield(flight)
+
+    def _land(self, key: Hashable, ttl_ms: int, done: asyncio.Future[V]) -> None:
+        self._flights.pop(key, None)
+        if done.cancelled() or done.exception() is not None:
+            return
+        self.put(key, done.result(), ttl_ms)
+
+    def put(self, key: Hashable, value: V, ttl_ms: int) -> None:
+        """Keep a value that is known already."""
+        if ttl_ms <= 0:
+            return
+        self._entries[key] = _Entry(value, self._clock_ms() + ttl_ms)
+        self._entries.move_to_end(key)
+        while len(self._entries) > self._entries_max:
+            self._drop(next(iter(self._entries)))
+
+    def _drop(self, key: Hashable) -> None:
+        entry = self._entries.pop(key, None)
+        if entry is not None:
+            self._wipe(entry.value)
+
+    def sweep(self) -> None:
+        """Drop what is past its time."""
+        now = self._clock_ms()
+        for key in [key for key, entry in self._entries.items() if entry.until_ms <= now]:
+            self._drop(key)
+
+    def clear(self, matches: Callable[[Hashable], bool] = lambda _key: True) -> None:
+        """Drop at once what matches."""
+        for key in [key for key in self._entries if matches(key)]:
+            self._drop(key)
