@@ -138,7 +138,8 @@ class Layout:
         of parts, ``X = P + 40 n`` and ``C' = C - 48 n - 168 = X + 16 floor(X / Q)``; so a
         division of ``C'`` by the segment length gives ``X``, and a remainder of Q or more shows
         that no object has this length.  ``n`` itself comes from the slope of the sealed size
-        over whole parts; the tags' rounding can make it one too large.
+        over whole parts.  The tags' rounding can make it one too large only in the last 16 bytes
+        before the next border, and the 88 bytes there are the length of no object.
 
         Raises:
             Malformed: no object has this length, so it was cut or padded, or is none of ours.
@@ -149,8 +150,6 @@ class Layout:
             self._estimate_divisor
         )
         parts = 1 if parts < 1 else min(parts, PARTS_MAX)
-        if parts > 1 and self._sealed_size((parts - 1) * self._min_part, parts) > sealed_size:
-            parts -= 1
         full, rest = divmod(beyond_fixed - (TAG_BYTES + ENTRY_BYTES) * parts, self._segment)
         plain = full * q + rest - HEADER_BYTES * parts
         if (

@@ -114,6 +114,9 @@ def test_a_token_of_the_wrong_form_is_refused_before_any_key_is_asked(
         profiles.check_token(profile, token)
     with pytest.raises(Malformed, match="token"):
         profiles.software_secret(profile, KEK, "k", "s", token)
+    if profile is Profile.HMAC_SHA256:
+        with pytest.raises(Malformed, match="token"):
+            profiles.hmac_input(token, "k", "s")
 
 
 @pytest.mark.parametrize(
