@@ -61,7 +61,6 @@ class Counters:
     """What STATUS tells."""
 
     calls: int = 0
-    logins_tried: int = 0
 
 
 class Agent:
@@ -73,6 +72,7 @@ class Agent:
         self._start_lock = threading.Lock()
         self._instance = int.from_bytes(os.urandom(6), "big") << 16
         self.counters = Counters()
+        self.tested = ""
 
     def start(self) -> None:
         """Log in, unless the PIN was refused before or is now: then wait for the operator.
@@ -140,6 +140,12 @@ class Agent:
                 return (sealed, seed)
             case Verb.CREATE, (profile, kek_id):
                 return token.create(_profile(profile), _text(kek_id))
+            case Verb.PROBE, ():
+                numbers = sorted(token.mechanisms())
+                return (struct.pack(f">{len(numbers)}I", *numbers), self.tested.encode())
+            case Verb.DISCARD, (kek_id,):
+                token.discard(_text(kek_id))
+                return ()
             case Verb.FIND, ():
                 return tuple(
                     part for name, value in token.find() for part in (name.encode(), value)
@@ -364,7 +370,8 @@ def main(arguments: list[str] | None = None) -> None:
         agent.start()
         if not gate.is_shut():
             with watch(2):
-                self_test(token, dialect)
+                passed = self_test(token, dialect)
+            agent.tested = " ".join(f"{profile.value}:{how}" for profile, how in passed.items())
     except (HyokError, OSError, CryptokiError) as error:
         _log("hsm.agent.unfit", token=chosen.token, cause=str(error))
         lost = isinstance(error, CryptokiError) and step_after(error.rv) is Step.REPLACE

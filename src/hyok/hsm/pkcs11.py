@@ -21,7 +21,7 @@ from hyok.envelope.profiles import (
     join_gcm_token,
     split_gcm_token,
 )
-from hyok.errors import Conflict, NotFound, Tampered
+from hyok.errors import Conflict, Malformed, NotFound, Tampered
 from hyok.hsm import cryptoki as ck
 from hyok.hsm.cryptoki import CryptokiError, Mechanism
 from hyok.hsm.keks import (
@@ -34,6 +34,7 @@ from hyok.hsm.keks import (
     session_key_attributes,
 )
 from hyok.hsm.recovery import Step, step_after, step_after_open
+from hyok.hsm.wire import PROVE_PREFIX
 
 if TYPE_CHECKING:
     from hyok.hsm.cryptoki import Module
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 SECRET_BYTES = 32
 KEY_SOUGHT_ANEW_SECONDS = 30.0
 GENERATION_TIMES = 12  # an RSA key may take a slow module a minute
-_DEVICE_REMOVED, _MECHANISM_PARAM_INVALID = 0x032, 0x071
+_ATTRIBUTE_VALUE_INVALID, _DEVICE_REMOVED, _MECHANISM_PARAM_INVALID = 0x013, 0x032, 0x071
 
 
 class Pkcs11Token:
@@ -137,9 +138,10 @@ class Pkcs11Token:
                 raise Conflict(f"a key named {kek_id} exists in the token")
             if profile is Profile.RSA_OAEP_SHA256:
                 public, private = rsa_attributes(self.dialect, kek_id)
-                outer, _ = self._module.generate_pair(
+                outer, inner = self._module.generate_pair(
                     session, self.dialect.rsa_generation, public, private
                 )
+                self._check_guarded(session, inner, outer)
                 return (
                     self._module.attribute(session, outer, ck.CKA_MODULUS),
                     self._module.attribute(session, outer, ck.CKA_PUBLIC_EXPONENT),
@@ -149,12 +151,49 @@ class Pkcs11Token:
             key = self._module.generate_key(
                 session, number, kek_attributes(self.dialect, profile, kek_id)
             )
+            self._check_guarded(session, key)
             if not hmac:
                 return ()
             value = self._sign(session, key, hmac_check_input(kek_id))
             return (value[:CHECK_VALUE_BYTES],)
         finally:
             self._module.close_session(session)
+
+    def _check_guarded(self, session: int, key: int, beside: int | None = None) -> None:
+        """Destroy a new KEK that the module does not guard as it was told to."""
+        sensitive = self._module.attribute(session, key, ck.CKA_SENSITIVE)
+        extractable = self._module.attribute(session, key, ck.CKA_EXTRACTABLE)
+        if sensitive == b"\x01" and extractable == bytes([self.dialect.extractable]):
+            return
+        for handle in (key, beside):
+            if handle is not None:
+                self._module.destroy(session, handle)
+        raise CryptokiError("C_GenerateKey", _ATTRIBUTE_VALUE_INVALID)
+
+    def mechanisms(self) -> frozenset[int]:
+        """Return the numbers of every mechanism that the module says it offers."""
+        return self.sessions.run(lambda _: self._module.mechanisms(self.sessions.slot))
+
+    def discard(self, kek_id: str) -> None:
+        """Destroy what a proof made; no other key can be destroyed here.
+
+        Raises:
+            Malformed: the name is not one of a proof.
+        """
+        if not kek_id.startswith(PROVE_PREFIX):
+            raise Malformed("only what a proof made can be destroyed here")
+        wanted: Attributes = {ck.CKA_TOKEN: True, ck.CKA_LABEL: kek_id.encode()}
+
+        def work(_: Session) -> None:
+            session = self._module.open_session(self.sessions.slot, writable=True)
+            try:
+                for handle in self._module.find(session, wanted):
+                    self._module.destroy(session, handle)
+            finally:
+                self._module.close_session(session)
+
+        self.sessions.run(work, _never_again)
+        self._seen.discard(kek_id)
 
     def find(self) -> list[tuple[str, bytes]]:
         """Return ``(kek_id, check value)`` of every KEK of profile 1 whose name is its own."""

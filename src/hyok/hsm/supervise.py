@@ -117,7 +117,7 @@ class AgentSupervisor:
         """
         deadline = time.monotonic() + timeout_seconds
         for keeper in self._keepers:
-            while not _answers(keeper.spec.socket_path, 1.0):
+            while not is_answering(keeper.spec.socket_path, 1.0):
                 if time.monotonic() > deadline:
                     raise Unavailable(
                         f"the agent of HSM token {keeper.spec.name} does not answer",
@@ -215,7 +215,7 @@ class _Keeper:
             if now - asked < _PING_EVERY_SECONDS:
                 continue
             asked = now
-            if _answers(self.spec.socket_path, self.spec.deadline_seconds):
+            if is_answering(self.spec.socket_path, self.spec.deadline_seconds):
                 answered = time.monotonic()
             elif time.monotonic() - answered > 2 * self.spec.deadline_seconds:
                 self._kills += 1
@@ -242,7 +242,7 @@ def ask(socket_path: str, verb: Verb, timeout_seconds: float) -> Answer:
         raise Unavailable("the HSM agent does not answer", code="HY-2101") from error
 
 
-def _answers(socket_path: str, timeout_seconds: float) -> bool:
+def is_answering(socket_path: str, timeout_seconds: float) -> bool:
     try:
         return ask(socket_path, Verb.STATUS, timeout_seconds).outcome is Outcome.DONE
     except Unavailable:

@@ -20,6 +20,7 @@ from hyok.errors import Malformed
 
 QUESTION_BYTES_MAX = 16 << 10
 ANSWER_BYTES_MAX = 1 << 20
+PROVE_PREFIX = "hyok-prove/"
 LENGTH = struct.Struct(">I")
 _QUESTION = struct.Struct(">IB")
 _ANSWER = struct.Struct(">IBQ")
@@ -38,6 +39,8 @@ class Verb(IntEnum):
     FIND = 7  # -> (kek_id, check value)*
     STATUS = 8  # -> state, token label, calls, family
     RESET = 9  # forget that the PIN was refused; one login is tried again
+    PROBE = 10  # -> mechanism numbers (u32 each), what the self-test showed
+    DISCARD = 11  # kek_id that begins with PROVE_PREFIX: destroy what a proof made
 
 
 class Outcome(IntEnum):
