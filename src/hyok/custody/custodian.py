@@ -197,7 +197,8 @@ class KeyCustodian:
         if kek_id and ask.classification is None:
             kek = await self._keks.find(kek_id)
             classification = kek.classification if kek is not None else classification
-        rule = self._classifications.get(classification) if classification else None
+        known = classification in self._classifications.names()
+        rule = self._classifications.get(classification) if known else None
         await self._record(
             ask,
             "conclude",

@@ -1,0 +1,80 @@
+"""`hyok buckets`: registered buckets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hyok.cli.screen import say, show
+from hyok.cli.session import ConfigOption, JsonOption, moment, operator_ask, run
+from hyok.objects.registry import NewBucket
+from hyok.vocabulary import ClassificationName
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hyok.vocabulary import Bucket
+    from hyok.wiring import Core
+
+app = typer.Typer(help="Registered buckets.", no_args_is_help=True)
+
+
+@app.command()
+def create(
+    name: str,
+    tenant: Annotated[str, typer.Option("--tenant")],
+    classification: Annotated[str, typer.Option("--classification", help="Default of the bucket.")],
+    store: Annotated[str, typer.Option("--store", help="Default: the settings'.")] = "",
+    names: Annotated[str, typer.Option("--names", help="clear or sealed; for its life.")] = "",
+    backend_name: Annotated[str, typer.Option("--backend-name")] = "",
+    config: ConfigOption = None,
+) -> None:
+    """Make a bucket and register it."""
+
+    async def act(core: Core) -> Bucket:
+        return await create_bucket(
+            core,
+            NewBucket(
+                bucket_id=name,
+                tenant=tenant,
+                store=store or core.settings.default_store,
+                classification=ClassificationName(classification),
+                names=names,
+                backend_name=backend_name,
+            ),
+        )
+
+    made = run(config, act)
+    say(f"bucket {made.bucket_id} made in store {made.store}, names {made.names}")
+
+
+async def create_bucket(core: Core, wanted: NewBucket) -> Bucket:
+    """Make a bucket as an operator."""
+    return await core.keeper.create(operator_ask("bucket:create", wanted.tenant), wanted)
+
+
+@app.command("list")
+def list_buckets(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """List buckets, and what their classification demands that is not enforced yet."""
+
+    async def act(core: Core) -> tuple[Sequence[Bucket], list[str]]:
+        return await core.registry.all(), core.classifications.not_enforced()
+
+    found, unenforced = run(config, act)
+    rows = [
+        {
+            "bucket": bucket.bucket_id,
+            "tenant": bucket.tenant,
+            "classification": bucket.classification,
+            "names": bucket.names,
+            "store": bucket.store,
+            "backend": bucket.backend_name,
+            "not enforced": ", ".join(
+                line for line in unenforced if line.startswith(f"{bucket.classification}:")
+            ),
+            "made": moment(bucket.created_ms),
+        }
+        for bucket in found
+    ]
+    show(rows, as_json=as_json, empty="No buckets yet.  Next: hyok buckets create NAME …")

@@ -1,0 +1,61 @@
+"""`hyok keys`: key versions in the HSM."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hyok.cli.screen import say, show
+from hyok.cli.session import ConfigOption, JsonOption, moment, operator_ask, run
+from hyok.wiring import clock_ms
+
+if TYPE_CHECKING:
+    from hyok.custody.keks import Kek
+    from hyok.wiring import Core
+
+app = typer.Typer(help="Keys in the HSM.", no_args_is_help=True)
+TenantOption = Annotated[str, typer.Option("--tenant", help="Whose keys.")]
+
+
+@app.command()
+def create(
+    tenant: TenantOption,
+    classification: Annotated[str, typer.Option("--classification")],
+    profile: Annotated[int, typer.Option(min=1, max=4, help="Format profile; 1 is HMAC.")] = 1,
+    config: ConfigOption = None,
+) -> None:
+    """Make the next version of a key; it is used for writing at once, older ones still open."""
+
+    async def act(core: Core) -> Kek:
+        return await create_kek(core, tenant, classification, profile)
+
+    say(f"key {run(config, act).kek_id} made in the HSM, non-extractable, active")
+
+
+async def create_kek(core: Core, tenant: str, classification: str, profile: int = 1) -> Kek:
+    """Make a key version, with its audit records."""
+    ask = operator_ask("key:create", tenant)
+    made = await core.keks.create(core.hsm, tenant, classification, profile, clock_ms())
+    await core.custodian.conclude(ask, "done", kek_id=made.kek_id)
+    return made
+
+
+@app.command("list")
+def list_keys(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """List key versions."""
+
+    async def act(core: Core) -> list[Kek]:
+        return list(await core.keks.all())
+
+    rows = [
+        {
+            "kek_id": kek.kek_id,
+            "state": str(kek.state),
+            "profile": kek.spec.profile,
+            "check_value": kek.spec.check_value.hex(),
+            "made": moment(kek.created_ms),
+        }
+        for kek in run(config, act)
+    ]
+    show(rows, as_json=as_json, empty="No keys yet.  Next: hyok keys create --tenant … …")

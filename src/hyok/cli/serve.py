@@ -1,0 +1,56 @@
+"""`hyok serve gateway`: the service, without any demo part."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import uvloop
+
+from hyok import settings as settings_file
+from hyok.cli.session import ConfigOption, load
+from hyok.cli.supervisor import Supervisor, forbid_core_dumps
+from hyok.telemetry.logs import configure
+from hyok.wiring import run_worker
+
+app = typer.Typer(help="Run a service in the foreground.", no_args_is_help=True)
+
+
+def register(root: typer.Typer) -> None:
+    """Add these commands."""
+    root.add_typer(app, name="serve")
+
+
+@app.command()
+def gateway(config: ConfigOption = None) -> None:
+    """Serve the S3 door until SIGTERM, then drain."""
+    settings, path = load(config)
+    forbid_core_dumps()
+    supervisor = Supervisor(settings, path)
+    signal.signal(signal.SIGTERM, supervisor.stop)
+    supervisor.start_services()
+    supervisor.run()
+
+
+@app.command(hidden=True)
+def worker(
+    config: Annotated[Path, typer.Option("--config")],
+    index: Annotated[int, typer.Option("--index")] = 0,
+) -> None:
+    """One worker process; `serve gateway` starts them."""
+    forbid_core_dumps()
+    settings = settings_file.load(config)
+    configure(settings.log.level, settings.log.file)
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, stop.set)
+        # Ctrl-C reaches the whole group; the supervisor says when.
+        loop.add_signal_handler(signal.SIGINT, lambda: None)
+        await run_worker(settings, index, stop)
+
+    uvloop.run(main())

@@ -1,0 +1,187 @@
+"""The parent of `hyok serve`: HSM agents, the audit writer and the workers, each kept alive."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from hyok.errors import Unavailable
+from hyok.hsm.supervise import AgentSupervisor
+from hyok.wiring import agent_specs, journal_socket
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from hyok.settings import Settings
+
+PAUSE_SECONDS_MIN = 0.2
+PAUSE_SECONDS_MAX = 10.0
+STEADY_SECONDS = 10.0
+TICK_SECONDS = 0.05
+START_SECONDS_MAX = 20.0
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None)
+
+
+def _die_with_parent() -> None:
+    """In the child, before it becomes what it is: end when the supervisor is gone."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+@dataclass(slots=True)
+class Child:
+    """One process to keep."""
+
+    name: str
+    command: Sequence[str]
+    process: subprocess.Popen[bytes] | None = None
+    started: float = 0.0
+    pause: float = PAUSE_SECONDS_MIN
+    due: float = 0.0
+    starts: int = field(default=0)
+
+    def look(self, now: float) -> None:
+        """Start it when it is due; notice when it ended."""
+        if self.process is not None:
+            if self.process.poll() is None:
+                return
+            steady = now - self.started > STEADY_SECONDS
+            self.pause = PAUSE_SECONDS_MIN if steady else min(self.pause * 2, PAUSE_SECONDS_MAX)
+            self.process = None
+            self.due = now + self.pause
+        if now >= self.due:
+            self.process = subprocess.Popen(  # noqa: S603 - our own interpreter and modules
+                self.command,
+                preexec_fn=_die_with_parent,  # noqa: PLW1509 - one libc call, looked up before
+                stdin=subprocess.DEVNULL,
+            )
+            self.started = now
+            self.starts += 1
+
+    def end(self, seconds: float) -> None:
+        """Ask it to end, wait, then make it."""
+        if self.process is None:
+            return
+        self.process.terminate()
+        try:
+            self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+class Supervisor:
+    """Everything that one host runs for a gateway."""
+
+    def __init__(self, settings: Settings, config: Path) -> None:
+        self._settings = settings
+        self._config = config
+        self._agents = AgentSupervisor(agent_specs(settings))
+        self._writer = Child(
+            "audit writer",
+            [
+                sys.executable,
+                "-m",
+                "hyok.audit.writer",
+                "--socket",
+                str(journal_socket(settings)),
+                "--file",
+                str(settings.audit.file),
+            ],
+        )
+        self._workers = [
+            Child(
+                f"worker {index}",
+                [
+                    sys.executable,
+                    "-m",
+                    "hyok",
+                    "serve",
+                    "worker",
+                    "--config",
+                    str(config),
+                    "--index",
+                    str(index),
+                ],
+            )
+            for index in range(settings.gateway.workers)
+        ]
+        self._stopping = False
+
+    def start_services(self) -> None:
+        """Start what the workers need, and wait for it.
+
+        Raises:
+            Unavailable: an agent or the audit writer does not come up.
+        """
+        self._settings.installation.run_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._settings.audit.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        socket_path = journal_socket(self._settings)
+        socket_path.unlink(missing_ok=True)
+        self._agents.start()
+        self._writer.look(time.monotonic())
+        self._agents.wait_ready(START_SECONDS_MAX)
+        _wait(socket_path.exists, "the audit writer does not start")
+
+    def stop(self, *_: object) -> None:
+        """Make `run` return; a signal handler."""
+        self._stopping = True
+
+    def run(self, ready: Callable[[], None] = lambda: None) -> None:
+        """Keep the workers running until `stop`; then drain and end everything."""
+        signal.signal(signal.SIGTERM, self.stop)
+        signal.signal(signal.SIGINT, self.stop)
+        told = False
+        try:
+            while not self._stopping:
+                now = time.monotonic()
+                for child in (self._writer, *self._workers):
+                    child.look(now)
+                if not told:
+                    told = True
+                    ready()
+                time.sleep(TICK_SECONDS)
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """End the workers first, since they need the others to finish their requests."""
+        seconds = self._settings.gateway.drain_seconds + 10
+        for worker in self._workers:
+            if worker.process is not None:
+                worker.process.terminate()
+        for worker in self._workers:
+            worker.end(seconds)
+        self._writer.end(10)
+        self._agents.stop()
+
+    def pids(self) -> dict[str, int]:
+        """Return the process ids of writer and workers, for tests and status."""
+        return {
+            child.name: child.process.pid
+            for child in (self._writer, *self._workers)
+            if child.process is not None
+        }
+
+
+def _wait(done: Callable[[], bool], cause: str) -> None:
+    deadline = time.monotonic() + START_SECONDS_MAX
+    while not done():
+        if time.monotonic() > deadline:
+            raise Unavailable(cause, code="HY-1004", next_step="its messages stand above")
+        time.sleep(0.02)
+
+
+def forbid_core_dumps() -> None:
+    """Keys in memory must not reach a disk."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _LIBC.prctl(4, 0)  # PR_SET_DUMPABLE
+    os.umask(0o077)

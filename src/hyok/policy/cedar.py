@@ -1,0 +1,153 @@
+"""CedarEngine: decisions by Cedar rules, behind guardrails made from the classifications.
+
+Cedar skips a rule that errors, so a `forbid` that errors would let something pass: rules that do
+not validate against the schema are not loaded, and any error while deciding is a no.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import cedarpy
+
+from hyok.errors import Malformed
+from hyok.policy.decision import Decision
+
+if TYPE_CHECKING:
+    from hyok.policy.classifications import Classification, Classifications
+    from hyok.policy.decision import Question
+
+EEA = frozenset(
+    {
+        "EEA",
+        "EU",
+        "AT",
+        "BE",
+        "BG",
+        "HR",
+        "CY",
+        "CZ",
+        "DK",
+        "EE",
+        "FI",
+        "FR",
+        "DE",
+        "GR",
+        "HU",
+        "IS",
+        "IE",
+        "IT",
+        "LV",
+        "LI",
+        "LT",
+        "LU",
+        "MT",
+        "NL",
+        "NO",
+        "PL",
+        "PT",
+        "RO",
+        "SK",
+        "SI",
+        "ES",
+        "SE",
+    }
+)
+_NOTHING = "[]"
+
+
+class CedarEngine:
+    """The rules of one bundle, parsed once."""
+
+    def __init__(
+        self, policies_text: str, schema_text: str, classifications: Classifications
+    ) -> None:
+        try:
+            self._schema = cedarpy.Schema.from_str(schema_text)
+            self._policies = cedarpy.PolicySet.from_str(policies_text)
+            checked = cedarpy.validate_policies(policies_text, self._schema)
+        except ValueError as error:
+            raise Malformed(f"the policy rules cannot be read: {error}", code="HY-1101") from error
+        if not checked.validation_passed:
+            said = "; ".join(str(problem.error) for problem in checked.errors)
+            raise Malformed(f"the policy rules do not fit the schema: {said}", code="HY-1101")
+        ruled = json.loads(cedarpy.policies_to_json_str(policies_text))["staticPolicies"]
+        self._ids = {
+            name: rule.get("annotations", {}).get("id", name) for name, rule in ruled.items()
+        }
+        self._entities = cedarpy.Entities.from_json_str(_NOTHING)
+        self._classifications = classifications
+
+    def decide(self, question: Question) -> Decision:
+        """Return the decision; the guardrails come first and no rule can undo them."""
+        barred = self._guardrail(question)
+        if barred:
+            return Decision(allowed=False, reasons=(barred,))
+        answer = cedarpy.is_authorized(
+            _request(question), self._policies, self._entities, self._schema
+        )
+        if answer.diagnostics.errors:
+            return Decision(allowed=False, reasons=("guardrail-error",))
+        reasons = tuple(sorted(self._ids.get(name, name) for name in answer.diagnostics.reasons))
+        return Decision(allowed=bool(answer.allowed), reasons=reasons)
+
+    def _guardrail(self, question: Question) -> str:
+        """Return the guardrail that forbids this, or nothing."""
+        if question.principal.tenant != question.tenant:
+            return "guardrail-tenant"
+        if not question.classification:
+            return ""
+        rule = self._classifications.get(question.classification)
+        if rule.denied:
+            return "guardrail-denied-classification"
+        if (
+            rule.access.purpose_required
+            and question.principal.kind == "app"
+            and not question.purpose
+        ):
+            return "guardrail-purpose"
+        return _store_guardrail(rule, question)
+
+
+def _store_guardrail(rule: Classification, question: Question) -> str:
+    """Residency and supplier: decided for writes, before the first byte leaves."""
+    facts = question.store_facts
+    writes = question.action in {"object:put", "bucket:create"}
+    if facts is None or not writes:
+        return ""
+    wanted = rule.stores
+    places = {facts.jurisdiction} | ({"EEA"} if facts.jurisdiction in EEA else set())
+    if "any" not in wanted.jurisdiction and not places & set(wanted.jurisdiction):
+        return "guardrail-jurisdiction"
+    controlled = {
+        "any": True,
+        "EU": facts.control in EEA,
+        "NL": facts.control == "NL",
+    }[wanted.control]
+    if not controlled:
+        return "guardrail-control"
+    if wanted.use_case == "UC1" and (facts.use_case != "UC1" or question.zone != "municipality"):
+        return "guardrail-use-case"
+    return ""
+
+
+def _request(question: Question) -> dict[str, object]:
+    principal = question.principal
+    return {
+        "principal": {"type": "App" if principal.kind == "app" else "Officer", "id": principal.id},
+        "action": {"type": "Action", "id": question.action},
+        "resource": {"type": "Bucket", "id": question.bucket_id},
+        "context": {
+            "tenant": question.tenant,
+            "clearance": principal.clearance,
+            "grants": sorted(principal.grants),
+            "within": not principal.buckets
+            or not question.bucket_id
+            or question.bucket_id in principal.buckets,
+            "classification": question.classification,
+            "level": question.level,
+            "purpose": question.purpose,
+            "zone": question.zone,
+        },
+    }

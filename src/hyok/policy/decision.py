@@ -1,0 +1,75 @@
+"""What is asked of policy, what it answers, and a bounded memory of answers."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hyok.vocabulary import Principal
+
+DECISIONS_MAX = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class StoreFacts:
+    """Who has the bytes: where they are, who controls the supplier, and what it may see."""
+
+    jurisdiction: str
+    control: str
+    use_case: str  # UC1: ciphertext only; clear: it reads content
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """May this principal do this here?  The whole of it is the key of the cache."""
+
+    principal: Principal
+    action: str
+    bucket_id: str
+    tenant: str
+    classification: str
+    level: int
+    store_facts: StoreFacts | None
+    purpose: str
+    zone: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The answer, and the ids of the rules that gave it."""
+
+    allowed: bool
+    reasons: tuple[str, ...]
+
+
+class Engine(Protocol):
+    """Decides.  Anything it cannot evaluate is a no."""
+
+    def decide(self, question: Question) -> Decision: ...
+
+
+class CachedEngine:
+    """An engine with a memory: at most ``ttl_ms`` old, so that a cut-off gateway goes closed."""
+
+    def __init__(self, engine: Engine, *, clock_ms: Callable[[], int], ttl_ms: int) -> None:
+        self._engine = engine
+        self._clock_ms = clock_ms
+        self._ttl_ms = ttl_ms
+        self._known: OrderedDict[Question, tuple[int, Decision]] = OrderedDict()
+
+    def decide(self, question: Question) -> Decision:
+        """Return the decision, from memory when it is young enough."""
+        now = self._clock_ms()
+        known = self._known.get(question)
+        if known is not None and now < known[0]:
+            return known[1]
+        decision = self._engine.decide(question)
+        self._known[question] = (now + self._ttl_ms, decision)
+        self._known.move_to_end(question)
+        if len(self._known) > DECISIONS_MAX:
+            self._known.popitem(last=False)
+        return decision

@@ -1,0 +1,390 @@
+"""Settings in, running services out: the only place that knows every class.
+
+Plain code, no container: read it from top to bottom to see what a gateway is made of.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
+
+from hyok.audit.client import JournalClient
+from hyok.backends.filesystem import FileStore
+from hyok.custody.custodian import KeyCustodian
+from hyok.custody.keks import KekCatalog
+from hyok.custody.keyring import Keyring
+from hyok.custody.secret_box import HsmSecretBox
+from hyok.custody.watch import HsmWatch
+from hyok.database.engine import Database
+from hyok.errors import HyokError, Malformed
+from hyok.gateway.admission import Admission
+from hyok.gateway.app import Gateway
+from hyok.gateway.call import NewBuckets, Services
+from hyok.gateway.management import Management
+from hyok.hsm.pool import HsmPool, TokenSpec
+from hyok.hsm.profile import parse_family
+from hyok.hsm.software import SoftwareHsm
+from hyok.hsm.supervise import AgentSpec
+from hyok.http1.limits import Limits
+from hyok.http1.pump import PumpPool
+from hyok.http1.server import serve
+from hyok.http1.tls import TlsSettings
+from hyok.identity.access_keys import AccessKeys
+from hyok.objects.listing import Listings
+from hyok.objects.mirror import StoreMirror
+from hyok.objects.multipart import MultipartVault
+from hyok.objects.places import Places
+from hyok.objects.registry import BucketKeeper, BucketRegistry
+from hyok.objects.streams import Rooms
+from hyok.objects.uploads import UploadLedger
+from hyok.objects.vault import ObjectVault
+from hyok.policy.cedar import CedarEngine
+from hyok.policy.classifications import Classifications
+from hyok.policy.decision import CachedEngine, StoreFacts
+from hyok.telemetry.metrics import Metrics
+from hyok.vocabulary import ClassificationName
+
+if TYPE_CHECKING:
+    from hyok.backends.port import ObjectStore
+    from hyok.gateway.port import Meter
+    from hyok.hsm.port import Hsm
+    from hyok.http1.server import Server
+    from hyok.policy.decision import Engine
+    from hyok.settings import Settings, StoreSettings
+
+log = structlog.get_logger("hyok.wiring")
+
+UNKNOWN = ClassificationName("onbekend")
+SWEEP_SECONDS = 1.0
+STORE_SWEEP_SECONDS = 600.0
+DECISIONS_REMEMBERED_MS = 30_000
+
+
+def clock_ms() -> int:
+    """Return unix time in milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+def journal_socket(settings: Settings) -> Path:
+    """Return where the audit writer listens."""
+    return settings.installation.run_directory / "audit.sock"
+
+
+def agent_socket(settings: Settings, token: str) -> Path:
+    """Return where the agent of a token listens."""
+    return settings.installation.run_directory / f"hsm-{token}.sock"
+
+
+def agent_specs(settings: Settings) -> list[AgentSpec]:
+    """Return how to start the agents of this host; none for software keys.
+
+    Raises:
+        Malformed: the HSM family's profile cannot be read, or names no module.
+    """
+    if settings.hsm.kind == "software":
+        return []
+    path = settings.hsm.profiles_directory / f"{settings.hsm.profile}.toml"
+    try:
+        family = parse_family(path.read_text())
+    except OSError as error:
+        raise Malformed(f"the HSM profile {path} cannot be read", code="HY-1003") from error
+    specs = []
+    for token in settings.hsm.tokens:
+        known = [found for found in family.modules if Path(found).exists()]
+        module = str(token.module) if token.module is not None else next(iter(known), "")
+        if not module:
+            raise Malformed(
+                f"hsm.tokens.{token.name}.module is missing and the profile "
+                f"{settings.hsm.profile} names none that is installed",
+                code="HY-1003",
+            )
+        specs.append(
+            AgentSpec(
+                name=token.name,
+                socket_path=str(agent_socket(settings, token.name)),
+                module=module,
+                token_label=token.label,
+                dialect=family.dialect(),
+                pin_file=str(token.pin_file),
+                environment=token.environment,
+                deadline_seconds=settings.hsm.deadline_seconds,
+            )
+        )
+    return specs
+
+
+def build_hsm(settings: Settings) -> Hsm:
+    """Return the HSM: a pool over the agents' sockets, or software keys for development."""
+    if settings.hsm.kind == "software":
+        return SoftwareHsm(settings.hsm.software_file)
+    return HsmPool(
+        [
+            TokenSpec(token.name, str(agent_socket(settings, token.name)))
+            for token in settings.hsm.tokens
+        ]
+    )
+
+
+def load_classifications(directory: Path) -> Classifications:
+    """Return the classifications of a policies folder.
+
+    Raises:
+        Malformed: a file breaks a rule; the error says which.
+    """
+    files = sorted((directory / "classifications").glob("*.yaml"))
+    return Classifications.load({path.stem: path.read_text() for path in files})
+
+
+def build_engine(directory: Path, classifications: Classifications) -> Engine:
+    """Return the decision engine of a policies folder.
+
+    Raises:
+        Malformed: the rules do not validate against the schema.
+    """
+    rules = "\n".join(path.read_text() for path in sorted((directory / "rules").glob("*.cedar")))
+    schema = (directory / "schema.cedarschema").read_text()
+    return CedarEngine(rules, schema, classifications)
+
+
+def build_store(settings: StoreSettings, pump: PumpPool) -> ObjectStore:
+    """Return the store of these settings."""
+    if settings.kind == "files":
+        return FileStore(settings.path)
+    raise Malformed("stores of kind s3 are not served yet")
+
+
+@dataclass(slots=True)
+class Core:
+    """Everything below the doors.  `close` it."""
+
+    settings: Settings
+    database: Database
+    hsm: Hsm
+    watch: HsmWatch
+    journal: JournalClient
+    classifications: Classifications
+    keks: KekCatalog
+    keyring: Keyring
+    custodian: KeyCustodian
+    access_keys: AccessKeys
+    stores: dict[str, ObjectStore]
+    mirror: StoreMirror
+    places: Places
+    registry: BucketRegistry
+    keeper: BucketKeeper
+    vault: ObjectVault
+    multipart: MultipartVault
+    listings: Listings
+    pump: PumpPool
+
+    async def close(self) -> None:
+        """Let go of everything, in the order that loses nothing."""
+        await self.journal.close()
+        for store in self.stores.values():
+            await store.close()
+        await self.hsm.close()
+        self.pump.close()
+        self.database.close()
+
+
+def open_core(settings: Settings) -> Core:
+    """Build everything below the doors.  On the loop that will use it.
+
+    Raises:
+        Malformed: settings or policies cannot stand.
+        Unavailable: the database does not answer.
+    """
+    classifications = load_classifications(settings.policies.directory)
+    engine = CachedEngine(
+        build_engine(settings.policies.directory, classifications),
+        clock_ms=clock_ms,
+        ttl_ms=DECISIONS_REMEMBERED_MS,
+    )
+    database = Database(settings.database.url)
+    database.migrate()
+    pump = PumpPool(settings.gateway.pump_threads)
+    hsm = build_hsm(settings)
+    keks = KekCatalog(database, clock_ms)
+    watch = HsmWatch(hsm, keks)
+    journal = JournalClient(journal_socket(settings))
+    stores = {store.name: build_store(store, pump) for store in settings.stores}
+    facts = {
+        store.name: StoreFacts(
+            jurisdiction=store.jurisdiction, control=store.control, use_case=store.use_case
+        )
+        for store in settings.stores
+    }
+    mirror = StoreMirror(stores)
+    keyring = Keyring(
+        database=database,
+        hsm=hsm,
+        keks=keks,
+        mirror=mirror,
+        entropy=secrets.token_bytes,
+        clock_ms=clock_ms,
+    )
+    custodian = KeyCustodian(
+        classifications=classifications,
+        engine=engine,
+        store_facts=facts,
+        zone=settings.installation.gateway_zone,
+        journal=journal,
+        hsm=hsm,
+        watch=watch,
+        keks=keks,
+        keyring=keyring,
+        entropy=secrets.token_bytes,
+        clock_ms=clock_ms,
+    )
+    access_keys = AccessKeys(database, HsmSecretBox(hsm, keks, secrets.token_bytes))
+    registry = BucketRegistry(database, classifications, clock_ms)
+    places = Places(stores, custodian)
+    vault = ObjectVault(
+        places=places,
+        custodian=custodian,
+        classifications=classifications,
+        rooms=Rooms(),
+        pump=pump,
+        entropy=secrets.token_bytes,
+    )
+    keeper = BucketKeeper(
+        registry=registry,
+        custodian=custodian,
+        classifications=classifications,
+        places=places,
+        mirror=mirror,
+    )
+    return Core(
+        settings=settings,
+        database=database,
+        hsm=hsm,
+        watch=watch,
+        journal=journal,
+        classifications=classifications,
+        keks=keks,
+        keyring=keyring,
+        custodian=custodian,
+        access_keys=access_keys,
+        stores=stores,
+        mirror=mirror,
+        places=places,
+        registry=registry,
+        keeper=keeper,
+        vault=vault,
+        multipart=MultipartVault(vault, UploadLedger(database)),
+        listings=Listings(places, custodian, secrets.token_bytes),
+        pump=pump,
+    )
+
+
+async def open_gateway(core: Core, meter: Meter | None = None) -> Server:
+    """Open the S3 door."""
+    settings = core.settings
+    services = Services(
+        admission=Admission(
+            credentials=core.access_keys,
+            buckets=core.registry,
+            classifications=core.classifications,
+            regions=settings.gateway.regions,
+        ),
+        vault=core.vault,
+        multipart=core.multipart,
+        listings=core.listings,
+        buckets=core.registry,
+        keeper=core.keeper,
+        new_buckets=NewBuckets(settings.default_store, UNKNOWN),
+        region=settings.gateway.regions[0],
+    )
+    gateway = Gateway(
+        services,
+        base_domains=settings.gateway.base_domains,
+        clock_ms=clock_ms,
+        entropy=secrets.token_bytes,
+        meter=meter,
+    )
+    tls = None
+    if settings.gateway.tls_certificate is not None and settings.gateway.tls_key is not None:
+        tls = TlsSettings(settings.gateway.tls_certificate, settings.gateway.tls_key)
+    limits = settings.limits
+    return await serve(
+        gateway.handle,
+        pump=core.pump,
+        host=settings.gateway.host,
+        port=settings.gateway.port,
+        tls=tls,
+        reuse_port=settings.gateway.workers > 1,
+        limits=Limits(
+            head_bytes_max=limits.head_bytes_max,
+            header_count_max=limits.header_count_max,
+            head_seconds_max=limits.head_seconds_max,
+            idle_seconds_max=limits.idle_seconds_max,
+            body_bytes_per_second_min=limits.body_bytes_per_second_min,
+            connections_per_client_max=limits.connections_per_client_max,
+            requests_in_flight_max=limits.requests_in_flight_max,
+        ),
+    )
+
+
+async def keep_house(core: Core) -> None:
+    """Drop old keys every second, and what crashes left every ten minutes.  Runs for ever."""
+    swept = 0.0
+    while True:
+        core.custodian.sweep()
+        if time.monotonic() - swept > STORE_SWEEP_SECONDS:
+            swept = time.monotonic()
+            with contextlib.suppress(HyokError):
+                for store in core.stores.values():
+                    await store.sweep()
+                for bucket in await core.registry.all():
+                    await core.multipart.sweep(bucket, clock_ms())
+        await asyncio.sleep(SWEEP_SECONDS)
+
+
+async def open_management(core: Core, metrics: Metrics, index: int, door: Server) -> Server:
+    """Open /livez, /readyz and /metrics of worker ``index``."""
+
+    async def ready() -> dict[str, str]:
+        causes = {"hsm": core.watch.cause, "drain": "draining" if door.draining else ""}
+        try:
+            await core.registry.all()
+            causes["database"] = ""
+        except HyokError as error:
+            causes["database"] = str(error)
+        metrics.hsm_reachable.set(core.watch.reachable)
+        return causes
+
+    port = core.settings.management.port
+    return await serve(
+        Management(ready, metrics.render).handle,
+        pump=core.pump,
+        host=core.settings.management.host,
+        port=port + index if port else 0,
+    )
+
+
+async def run_worker(settings: Settings, index: int, stop: asyncio.Event) -> None:
+    """Serve until ``stop``, then end without losing a request."""
+    core = open_core(settings)
+    metrics = Metrics()
+    await core.watch.look()
+    door = await open_gateway(core, metrics)
+    management = await open_management(core, metrics, index, door)
+    tasks = [asyncio.create_task(core.watch.run()), asyncio.create_task(keep_house(core))]
+    log.info("gateway.ready", port=door.port, worker=index)
+    try:
+        await stop.wait()
+        log.info("gateway.draining", worker=index, in_flight=door.in_flight)
+        await door.drain(settings.gateway.drain_seconds)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await management.close()
+        await core.close()
+    log.info("gateway.ended", worker=index)
