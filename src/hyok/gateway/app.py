@@ -86,6 +86,7 @@ class Gateway:
         call.operation = identify(request)
         check_served(call.operation)
         handling = TABLE[call.operation]
+        call.action = handling.action
         if request.key:
             check_key(request.key)
         _check_body(call, handling)

@@ -74,6 +74,7 @@ class Call:
     principal: Principal | None = None
     verified: Verified | None = None
     operation: Operation | None = None
+    action: str = ""
     bucket: Bucket | None = None
     classification: str = ""
     started: bool = False
@@ -83,18 +84,18 @@ class Call:
 
     def ask(
         self,
-        action: str,
         *,
+        action: str = "",
         bucket: Bucket | None = None,
         key: str | None = None,
         classification: ClassificationName | None = None,
         scope_label: str = "",
     ) -> Ask:
-        """Return the question to custody; bucket and key are the request's unless given."""
+        """Return the question to custody; what is not given is the request's own."""
         assert self.principal is not None
         return Ask(
             principal=self.principal,
-            action=action,
+            action=action or self.action,
             bucket=bucket or self.bucket,
             key=self.request.key if key is None else key,
             request_id=self.request_id,

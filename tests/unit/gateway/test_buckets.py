@@ -122,3 +122,20 @@ async def test_the_log_has_one_line_per_request_and_no_name_of_an_object() -> No
     assert requests[0]["classification"] == "intern"
     assert requests[1]["status"] == 404
     assert "bsn" not in repr(lines)
+
+
+@pytest.mark.parametrize(
+    ("line", "query", "action"),
+    [
+        ("PUT /bucket/k", [], "object:put"),
+        ("GET /bucket/k", [], "object:get"),
+        ("HEAD /bucket/k", [], "object:head"),
+        ("DELETE /bucket/k", [], "object:delete"),
+    ],
+)
+async def test_the_policy_is_asked_about_the_action_of_the_table(
+    line: str, query: list[tuple[str, str]], action: str
+) -> None:
+    door = Door()
+    await door.send(line, query=query)
+    assert [ask.action for ask in door.vault.asks] == [action]

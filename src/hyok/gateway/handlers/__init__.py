@@ -50,8 +50,8 @@ TABLE: Mapping[Operation, Handling] = {
         multipart.complete, "object:put", documents.COMPLETE_BYTES_MAX
     ),
     _O.ABORT_MULTIPART_UPLOAD: Handling(multipart.abort, "object:put"),
-    _O.LIST_PARTS: Handling(multipart.list_parts, "object:put"),
-    _O.LIST_MULTIPART_UPLOADS: Handling(multipart.list_uploads, "bucket:list"),
+    _O.LIST_PARTS: Handling(multipart.list_parts, "upload:list"),
+    _O.LIST_MULTIPART_UPLOADS: Handling(multipart.list_uploads, "upload:list"),
     _O.LIST_OBJECTS: Handling(buckets.list_objects, "bucket:list"),
     _O.LIST_OBJECTS_V2: Handling(buckets.list_objects_v2, "bucket:list"),
     _O.HEAD_BUCKET: Handling(buckets.head, "bucket:list"),

@@ -48,7 +48,7 @@ async def create(services: Services, call: Call) -> None:
     classification = services.admission.known_label(label) if label else defaults.classification
     call.classification = classification
     await services.keeper.create(
-        call.ask("bucket:create", key="", classification=classification),
+        call.ask(key="", classification=classification),
         NewBucket(
             bucket_id=request.bucket,
             tenant=principal.tenant,
@@ -61,7 +61,7 @@ async def create(services: Services, call: Call) -> None:
 
 async def delete(services: Services, call: Call) -> None:
     """Remove an empty bucket."""
-    await services.keeper.delete(call.ask("bucket:delete", key=""))
+    await services.keeper.delete(call.ask(key=""))
     await call.answer(204)
 
 
@@ -78,7 +78,7 @@ async def location(services: Services, call: Call) -> None:
 
 
 async def _decide_to_list(services: Services, call: Call) -> None:
-    ask = call.ask("bucket:list", key="")
+    ask = call.ask(key="")
     await services.vault.custodian.decide(ask)
     await services.vault.custodian.conclude(ask, "done")
 
@@ -121,7 +121,7 @@ async def _page(
     limit = number(request, "max-keys", KEYS_MAX, KEYS_MAX)
     encode_url = wants_url_encoding(request)
     found = await services.listings.list(
-        call.ask("bucket:list", key=prefix),
+        call.ask(key=prefix),
         prefix=prefix,
         delimiter=delimiter,
         after=after,

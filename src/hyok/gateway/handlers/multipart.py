@@ -39,9 +39,7 @@ async def create(services: Services, call: Call) -> None:
     judged = services.admission.judge(bucket, request.key, facts.tags, facts.user_metadata)
     call.classification = judged.classification
     begun = await services.multipart.create(
-        call.ask(
-            "object:put", classification=judged.classification, scope_label=judged.scope_label
-        ),
+        call.ask(classification=judged.classification, scope_label=judged.scope_label),
         facts,
         checksum_algorithm=int(algorithm) if algorithm is not None else 0,
         checksum_type=kind,
@@ -71,7 +69,7 @@ async def upload_part(services: Services, call: Call) -> None:
     _check_same_algorithm(expected, body.declared.algorithm)
     call.bytes_in = body.size
     etag, kek_id = await services.multipart.upload_part(
-        call.ask("object:put", classification=ClassificationName(upload.classification)),
+        call.ask(classification=ClassificationName(upload.classification)),
         upload_id,
         part_number,
         body,
@@ -93,7 +91,7 @@ async def complete(services: Services, call: Call) -> None:
     body = document(call, documents.COMPLETE_BYTES_MAX, checksums_of_body=False)
     wanted = documents.parse_complete(await body.whole())
     completed = await services.multipart.complete(
-        call.ask("object:put", classification=ClassificationName(upload.classification)),
+        call.ask(classification=ClassificationName(upload.classification)),
         upload_id,
         [(part.number, part.etag) for part in wanted],
         write_condition(request),
@@ -119,7 +117,7 @@ async def complete(services: Services, call: Call) -> None:
 
 async def abort(services: Services, call: Call) -> None:
     """Give an upload up."""
-    await services.multipart.abort(call.ask("object:put"), _upload_id(call.request))
+    await services.multipart.abort(call.ask(), _upload_id(call.request))
     await call.answer(204)
 
 
@@ -131,7 +129,7 @@ async def list_parts(services: Services, call: Call) -> None:
     after = number(request, "part-number-marker", 0, 2**31 - 1)
     limit = number(request, "max-parts", PAGE_MAX, PAGE_MAX)
     upload_id = _upload_id(request)
-    listed = await services.multipart.list_parts(call.ask("object:put"), upload_id, after, limit)
+    listed = await services.multipart.list_parts(call.ask(), upload_id, after, limit)
     algorithm = listed.upload.checksum_algorithm
     page = answers.PartsPage(
         bucket=bucket.bucket_id,
@@ -158,7 +156,7 @@ async def list_uploads(services: Services, call: Call) -> None:
     key_marker, id_marker = query.get("key-marker", ""), query.get("upload-id-marker", "")
     limit = number(request, "max-uploads", PAGE_MAX, PAGE_MAX)
     encode_url = wants_url_encoding(request)
-    found = await services.multipart.list_uploads(call.ask("bucket:list", key=""), prefix)
+    found = await services.multipart.list_uploads(call.ask(key=""), prefix)
     rows: list[Upload] = []
     rolled: list[str] = []
     for upload in sorted(found, key=lambda u: (u.key.encode(), u.upload_id)):

@@ -70,9 +70,7 @@ async def put(services: Services, call: Call) -> None:
     judged = services.admission.judge(bucket, request.key, facts.tags, facts.user_metadata)
     call.classification = judged.classification
     call.bytes_in = body.size
-    ask = call.ask(
-        "object:put", classification=judged.classification, scope_label=judged.scope_label
-    )
+    ask = call.ask(classification=judged.classification, scope_label=judged.scope_label)
     result = await services.vault.put(ask, body, facts, write_condition(request))
     await call.answer(
         200,
@@ -94,7 +92,7 @@ async def get(services: Services, call: Call) -> None:
     asked = None if part_number is not None else parse_range(wanted)
     partial = asked is not None or part_number is not None
     want_checksums = _wants_checksums(request) and not partial
-    ask = call.ask("object:get")
+    ask = call.ask()
     try:
         opened = await services.vault.open(
             ask,
@@ -154,7 +152,7 @@ async def head(services: Services, call: Call) -> None:
     asked = None if part_number is not None else parse_range(request.header("range"))
     partial = asked is not None or part_number is not None
     want_checksums = _wants_checksums(request) and not partial
-    ask = call.ask("object:head")
+    ask = call.ask()
     check = _check(preconditions.parse(request.header))
     start = 0
     try:
@@ -187,7 +185,7 @@ async def delete(services: Services, call: Call) -> None:
     assert bucket is not None
     check_version(call.request.query.get("versionId"))
     check_headers(call.request, bucket.tenant)
-    await services.vault.delete(call.ask("object:delete"), write_condition(call.request))
+    await services.vault.delete(call.ask(), write_condition(call.request))
     await call.answer(204)
 
 
@@ -209,7 +207,7 @@ async def delete_many(services: Services, call: Call) -> None:
             if wanted.etag:
                 condition = Condition(if_match=_known_etag(wanted.etag))
             async with gate:
-                await services.vault.delete(call.ask("object:delete", key=wanted.key), condition)
+                await services.vault.delete(call.ask(key=wanted.key), condition)
         except HyokError as error:
             fault = fault_of(error)
             return answers.DeleteFailure(wanted.key, fault.code, fault.message, wanted.version_id)
@@ -246,7 +244,7 @@ async def copy(services: Services, call: Call) -> None:
         )
     given = write_facts(request)
     source = call.ask(
-        "object:get",
+        action="object:get",
         bucket=await services.admission.bucket(principal, source_bucket),
         key=source_key,
     )
@@ -267,9 +265,7 @@ async def copy(services: Services, call: Call) -> None:
         bucket, request.key, facts.tags, facts.user_metadata, at_least=seen.classification
     )
     call.classification = judged.classification
-    target = call.ask(
-        "object:put", classification=judged.classification, scope_label=judged.scope_label
-    )
+    target = call.ask(classification=judged.classification, scope_label=judged.scope_label)
     result, _ = await copy_object(
         services.vault,
         source=source,
