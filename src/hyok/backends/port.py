@@ -2,8 +2,8 @@
 
 The names here are the *store's* names (sealed where the bucket says so) and every offset and size
 is of the sealed body.  Sinks and sources are driven in a pump thread; every ``async`` method runs
-on the loop.  Every method may raise `Unavailable`.  Callers never retry: `resilient.py` wraps a store
-and knows which calls are safe to repeat.
+on the loop.  Every method may raise `Unavailable`.  Callers never retry: `resilient.py` wraps a
+store and knows which calls are safe to repeat.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 HOME = Path(".hyok")
 ROOT = Path(hyok.__file__).resolve().parents[2]
 TENANT = "gemeente"
-TOKEN_LABEL = "hyok-dev"
+TOKEN_LABEL = "hyok-dev"  # noqa: S105 - the label of a token, no secret
 PORT = 8443
 MANAGEMENT_PORT = 9443
 SOCKET_PATH_BYTES_MAX = 90  # the kernel takes 107 with the file's name
@@ -65,7 +65,12 @@ s3 = boto3.client(
     region_name="us-east-1",
     verify=str(home / "ca.pem"),
 )
-s3.put_object(Bucket="vertrouwelijk", Key="brief.txt", Body=b"Geachte heer, mevrouw", Metadata={"zaak": "Z-1"})
+s3.put_object(
+    Bucket="vertrouwelijk",
+    Key="brief.txt",
+    Body=b"Geachte heer, mevrouw",
+    Metadata={"zaak": "Z-1"},
+)
 answer = s3.get_object(Bucket="vertrouwelijk", Key="brief.txt")
 print("read back:", answer["Body"].read().decode())
 print("request:", answer["ResponseMetadata"]["RequestId"])

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sqlalchemy import insert, select, update
+from typing_extensions import override
 
 from hyok.custody.key_states import KeyState, Use, check_use
 from hyok.custody.port import KEYRING_FOLDER
@@ -52,6 +53,7 @@ class IK:
     created_ms: int
     raw: bytes  # the record
 
+    @override
     def __repr__(self) -> str:
         return f"IK({self.ik_id.hex()}, {self.scope})"
 

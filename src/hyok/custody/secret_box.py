@@ -64,20 +64,15 @@ class HsmSecretBox:
 
 
 def _split(sealed: bytes) -> tuple[str, bytes, bytes, bytes]:
-    try:
-        if sealed[:4] != _MAGIC:
-            raise ValueError
-        at = 5 + sealed[4]
-        name = sealed[5:at].decode("ascii")
-        size = int.from_bytes(sealed[at : at + 2], "big")
-        token = sealed[at + 2 : at + 2 + size]
-        at += 2 + size
-        salt, body = sealed[at : at + 16], sealed[at + 16 :]
-        if len(body) < 16:
-            raise ValueError
-    except (ValueError, IndexError) as error:
-        raise Tampered("a sealed row is damaged", code="HY-2401") from error
-    return name, token, salt, body
+    """Return kek_id, token, salt and ciphertext."""
+    at = 5 + (sealed[4] if len(sealed) > 4 else 0)
+    name, size = sealed[5:at], int.from_bytes(sealed[at : at + 2], "big")
+    token = sealed[at + 2 : at + 2 + size]
+    at += 2 + size
+    salt, body = sealed[at : at + 16], sealed[at + 16 :]
+    if sealed[:4] != _MAGIC or len(body) < 16 or not name.isascii():
+        raise Tampered("a sealed row is damaged", code="HY-2401")
+    return name.decode("ascii"), token, salt, body
 
 
 def _key(secret: bytes, salt: bytes) -> bytes:

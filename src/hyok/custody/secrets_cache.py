@@ -1,4 +1,4 @@
-"""SecretCache: secrets of the HSM, for a bounded time and number; one call for many who ask at once.
+"""SecretCache: secrets of the HSM, for a bounded time and number; one call for many askers.
 
 What it holds opens data, so it forgets early: after the time that the classification sets, and the
 oldest first when there are too many.  Bytes are overwritten when dropped, as far as Python allows.
@@ -10,6 +10,8 @@ import asyncio
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
+
+from typing_extensions import override
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Hashable
@@ -40,6 +42,7 @@ class SecretCache(Generic[V]):
         self._entries: OrderedDict[Hashable, _Entry[V]] = OrderedDict()
         self._flights: dict[Hashable, asyncio.Future[V]] = {}
 
+    @override
     def __repr__(self) -> str:
         return f"SecretCache({len(self._entries)} entries)"
 

@@ -357,13 +357,16 @@ class Connection(asyncio.BufferedProtocol):
         if self._paused and self._transport is not None:
             self._paused = False
             self._transport.resume_reading()
-        while self._end - self._begin == before and not self._eof and self._error is None:
+        while self._waits(before):
             self._reader = asyncio.get_running_loop().create_future()
             try:
                 await self._reader
             finally:
                 self._reader = None
         return self._end - self._begin > before
+
+    def _waits(self, before: int) -> bool:
+        return self._end - self._begin == before and not self._eof and self._error is None
 
     def write(self, *pieces: bytes | memoryview) -> None:
         """Send, in one write."""

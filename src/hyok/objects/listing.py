@@ -70,7 +70,7 @@ class Listings:
         self._entropy = entropy
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
 
-    async def list(
+    async def page(
         self,
         ask: Ask,
         *,

@@ -1,5 +1,6 @@
-"""Logs: one JSON object a line, a constant event name and fields.  They help operators; the audit
-log is evidence and another stream.
+"""Logs: one JSON object a line, a constant event name and fields.
+
+They help operators; the audit log is evidence, and another stream.
 """
 
 from __future__ import annotations

@@ -120,7 +120,7 @@ async def _page(
     prefix, delimiter = request.query.get("prefix", ""), request.query.get("delimiter", "")
     limit = number(request, "max-keys", KEYS_MAX, KEYS_MAX)
     encode_url = wants_url_encoding(request)
-    found = await services.listings.list(
+    found = await services.listings.page(
         call.ask(key=prefix),
         prefix=prefix,
         delimiter=delimiter,
