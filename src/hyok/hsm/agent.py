@@ -35,7 +35,7 @@ from hyok.hsm.pkcs11 import Pkcs11Token
 from hyok.hsm.recovery import Step, name_of, step_after
 from hyok.hsm.selftest import self_test
 from hyok.hsm.sessions import Sessions, WorkerLost
-from hyok.hsm.watch import CallWatch
+from hyok.hsm.watch import EXIT_ANOTHER_RUNS, EXIT_DEVICE_LOST, EXIT_UNFIT, CallWatch
 from hyok.hsm.wire import (
     LENGTH,
     QUESTION_BYTES_MAX,
@@ -50,9 +50,6 @@ from hyok.hsm.wire import (
 
 CONNECTIONS_MAX = 128
 PIN_BYTES_MAX = 1024
-EXIT_DEVICE_LOST = 71
-EXIT_UNFIT = 72
-EXIT_ANOTHER_RUNS = 73
 _PR_SET_DUMPABLE = 4
 
 

@@ -113,7 +113,7 @@ class AgentSupervisor:
         """Return when every agent answers, whatever its state.
 
         Raises:
-            Unavailable: one did not within the time.
+            Unavailable: one did not within the time, or found its module or settings unfit.
         """
         deadline = time.monotonic() + timeout_seconds
         for keeper in self._keepers:

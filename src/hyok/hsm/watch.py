@@ -17,7 +17,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+# How an agent's process ends, for its supervisor and for people.
 EXIT_HUNG = 70
+EXIT_DEVICE_LOST = 71
+EXIT_UNFIT = 72
+EXIT_ANOTHER_RUNS = 73
 
 
 class CallWatch:

@@ -1,0 +1,129 @@
+"""The edges of the agent: the PIN, the socket, malformed questions."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import tempfile
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from hyok.errors import Malformed
+from hyok.hsm import agent as agent_module
+from hyok.hsm.agent import Agent, listen, read_pin
+from hyok.hsm.dialect import Dialect
+from hyok.hsm.gate import PinGate
+from hyok.hsm.wire import Outcome, Question, Verb
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def _file(tmp_path: Path, content: bytes, mode: int = 0o600) -> str:
+    path = tmp_path / "pin"
+    path.write_bytes(content)
+    path.chmod(mode)
+    return str(path)
+
+
+@pytest.mark.parametrize("content", [b"1234", b"1234\n", b"1234\r\n"])
+def test_a_pin_ends_before_the_line_does(tmp_path: Path, content: bytes) -> None:
+    assert read_pin(_file(tmp_path, content), None) == b"1234"
+
+
+def test_a_pin_may_have_spaces() -> None:
+    read_end, write_end = os.pipe()
+    os.write(write_end, b" my pin ")
+    os.close(write_end)
+    assert read_pin(None, read_end) == b" my pin "
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"x" * 1025])
+def test_an_empty_or_endless_pin_is_refused(tmp_path: Path, content: bytes) -> None:
+    with pytest.raises(Malformed):
+        read_pin(_file(tmp_path, content), None)
+
+
+def test_a_pin_that_everyone_can_read_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Malformed):
+        read_pin(_file(tmp_path, b"1234", 0o644), None)
+
+
+class IdleToken:
+    dialect = Dialect("soft")
+
+    def hmac_check(self, kek_id: str) -> bytes:
+        raise AssertionError("the question should have been refused before")
+
+    class sessions:  # noqa: N801 - an attribute of the real one
+        generation = 1
+
+        @staticmethod
+        def start() -> None:
+            return
+
+
+@pytest.fixture
+def agent(tmp_path: Path) -> Agent:
+    made = Agent(IdleToken(), PinGate(tmp_path / "gate"), "t")
+    made.start()
+    return made
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        Question(1, Verb.HMAC, ()),
+        Question(1, Verb.HMAC, (b"k", b"s", b"t", b"more")),
+        Question(1, Verb.OPEN, (b"\x09", b"k", b"s", b"t")),
+        Question(1, Verb.OPEN, (b"", b"k", b"s", b"t")),
+        Question(1, Verb.HMAC_CHECK, (b"\xff",)),
+        Question(1, Verb.CREATE, (b"\x01",)),
+    ],
+)
+def test_a_question_with_other_fields_than_its_verbs_is_malformed(agent, question) -> None:
+    assert agent.answer(question).outcome is Outcome.MALFORMED
+
+
+def test_no_verb_takes_ready_made_hmac_input() -> None:
+    assert not any("SIGN" in verb.name or "RAW" in verb.name for verb in Verb)
+
+
+def test_two_agents_never_have_the_same_generation(tmp_path: Path) -> None:
+    made = {Agent(IdleToken(), PinGate(tmp_path / "gate"), "t").generation for _ in range(20)}
+    assert len(made) == 20
+
+
+@pytest.fixture
+def connected(agent: Agent) -> Iterator[socket.socket]:
+    with tempfile.TemporaryDirectory(prefix="hsm-") as folder:
+        path = f"{folder}/a.sock"
+        listener = listen(path)
+        assert Path(path).stat().st_mode & 0o777 == 0o600
+        threading.Thread(target=_serve_one, args=(agent, listener), daemon=True).start()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(5)
+            connection.connect(path)
+            yield connection
+        listener.close()
+
+
+def _serve_one(agent: Agent, listener: socket.socket) -> None:
+    connection, _ = listener.accept()
+    assert agent_module._is_same_user(connection)
+    room = threading.BoundedSemaphore(1)
+    room.acquire()
+    agent_module._converse(agent, connection, room)
+
+
+@pytest.mark.parametrize(
+    "raw", [b"\0\0\0\0", b"\xff\xff\xff\xff", b"\0\0\0\x05\0\0\0\x01\xff", b"GET / HTTP/1.1\r\n"]
+)
+def test_nonsense_ends_the_connection_and_nothing_else(connected, raw) -> None:
+    connected.sendall(raw)
+    with contextlib.suppress(ConnectionResetError):
+        assert connected.recv(100) == b""
