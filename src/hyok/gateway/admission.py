@@ -37,7 +37,6 @@ _REFUSED_HEADERS: Mapping[str, str] = {
     "x-amz-object-lock-mode": "object lock",
     "x-amz-object-lock-retain-until-date": "object lock",
     "x-amz-object-lock-legal-hold": "object lock",
-    "x-amz-bucket-object-lock-enabled": "object lock",
     "x-amz-website-redirect-location": "website redirects",
     "x-amz-write-offset-bytes": "appending to objects",
     "x-amz-if-match-last-modified-time": "conditions on times of directory buckets",
@@ -178,6 +177,8 @@ def check_headers(request: S3Request, tenant: str) -> None:
     for name, what in _REFUSED_HEADERS.items():
         if request.header(name) is not None:
             raise Refused(f"{name}: {what} is not offered.", reason="NotImplemented")
+    if (request.header("x-amz-bucket-object-lock-enabled") or "false").lower() != "false":
+        raise Refused("Object lock is not offered.", reason="NotImplemented")
     acl = request.header("x-amz-acl")
     if (acl is not None and acl not in _ACLS_ACCEPTED) or request.headers_under("x-amz-grant-"):
         raise Malformed("The bucket does not allow ACLs", reason="AccessControlListNotSupported")
