@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Self
 
 from hyok.errors import Malformed, Unavailable
 from hyok.hsm.gate import PinGate, gate_path
+from hyok.hsm.watch import EXIT_UNFIT
 from hyok.hsm.wire import (
     ANSWER_BYTES_MAX,
     LENGTH,
@@ -118,7 +119,9 @@ class AgentSupervisor:
         deadline = time.monotonic() + timeout_seconds
         for keeper in self._keepers:
             while not is_answering(keeper.spec.socket_path, 1.0):
-                if time.monotonic() > deadline:
+                # An agent that is unfit will be so again: its settings are wrong.
+                unfit = keeper.state().last_exit == EXIT_UNFIT
+                if unfit or time.monotonic() > deadline:
                     raise Unavailable(
                         f"the agent of HSM token {keeper.spec.name} does not answer",
                         code="HY-2101",
