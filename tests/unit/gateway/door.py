@@ -358,7 +358,7 @@ class FakeListings:
         self._vault = vault
         self.asked: dict[str, object] = {}
 
-    async def list(self, ask: Ask, **asked: Any) -> Page:
+    async def page(self, ask: Ask, **asked: Any) -> Page:
         assert ask.bucket is not None
         self.asked = asked
         keys = sorted(
