@@ -7,16 +7,22 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import json
+import os
+import subprocess
+import sys
 import tempfile
+import zlib
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.fakes.hsm_tokens import HAS_NSS, HAS_SOFTHSM, nss, softhsm
+from tests.fakes.hsm_tokens import HAS_NSS, HAS_SOFTHSM, PIN, nss, softhsm
 from tests.fakes.memory_hsm import MemoryHsm
 
-from hyok.errors import Conflict, Malformed, NotFound, Tampered
+from hyok.envelope.profiles import hmac_input
+from hyok.errors import Conflict, Malformed, NotFound, Refused, Tampered
 from hyok.hsm.pool import HsmPool, TokenSpec
 from hyok.hsm.software import SoftwareHsm
 from hyok.hsm.supervise import AgentSpec, AgentSupervisor
@@ -99,7 +105,7 @@ each_kind = pytest.mark.parametrize("kind", _KINDS)
 
 def name_of(request: pytest.FixtureRequest) -> str:
     """Return a KEK name that no other test uses: the tokens live for the whole module."""
-    return f"t1/{abs(hash(request.node.name)) % 10**9}"
+    return f"t1/{zlib.crc32(request.node.name.encode()):08x}"
 
 
 @each
@@ -277,3 +283,64 @@ async def test_software_keys_survive_in_their_file_for_their_owner_alone(
     assert await SoftwareHsm(path).secret(kek, SCOPE, token) == secret
     assert path.stat().st_mode & 0o777 == 0o600
     assert "NOT for production" in path.read_text()
+
+
+@pytest.mark.integration
+@pytest.mark.skipif(not HAS_SOFTHSM, reason="no SoftHSM here")
+async def test_a_profile_that_is_not_switched_on_is_refused(agents) -> None:
+    spec = agents("softhsm")
+    pool = HsmPool([TokenSpec(spec.name, spec.socket_path)])
+    with pytest.raises(Refused):
+        await pool.create_kek("t1/rsa", 4)
+    assert (await pool.health())[0].healthy
+    await pool.close()
+
+
+_WITNESS = """
+import json, sys
+import pkcs11
+from pkcs11 import Attribute, KeyType, Mechanism, ObjectClass
+module, token, pin, kek_id, data = sys.argv[1:]
+session = pkcs11.lib(module).get_token(token_label=token).open(user_pin=pin)
+key = session.get_key(object_class=ObjectClass.SECRET_KEY, label=kek_id)
+flags = {
+    name: key[getattr(Attribute, name)]
+    for name in ("TOKEN", "PRIVATE", "SENSITIVE", "EXTRACTABLE", "MODIFIABLE", "SIGN", "VERIFY",
+                 "ENCRYPT", "DECRYPT", "WRAP", "UNWRAP", "DERIVE", "NEVER_EXTRACTABLE", "LOCAL")
+}
+try:
+    key[Attribute.VALUE]
+    flags["readable"] = True
+except pkcs11.exceptions.AttributeSensitive:
+    flags["readable"] = False
+answer = key.sign(bytes.fromhex(data), mechanism=Mechanism.SHA256_HMAC).hex()
+print(json.dumps([answer, flags]))
+"""
+
+
+@pytest.mark.integration
+@pytest.mark.skipif(not HAS_SOFTHSM, reason="no SoftHSM here")
+async def test_another_client_library_gets_the_same_secret_and_sees_a_guarded_key(agents) -> None:
+    pytest.importorskip("pkcs11")
+    spec = agents("softhsm")
+    pool = HsmPool([TokenSpec(spec.name, spec.socket_path)])
+    kek = await pool.create_kek("t1/witness", 1)
+    token, secret = await pool.new_token(kek, SCOPE)
+    await pool.close()
+    seen = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        _WITNESS,
+        spec.module,
+        spec.token_label,
+        PIN,
+        kek.kek_id,
+        hmac_input(token, kek.kek_id, SCOPE).hex(),
+        env={**os.environ, **spec.environment},
+        stdout=subprocess.PIPE,
+    )
+    out, _ = await seen.communicate()
+    answer, flags = json.loads(out)
+    assert bytes.fromhex(answer) == secret
+    true = {"TOKEN", "PRIVATE", "SENSITIVE", "SIGN", "NEVER_EXTRACTABLE", "LOCAL"}
+    assert {name for name, value in flags.items() if value} == true

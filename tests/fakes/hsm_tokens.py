@@ -65,6 +65,6 @@ def nss(directory: Path, name: str = "nss") -> AgentSpec:
         socket_path=str(directory / f"{name}.sock"),
         module=_NSS[0],
         token_label="NSS Certificate DB",
-        dialect=FAMILIES["nss"].dialect(directory=str(folder)),
+        dialect=FAMILIES["nss"].dialect((1, 2, 3, 4), directory=str(folder)),
         pin=PIN,
     )

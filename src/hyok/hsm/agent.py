@@ -4,7 +4,7 @@
 
 It answers on a Unix socket of mode 0600 to its own user alone, a thread for each connection.
 It ends itself when a module call hangs or the device is lost; `hyok.hsm.supervise` starts another.
-`hyok hsm reset` (verb RESET) is how an operator lets it try a PIN again.
+`hyok hsm reset-pin` (verb RESET) is how an operator lets it try a PIN again.
 
 Source: docs/format.md, section 13; design 5.
 """
@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from hyok.envelope.profiles import Profile
-from hyok.errors import Conflict, HyokError, Malformed, NotFound, Tampered, Unavailable
+from hyok.errors import Conflict, HyokError, Malformed, NotFound, Refused, Tampered, Unavailable
 from hyok.hsm.cryptoki import CryptokiError, Module
 from hyok.hsm.dialect import Dialect
 from hyok.hsm.gate import PinGate, gate_path
@@ -181,6 +181,8 @@ def _outcome_of(error: HyokError) -> Outcome:
             return Outcome.BAD_BYTES
         case Malformed():
             return Outcome.MALFORMED
+        case Refused():
+            return Outcome.REFUSED
         case _:
             return Outcome.UNAVAILABLE
 

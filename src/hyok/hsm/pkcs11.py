@@ -21,7 +21,7 @@ from hyok.envelope.profiles import (
     join_gcm_token,
     split_gcm_token,
 )
-from hyok.errors import Conflict, Malformed, NotFound, Tampered
+from hyok.errors import Conflict, Malformed, NotFound, Refused, Tampered
 from hyok.hsm import cryptoki as ck
 from hyok.hsm.cryptoki import CryptokiError, Mechanism
 from hyok.hsm.keks import (
@@ -52,6 +52,7 @@ class Pkcs11Token:
 
     Raises, from its operations, what `Sessions.run` raises, and:
         NotFound: no key, or more than one, has this kek_id.
+        Refused: the profile is not switched on for this token.
     """
 
     def __init__(self, module: Module, label: str, dialect: Dialect, sessions: Sessions) -> None:
@@ -68,7 +69,14 @@ class Pkcs11Token:
         """Return the check value of a KEK of profile 1."""
         return self._signed(kek_id, hmac_check_input(kek_id))[:CHECK_VALUE_BYTES]
 
+    def _check_in_use(self, profile: int) -> None:
+        """Return quietly if this profile was switched on, and so was self-tested."""
+        if profile not in self.dialect.profiles:
+            raise Refused(f"profile {profile} is not switched on for the token {self._label}")
+
     def _signed(self, kek_id: str, data: bytes) -> bytes:
+        self._check_in_use(Profile.HMAC_SHA256)
+
         def work(session: Session) -> bytes:
             key = self._key(session, kek_id, ck.CKO_SECRET_KEY)
             return self._sign(session.handle, key, data)
@@ -81,6 +89,7 @@ class Pkcs11Token:
         ``trusted`` says that the token is the configuration's own (a check token, an origin), so a
         failure is the device's.  A token from the store can make a module say anything.
         """
+        self._check_in_use(profile)
         check_token(Profile(profile), token)
         kind = ck.CKO_PRIVATE_KEY if profile == Profile.RSA_OAEP_SHA256 else ck.CKO_SECRET_KEY
 
@@ -92,6 +101,7 @@ class Pkcs11Token:
 
     def seal(self, profile: int, kek_id: str, scope: str, seed: bytes, iv: bytes) -> bytes:
         """Return a token of profile 2 or 3 that holds ``seed``; ``iv`` is fresh, for profile 2."""
+        self._check_in_use(profile)
         if self.dialect.gcm_iv == "module":
             iv = bytes(len(iv))  # room for the module's own
 
@@ -118,6 +128,7 @@ class Pkcs11Token:
         Raises:
             Conflict: a key of this name exists.
         """
+        self._check_in_use(profile)
         with self._create_lock:
             return self.sessions.run(
                 lambda _: self._generate(Profile(profile), kek_id),
@@ -197,6 +208,8 @@ class Pkcs11Token:
 
     def find(self) -> list[tuple[str, bytes]]:
         """Return ``(kek_id, check value)`` of every KEK of profile 1 whose name is its own."""
+        if Profile.HMAC_SHA256 not in self.dialect.profiles:
+            return []
         names = self.sessions.run(self._hmac_names)
         alone = sorted(name for name in names if names.count(name) == 1)
         return [(name, self.hmac_check(name)) for name in alone]

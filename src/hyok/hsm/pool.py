@@ -269,7 +269,7 @@ class HsmPool:
                 f"the PIN of HSM token {refused[0].spec.name} was refused",
                 code="HY-2102",
                 effect="Nothing is sealed or opened until an operator acts.",
-                next_step="Put the right PIN in place, then run: hyok hsm reset",
+                next_step="Put the right PIN in place, then run: hyok hsm reset-pin",
             )
         return Unavailable(
             "no HSM token answered in time",

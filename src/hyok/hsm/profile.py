@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 ProfileNumber = Annotated[int, Field(ge=1, le=4)]
 Number = Annotated[int, Field(ge=0, le=0xFFFFFFFF)]
+_RSA = 4
 
 
 class _Strict(BaseModel):
@@ -104,12 +105,17 @@ class Family(_Strict):
     def dialect(
         self, profiles: tuple[int, ...] = (), *, directory: str = "", sessions_max: int = 0
     ) -> Dialect:
-        """Return the numbers the agent needs, for ``profiles`` (default: all offered).
+        """Return the numbers the agent needs, for ``profiles``.
+
+        None named means all that are offered but 4: what a public key wraps can be harvested now
+        and opened by a later quantum computer, so it is switched on by name (format.md §10).
 
         Raises:
-            Malformed: a profile is asked for that the family does not offer.
+            Malformed: a profile is asked for that the family does not offer, or only 4 is left.
         """
-        wanted = profiles or self.profiles
+        wanted = profiles or tuple(number for number in self.profiles if number != _RSA)
+        if not wanted:
+            raise Malformed(f"HSM family {self.name} has profile 4 alone: name it to use it")
         for number in wanted:
             if number not in self.profiles:
                 raise Malformed(f"HSM family {self.name} does not offer profile {number}")

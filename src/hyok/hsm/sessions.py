@@ -238,5 +238,5 @@ def _pin_refused() -> Unavailable:
         reason="PinRefused",
         code="HY-2102",
         effect="It is not tried again by itself, since a token locks after a few attempts.",
-        next_step="Put the right PIN in place, then run: hyok hsm reset",
+        next_step="Put the right PIN in place, then run: hyok hsm reset-pin",
     )

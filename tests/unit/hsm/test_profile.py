@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from hyok.errors import Malformed
-from hyok.hsm.config import TokenSettings, agent_spec, socket_path
 from hyok.hsm.dialect import Dialect
 from hyok.hsm.profile import Family, load_families, parse_family
 
@@ -36,7 +35,7 @@ def test_what_is_not_proven_is_said(family: Family) -> None:
 
 @pytest.mark.parametrize("family", FAMILIES.values(), ids=str)
 def test_a_dialect_survives_the_agents_argument(family: Family) -> None:
-    dialect = family.dialect(directory="/somewhere")
+    dialect = family.dialect(family.profiles, directory="/somewhere")
     assert Dialect.from_json(dialect.to_json()) == dialect
     assert "{directory}" not in dialect.parameters
 
@@ -73,29 +72,9 @@ def test_a_profile_that_is_not_offered_is_refused() -> None:
         FAMILIES["softhsm"].dialect((4,))
 
 
-def _settings(tmp_path: Path, **more: object) -> TokenSettings:
-    module = tmp_path / "module.so"
-    module.touch()
-    given = {"name": "a", "family": "nss", "token_label": "t", "pin_file": tmp_path / "pin"}
-    return TokenSettings.model_validate({**given, "module": str(module), **more})
-
-
-def test_profile_4_is_used_only_when_it_is_named(tmp_path: Path) -> None:
-    quiet = agent_spec(_settings(tmp_path), FAMILIES["nss"], tmp_path)
-    named = agent_spec(_settings(tmp_path, profiles=(1, 4)), FAMILIES["nss"], tmp_path)
-    assert quiet.dialect.profiles == (1, 2, 3)
-    assert named.dialect.profiles == (1, 4)
+def test_profile_4_is_used_only_when_it_is_named() -> None:
+    assert FAMILIES["nss"].dialect().profiles == (1, 2, 3)
+    assert FAMILIES["nss"].dialect((1, 4)).profiles == (1, 4)
     with pytest.raises(Malformed):
-        agent_spec(_settings(tmp_path, family="nethsm"), FAMILIES["nethsm"], tmp_path)
-
-
-def test_a_missing_library_is_said_with_its_remedy(tmp_path: Path) -> None:
-    absent = _settings(tmp_path, module=str(tmp_path / "absent.so"))
-    with pytest.raises(Malformed) as caught:
-        agent_spec(absent, FAMILIES["luna"], tmp_path)
-    assert caught.value.code == "HY-2104"
-
-
-def test_a_sockets_path_has_a_bound() -> None:
-    with pytest.raises(Malformed):
-        socket_path("a", Path("/" + "x" * 120))
+        FAMILIES["nethsm"].dialect()
+    assert FAMILIES["nethsm"].dialect((4,)).profiles == (4,)
