@@ -15,39 +15,30 @@ from ctypes import (
     CDLL,
     CFUNCTYPE,
     POINTER,
-    Structure,
-    addressof,
     byref,
-    c_char_p,
     c_ubyte,
     c_ulong,
     c_void_p,
     cast,
     create_string_buffer,
-    sizeof,
 )
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from hyok.hsm.recovery import CKR_OK, name_of
+from hyok.hsm.structures import (
+    CKF_OS_LOCKING_OK,
+    CKF_RW_SESSION,
+    CKF_SERIAL_SESSION,
+    CKU_USER,
+    Attribute,
+    FunctionList,
+    InitializeArgs,
+    Mechanism,
+    Template,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-CKF_OS_LOCKING_OK = 0x02
-CKF_TOKEN_PRESENT = 0x01
-CKF_RW_SESSION = 0x02
-CKF_SERIAL_SESSION = 0x04
-CKU_USER = 1
-
-CKO_PUBLIC_KEY, CKO_PRIVATE_KEY, CKO_SECRET_KEY = 2, 3, 4
-
-CKA_CLASS, CKA_TOKEN, CKA_PRIVATE, CKA_LABEL = 0x000, 0x001, 0x002, 0x003
-CKA_VALUE, CKA_KEY_TYPE, CKA_ID = 0x011, 0x100, 0x102
-CKA_SENSITIVE, CKA_ENCRYPT, CKA_DECRYPT, CKA_WRAP = 0x103, 0x104, 0x105, 0x106
-CKA_UNWRAP, CKA_SIGN, CKA_VERIFY, CKA_DERIVE = 0x107, 0x108, 0x10A, 0x10C
-CKA_MODULUS, CKA_MODULUS_BITS, CKA_PUBLIC_EXPONENT = 0x120, 0x121, 0x122
-CKA_VALUE_LEN, CKA_EXTRACTABLE, CKA_MODIFIABLE = 0x161, 0x162, 0x170
-CKA_WRAP_WITH_TRUSTED = 0x210
 
 _SIZE_UNAVAILABLE = c_ulong(-1).value
 _LABEL_BYTES = 32
@@ -81,7 +72,6 @@ _PLACES = {
     "C_WrapKey": 60,
     "C_UnwrapKey": 61,
 }
-_FUNCTION_COUNT = 68
 
 
 class CryptokiError(Exception):
@@ -91,109 +81,6 @@ class CryptokiError(Exception):
         super().__init__(f"{function}: {name_of(rv)}")
         self.function = function
         self.rv = rv
-
-
-class _InitializeArgs(Structure):
-    # The last field is NSS's: its module takes the parameters where others have pReserved.
-    _fields_ = (
-        ("create_mutex", c_void_p),
-        ("destroy_mutex", c_void_p),
-        ("lock_mutex", c_void_p),
-        ("unlock_mutex", c_void_p),
-        ("flags", c_ulong),
-        ("parameters", c_char_p),
-        ("reserved", c_void_p),
-    )
-
-
-class _FunctionList(Structure):
-    _fields_ = (("version", c_ubyte * 2), ("functions", c_void_p * _FUNCTION_COUNT))
-
-
-class _Attribute(Structure):
-    _fields_ = (("kind", c_ulong), ("value", c_void_p), ("size", c_ulong))
-
-
-class Mechanism(Structure):
-    """CK_MECHANISM; whoever makes it keeps its parameter alive."""
-
-    _fields_ = (("number", c_ulong), ("parameter", c_void_p), ("size", c_ulong))
-
-    @classmethod
-    def of(cls, number: int, parameter: Structure | None = None) -> Self:
-        """Return the mechanism with this number and parameter."""
-        if parameter is None:
-            return cls(number, None, 0)
-        mechanism = cls(number, addressof(parameter), sizeof(parameter))
-        mechanism.kept = parameter
-        return mechanism
-
-
-class GcmParameters(Structure):
-    """CK_GCM_PARAMS of PKCS#11 2.40, with its errata's ulIvBits."""
-
-    _fields_ = (
-        ("iv", c_void_p),
-        ("iv_size", c_ulong),
-        ("iv_bits", c_ulong),
-        ("data", c_void_p),
-        ("data_size", c_ulong),
-        ("tag_bits", c_ulong),
-    )
-
-    @classmethod
-    def of(cls, iv: bytes, associated_data: bytes, tag_bytes: int = 16) -> Self:
-        """Return parameters whose IV the module may write (read it by `iv_now`)."""
-        iv_room = create_string_buffer(iv, len(iv))
-        data_room = create_string_buffer(associated_data, len(associated_data))
-        made = cls(
-            addressof(iv_room),
-            len(iv),
-            8 * len(iv),
-            addressof(data_room),
-            len(associated_data),
-            8 * tag_bytes,
-        )
-        made.kept = (iv_room, data_room)
-        return made
-
-    def iv_now(self) -> bytes:
-        """Return the IV as it stands, which the module may have chosen."""
-        return bytes(self.kept[0].raw)
-
-
-class OaepParameters(Structure):
-    """CK_RSA_PKCS_OAEP_PARAMS."""
-
-    _fields_ = (
-        ("hash", c_ulong),
-        ("mgf", c_ulong),
-        ("source", c_ulong),
-        ("data", c_void_p),
-        ("data_size", c_ulong),
-    )
-
-
-class _Template:
-    """A CK_ATTRIBUTE array, and the values it points to."""
-
-    def __init__(self, values: Mapping[int, bool | int | bytes]) -> None:
-        self.count = len(values)
-        self.array = (_Attribute * max(1, self.count))()
-        self._kept = []
-        for place, (kind, value) in enumerate(values.items()):
-            packed = _packed(value)
-            room = create_string_buffer(packed, len(packed))
-            self._kept.append(room)
-            self.array[place] = _Attribute(kind, addressof(room), len(packed))
-
-
-def _packed(value: bool | int | bytes) -> bytes:  # noqa: FBT001 - CK_BBOOL is one of three types
-    if isinstance(value, bytes):
-        return value
-    if isinstance(value, bool):
-        return bytes([value])
-    return bytes(c_ulong(value))
 
 
 class Module:
@@ -209,7 +96,7 @@ class Module:
     def __init__(self, path: str) -> None:
         # ctypes.CDLL, not PyDLL: the interpreter lock is released for the length of each call.
         library = CDLL(path)
-        listed = POINTER(_FunctionList)()
+        listed = POINTER(FunctionList)()
         rv = int(library.C_GetFunctionList(byref(listed)))
         if rv != CKR_OK:
             raise CryptokiError("C_GetFunctionList", rv)
@@ -235,15 +122,13 @@ class Module:
         try:
             self._call(
                 "C_Initialize",
-                byref(_InitializeArgs(None, None, None, None, CKF_OS_LOCKING_OK, text, None)),
+                byref(InitializeArgs(None, None, None, None, CKF_OS_LOCKING_OK, text, None)),
             )
             self.threads = True
         except CryptokiError as error:
             if name_of(error.rv) != "CANT_LOCK":
                 raise
-            self._call(
-                "C_Initialize", byref(_InitializeArgs(None, None, None, None, 0, text, None))
-            )
+            self._call("C_Initialize", byref(InitializeArgs(None, None, None, None, 0, text, None)))
 
     def finalize(self) -> None:
         self._call("C_Finalize", None)
@@ -285,7 +170,7 @@ class Module:
 
     def find(self, session: int, wanted: Mapping[int, bool | int | bytes]) -> list[int]:
         """Return the handles of at most 1000 objects with these attributes."""
-        template = _Template(wanted)
+        template = Template(wanted)
         self._call("C_FindObjectsInit", c_ulong(session), template.array, c_ulong(template.count))
         found: list[int] = []
         room, count = (c_ulong * 64)(), c_ulong()
@@ -299,7 +184,7 @@ class Module:
 
     def attribute(self, session: int, handle: int, kind: int) -> bytes:
         """Return one attribute's bytes; empty where the module has no value to show."""
-        asked = _Attribute(kind, None, 0)
+        asked = Attribute(kind, None, 0)
         self._call(
             "C_GetAttributeValue", c_ulong(session), c_ulong(handle), byref(asked), c_ulong(1)
         )
@@ -313,7 +198,7 @@ class Module:
         return room.raw[: asked.size]
 
     def create(self, session: int, attributes: Mapping[int, bool | int | bytes]) -> int:
-        template, handle = _Template(attributes), c_ulong()
+        template, handle = Template(attributes), c_ulong()
         self._call(
             "C_CreateObject",
             c_ulong(session),
@@ -329,7 +214,7 @@ class Module:
     def generate_key(
         self, session: int, number: int, attributes: Mapping[int, bool | int | bytes]
     ) -> int:
-        template, handle = _Template(attributes), c_ulong()
+        template, handle = Template(attributes), c_ulong()
         self._call(
             "C_GenerateKey",
             c_ulong(session),
@@ -348,7 +233,7 @@ class Module:
         private: Mapping[int, bool | int | bytes],
     ) -> tuple[int, int]:
         """Return the handles of a new ``(public, private)`` pair."""
-        outer, inner = _Template(public), _Template(private)
+        outer, inner = Template(public), Template(private)
         first, second = c_ulong(), c_ulong()
         self._call(
             "C_GenerateKeyPair",
@@ -409,7 +294,7 @@ class Module:
         wrapped: bytes,
         attributes: Mapping[int, bool | int | bytes],
     ) -> int:
-        template, handle = _Template(attributes), c_ulong()
+        template, handle = Template(attributes), c_ulong()
         self._call(
             "C_UnwrapKey",
             c_ulong(session),

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hyok.envelope.profiles import Profile
-from hyok.hsm import cryptoki as ck
-from hyok.hsm.cryptoki import GcmParameters, Mechanism, OaepParameters
+from hyok.hsm import structures as ck
+from hyok.hsm.structures import GcmParameters, Mechanism, OaepParameters
 
 if TYPE_CHECKING:
     from hyok.hsm.cryptoki import Module

@@ -22,8 +22,8 @@ from hyok.envelope.profiles import (
     split_gcm_token,
 )
 from hyok.errors import Conflict, Malformed, NotFound, Refused, Tampered
-from hyok.hsm import cryptoki as ck
-from hyok.hsm.cryptoki import CryptokiError, Mechanism
+from hyok.hsm import structures as ck
+from hyok.hsm.cryptoki import CryptokiError
 from hyok.hsm.keks import (
     Attributes,
     gcm_mechanism,
@@ -34,6 +34,7 @@ from hyok.hsm.keks import (
     session_key_attributes,
 )
 from hyok.hsm.recovery import Step, step_after, step_after_open
+from hyok.hsm.structures import Mechanism
 from hyok.hsm.wire import PROVE_PREFIX
 
 if TYPE_CHECKING:
