@@ -12,11 +12,14 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import structlog
 
 from hyok.audit.client import JournalClient
 from hyok.backends.filesystem import FileStore
+from hyok.backends.s3 import S3Store
+from hyok.backends.s3_credentials import CredentialChain
 from hyok.custody.custodian import KeyCustodian
 from hyok.custody.keks import KekCatalog
 from hyok.custody.keyring import Keyring
@@ -32,10 +35,11 @@ from hyok.hsm.pool import HsmPool, TokenSpec
 from hyok.hsm.profile import parse_family
 from hyok.hsm.software import SoftwareHsm
 from hyok.hsm.supervise import AgentSpec
+from hyok.http1.client import Pool
 from hyok.http1.limits import Limits
 from hyok.http1.pump import PumpPool
 from hyok.http1.server import serve
-from hyok.http1.tls import TlsSettings
+from hyok.http1.tls import TlsSettings, client_context
 from hyok.identity.access_keys import AccessKeys
 from hyok.objects.listing import Listings
 from hyok.objects.mirror import StoreMirror
@@ -153,11 +157,25 @@ def build_engine(directory: Path, classifications: Classifications) -> Engine:
     return CedarEngine(rules, schema, classifications)
 
 
-def build_store(settings: StoreSettings, pump: PumpPool) -> ObjectStore:
+def build_store(settings: StoreSettings) -> ObjectStore:
     """Return the store of these settings."""
     if settings.kind == "files":
         return FileStore(settings.path)
-    raise Malformed("stores of kind s3 are not served yet")
+    context = client_context(settings.ca_file) if settings.endpoint.startswith("https") else None
+    pool = Pool(
+        settings.endpoint,
+        context=context,
+        connections_max=settings.connections_max,
+        seconds_max=settings.deadline_seconds,
+    )
+    return S3Store(
+        pool=pool,
+        host=urlsplit(settings.endpoint).netloc,
+        credentials=CredentialChain(
+            settings.region, settings.credentials_file, settings.credentials_profile
+        ),
+        virtual_host=settings.addressing == "virtual-host",
+    )
 
 
 @dataclass(slots=True)
@@ -214,7 +232,7 @@ def open_core(settings: Settings) -> Core:
     keks = KekCatalog(database, clock_ms)
     watch = HsmWatch(hsm, keks)
     journal = JournalClient(journal_socket(settings))
-    stores = {store.name: build_store(store, pump) for store in settings.stores}
+    stores = {store.name: build_store(store) for store in settings.stores}
     facts = {
         store.name: StoreFacts(
             jurisdiction=store.jurisdiction, control=store.control, use_case=store.use_case

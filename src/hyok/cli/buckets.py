@@ -62,7 +62,7 @@ def list_buckets(config: ConfigOption = None, as_json: JsonOption = False) -> No
         return await core.registry.all(), core.classifications.not_enforced()
 
     found, unenforced = run(config, act)
-    rows = [
+    rows: list[dict[str, object]] = [
         {
             "bucket": bucket.bucket_id,
             "tenant": bucket.tenant,
@@ -80,5 +80,10 @@ def list_buckets(config: ConfigOption = None, as_json: JsonOption = False) -> No
         for bucket in found
     ]
     if not as_json:  # the demands are long; `hyok doctor` spells them out
-        rows = [row | {"not enforced": len(row["not enforced"])} for row in rows]
+        rows = [row | {"not enforced": len(_list(row["not enforced"]))} for row in rows]
     show(rows, as_json=as_json, empty="No buckets yet.  Next: hyok buckets create NAME …")
+
+
+def _list(value: object) -> list[object]:
+    assert isinstance(value, list)
+    return value

@@ -124,7 +124,8 @@ class Listings:
             if not after:
                 return Page(entries, prefixes)
             if len(entries) + len(prefixes) >= limit:
-                return Page(entries, prefixes, _token(store=after), after)
+                last = max([*(e.key for e in entries[-1:]), *prefixes[-1:]], key=str.encode)
+                return Page(entries, prefixes, _token(store=after), last)
 
     async def _sealed(
         self,

@@ -1,0 +1,195 @@
+"""S3Store against a real SeaweedFS: what the port promises, through signatures and sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.conformance.object_stores import envelope
+from tests.peers import seaweedfs
+
+from hyok.backends.port import Condition, Span, StoredFacts
+from hyok.backends.s3 import S3Store
+from hyok.backends.s3_credentials import CredentialChain
+from hyok.errors import Conflict, HyokError, NotFound, Refused, Unavailable
+from hyok.http1.client import Pool
+from hyok.http1.pump import PumpPool
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+    from tests.peers.seaweedfs import SeaweedFS
+
+pytestmark = pytest.mark.integration
+BUCKET = "conformance"
+FACTS = StoredFacts(envelope(1), {"content-type": "text/x"}, {"a": "b"}, {})
+
+
+@pytest.fixture(scope="module")
+def weed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedFS]:
+    made = seaweedfs.start(tmp_path_factory.mktemp("weed"))
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+async def store(weed: SeaweedFS) -> AsyncIterator[S3Store]:
+    made = S3Store(
+        pool=Pool(weed.endpoint),
+        host=weed.endpoint.removeprefix("http://"),
+        credentials=CredentialChain("us-east-1", weed.credentials_file()),
+    )
+    await made.create_bucket(BUCKET)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+def pump() -> Iterator[PumpPool]:
+    pool = PumpPool(4)
+    yield pool
+    pool.close()
+
+
+async def test_an_object_comes_back_with_its_facts(store: S3Store) -> None:
+    stored = await store.put_whole(BUCKET, "een/naam é+ %.txt", b"inhoud", FACTS)
+    found, body = await store.read_whole(BUCKET, "een/naam é+ %.txt")
+    assert body == b"inhoud"
+    assert found.facts is not None
+    assert found.facts.envelope == FACTS.envelope
+    assert found.facts.user_metadata == {"a": "b"}
+    assert found.facts.clear["content-type"] == "text/x"
+    assert (found.etag, found.size) == (stored.etag, 6)
+    assert (await store.head(BUCKET, "een/naam é+ %.txt")).size == 6
+
+
+async def test_a_long_body_streams_both_ways(store: S3Store, pump: PumpPool) -> None:
+    body = os.urandom(5_000_001)
+    sink = await store.put(BUCKET, "lang", len(body), FACTS)
+
+    def send() -> str:
+        for at in range(0, len(body), 262_144):
+            sink.write(memoryview(body)[at : at + 262_144])
+        return sink.commit().etag
+
+    etag = await pump.run(send)
+    source = await store.read(BUCKET, "lang", Span(1000, 4_000_000), if_match=etag)
+    assert source.stored.size == len(body)
+
+    def receive() -> bytes:
+        room = memoryview(bytearray(262_144))
+        whole = bytearray()
+        while count := source.read_into(room):
+            whole += room[:count]
+        source.close()
+        return bytes(whole)
+
+    assert await pump.run(receive) == body[1000:4_000_000]
+
+
+async def test_a_body_broken_off_leaves_nothing(store: S3Store, pump: PumpPool) -> None:
+    sink = await store.put(BUCKET, "half", 1_000_000, FACTS)
+
+    def send() -> None:
+        sink.write(memoryview(bytes(500_000)))
+        sink.abort()
+
+    await pump.run(send)
+    await asyncio.sleep(0.2)
+    with pytest.raises(NotFound):
+        await store.head(BUCKET, "half")
+
+
+async def test_a_replaced_object_is_not_read_under_its_old_tag(store: S3Store) -> None:
+    first = await store.put_whole(BUCKET, "tag", b"1", FACTS)
+    await store.put_whole(BUCKET, "tag", b"2", FACTS)
+    with pytest.raises(Conflict):
+        await store.read_whole(BUCKET, "tag", if_match=first.etag)
+
+
+async def test_conditions_are_the_stores_or_refused(store: S3Store) -> None:
+    absent = Condition(absent=True)
+    try:
+        await store.put_whole(BUCKET, "once", b"1", FACTS, absent)
+    except Refused as refused:
+        assert refused.reason == "NotImplemented"
+        return
+    with pytest.raises(Conflict) as caught:
+        await store.put_whole(BUCKET, "once", b"2", FACTS, absent)
+    assert caught.value.reason == "PreconditionFailed"
+    assert (await store.read_whole(BUCKET, "once"))[1] == b"1"
+
+
+async def test_pages_hold_every_name_once_and_in_order(store: S3Store) -> None:
+    names = [f"lijst/{a}/{b}" for a in "abc" for b in range(5)] + ["lijst/z"]
+    for name in names:
+        await store.put_whole(BUCKET, name, b"x", FACTS)
+    for delimiter, wanted in (("", sorted(names)), ("/", [f"lijst/{a}/" for a in "abc"])):
+        seen: list[str] = []
+        after = ""
+        while True:
+            page = await store.list(BUCKET, "lijst/", delimiter, after, 2)
+            seen += page.prefixes if delimiter else [found.name for found in page.objects]
+            after = page.next_after
+            if not after:
+                break
+        assert sorted(seen) == wanted
+        assert len(seen) == len(set(seen))
+
+
+async def test_an_upload_in_parts_becomes_one_object(store: S3Store) -> None:
+    upload = await store.begin_upload(BUCKET, "delen", FACTS)
+    first = await store.put_part_whole(BUCKET, "delen", upload, 1, bytes(5 << 20))
+    last = await store.put_part_whole(BUCKET, "delen", upload, 3, b"eind")
+    assert [p.number for p in await store.list_parts(BUCKET, "delen", upload)] == [1, 3]
+    stored = await store.complete_upload(BUCKET, "delen", upload, [first, last])
+    assert stored.size == (5 << 20) + 4
+    assert stored.facts is not None
+    assert stored.facts.envelope == FACTS.envelope
+    with pytest.raises(HyokError):
+        await store.put_part_whole(BUCKET, "delen", upload, 4, b"te laat")
+
+
+async def test_names_that_the_store_cannot_hold_are_refused_and_leave_nothing(
+    store: S3Store,
+) -> None:
+    before = {found.name for found in (await store.list(BUCKET)).objects}
+    for name in ("s" * 600, "a/../b", "a\\b", "map/", "a//b", "/voor"):
+        try:
+            await store.put_whole(BUCKET, name, b"x", FACTS)
+        except Refused as refused:
+            assert refused.reason in {"KeyTooLongError", "InvalidArgument"}
+        else:
+            assert (await store.read_whole(BUCKET, name))[1] == b"x"
+            await store.delete(BUCKET, name)
+    assert {found.name for found in (await store.list(BUCKET)).objects} == before
+
+
+async def test_wrong_credentials_are_unavailable_and_say_so(
+    weed: SeaweedFS, tmp_path: Path
+) -> None:
+    wrong = tmp_path / "wrong"
+    wrong.write_text("[default]\naws_access_key_id = x\naws_secret_access_key = y\n")
+    made = S3Store(
+        pool=Pool(weed.endpoint),
+        host=weed.endpoint.removeprefix("http://"),
+        credentials=CredentialChain("us-east-1", wrong),
+    )
+    with pytest.raises(Unavailable) as caught:
+        await made.read_whole(BUCKET, "tag")
+    assert caught.value.code == "HY-4002"
+    await made.close()
+
+
+async def test_a_store_that_is_away_is_unavailable() -> None:
+    made = S3Store(
+        pool=Pool("http://127.0.0.1:9", connect_seconds_max=1),
+        host="127.0.0.1:9",
+        credentials=CredentialChain("us-east-1", None),
+    )
+    with pytest.raises(Unavailable):
+        await made.head(BUCKET, "x")
+    await made.close()
