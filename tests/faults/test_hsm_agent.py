@@ -10,6 +10,8 @@ import dataclasses
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import tempfile
 import time
 from contextlib import asynccontextmanager
@@ -324,12 +326,41 @@ async def test_the_agent_hides_its_pin_and_is_its_users_alone(folder) -> None:
     async with running(spec) as pool:
         pid = pool.supervisor.states()[0].pid
         process = f"/proc/{pid}"
+        assert mode_of(spec.socket_path) & 0o777 == 0o600
+        if os.geteuid() != 0:
+            # It is not dumpable, so its own user may not even look.
+            with pytest.raises(PermissionError):
+                read(f"{process}/environ")
+            return
         shown = read(f"{process}/cmdline") + read(f"{process}/environ")
         assert b"test-pin-1" not in shown
-        assert mode_of(spec.socket_path) & 0o777 == 0o600
         limits = read(f"{process}/limits").decode()
         (core,) = [line.split() for line in limits.splitlines() if "core file" in line]
         assert core[4:6] == ["0", "0"]
+
+
+STRANGER = """
+import os, socket, sys
+os.setgid(65534); os.setuid(65534)
+line = socket.socket(socket.AF_UNIX); line.settimeout(5); line.connect(sys.argv[1])
+try:
+    line.sendall(bytes.fromhex("000000050000000108"))
+    print(len(line.recv(100)))
+except (BrokenPipeError, ConnectionResetError):
+    print(0)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+async def test_another_user_gets_no_answer_even_if_the_socket_were_open_to_all(folder) -> None:
+    spec = softhsm(folder)
+    async with running(spec):
+        open_to_all(folder, spec.socket_path)
+        asked = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", STRANGER, spec.socket_path, stdout=subprocess.PIPE
+        )
+        out, _ = await asked.communicate()
+        assert out == b"0\n"
 
 
 async def test_a_second_agent_for_the_same_socket_ends_at_once(folder) -> None:
@@ -357,6 +388,11 @@ def read(path: str) -> bytes:
     return Path(path).read_bytes()
 
 
+def open_to_all(folder: Path, path: str) -> None:
+    folder.chmod(0o711)
+    Path(path).chmod(0o666)
+
+
 def mode_of(path: str) -> int:
     return Path(path).stat().st_mode
 
@@ -367,6 +403,22 @@ async def test_an_agent_that_is_stopped_whole_is_killed_and_replaced(folder) -> 
         kek = await pool.create_kek("t1/a", 1)
         token, secret = await pool.new_token(kek, SCOPE)
         os.kill(pool.supervisor.states()[0].pid, signal.SIGSTOP)
+        await asyncio.sleep(0.1)  # a stop takes hold of one thread after the other
         assert await pool.secret(kek, SCOPE, token) == secret
         (state,) = pool.supervisor.states()
         assert (state.starts, state.kills) == (2, 1)
+
+
+async def test_a_module_that_cannot_lock_is_called_by_one_thread_at_a_time(
+    folder, shim, capfd
+) -> None:
+    shim.order(f"C_Initialize fail {0xA} once", "C_Sign delay 2")
+    async with running(shimmed(folder, shim)) as pool:
+        kek = await pool.create_kek("t1/a", 1)
+        token, secret = await pool.new_token(kek, SCOPE)
+        began = time.monotonic()
+        answers = await asyncio.gather(*(pool.secret(kek, SCOPE, token) for _ in range(100)))
+        assert set(answers) == {secret}
+        assert time.monotonic() - began > 100 * 0.002, "two calls were in the module at once"
+        assert pool.supervisor.states()[0].starts == 1
+    assert '"threads": "one"' in capfd.readouterr().err

@@ -162,8 +162,9 @@ class Agent:
         )
 
     def _reset(self) -> tuple[bytes, ...]:
+        was_shut = self._gate.is_shut()
         self._gate.clear()
-        if self._ready:
+        if self._ready and not was_shut:
             return (b"ready",)
         # A new process reads the PIN anew, from where the operator put the right one.
         raise WorkerLost("an operator asked to try the PIN again")
@@ -241,12 +242,14 @@ def _converse(agent: Agent, connection: socket.socket, room: threading.BoundedSe
 
 def _leave(agent: Agent, connection: socket.socket, question: Question, cause: str) -> NoReturn:
     """Say why, then end the process: whoever else waits sees the connection break and repeats."""
-    _log("hsm.agent.lost", cause=cause)
-    fields = (cause.encode()[:500], b"WorkerLost")
-    connection.sendall(
-        encode_answer(Answer(question.number, Outcome.UNAVAILABLE, agent.generation, fields))
-    )
-    os._exit(EXIT_DEVICE_LOST)
+    try:
+        _log("hsm.agent.lost", cause=cause)
+        fields = (cause.encode()[:500], b"WorkerLost")
+        connection.sendall(
+            encode_answer(Answer(question.number, Outcome.UNAVAILABLE, agent.generation, fields))
+        )
+    finally:
+        os._exit(EXIT_DEVICE_LOST)
 
 
 def _read_frame(connection: socket.socket) -> bytes | None:
@@ -359,6 +362,7 @@ def main(arguments: list[str] | None = None) -> None:
     watch = CallWatch(chosen.deadline_seconds)
     watch.start()
     try:
+        gate.prepare()
         pin = read_pin(chosen.pin_file, chosen.pin_fd)
         with watch(2):
             module = Module(chosen.module)

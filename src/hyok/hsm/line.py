@@ -35,6 +35,10 @@ class LineSlow(Exception):
     """No answer came in time; the agent may still be at it."""
 
 
+class LinesBusy(Exception):
+    """Every line of ours was in use all the time: the question was not asked."""
+
+
 class _Line(asyncio.Protocol):
     """One connection.  Whoever holds it out of `AgentLines` is the only one to ask."""
 
@@ -101,16 +105,28 @@ class AgentLines:
         self._room = asyncio.Semaphore(lines_max)
 
     async def ask(self, verb: Verb, fields: tuple[bytes, ...], seconds: float) -> Answer:
-        """Return the agent's answer, within ``seconds`` in all.
+        """Return the agent's answer, within ``seconds`` once a line is free.
 
         Raises:
+            LinesBusy: none became free within ``seconds``: our load, not the agent's fault.
             LineUnreachable: the question was not asked.
             LineBroken: it was, and the agent ended.
-            LineSlow: it was, and no answer came; or no line became free.
+            LineSlow: it was, and no answer came.
         """
+        try:
+            async with asyncio.timeout(seconds):
+                await self._room.acquire()
+        except TimeoutError as error:
+            raise LinesBusy("no connection to the HSM agent became free in time") from error
+        try:
+            return await self._ask(verb, fields, seconds)
+        finally:
+            self._room.release()
+
+    async def _ask(self, verb: Verb, fields: tuple[bytes, ...], seconds: float) -> Answer:
         line: _Line | None = None
         try:
-            async with asyncio.timeout(seconds), self._room:
+            async with asyncio.timeout(seconds):
                 try:
                     line = await self._line()
                     answer = await line.ask(verb, fields)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from hyok.envelope.profiles import Profile, check_value_secret, derive_seed
-from hyok.hsm.line import AgentLines, LineBroken, LineSlow, LineUnreachable
+from hyok.hsm.line import AgentLines, LineBroken, LinesBusy, LineSlow, LineUnreachable
 from hyok.hsm.port import TokenHealth
 from hyok.hsm.record import TokenRecord
 from hyok.hsm.wire import Answer, Outcome, Verb
@@ -34,10 +34,16 @@ class TokenSpec:
 
 
 class MemberFailed(Exception):
-    """This token cannot answer now.  ``asked``: it may have begun with the question."""
+    """This token cannot answer now.
 
-    def __init__(self, cause: str, *, asked: bool, pin_refused: bool = False) -> None:
+    ``asked``: it may have begun with the question.  ``busy``: it is well, and we ask too much.
+    """
+
+    def __init__(
+        self, cause: str, *, asked: bool, pin_refused: bool = False, busy: bool = False
+    ) -> None:
         super().__init__(cause)
+        self.busy = busy
         self.asked = asked
         self.pin_refused = pin_refused
 
@@ -69,6 +75,9 @@ class Member:
         number = self.record.begin(self._clock())
         try:
             answer = await self._lines.ask(verb, fields, seconds)
+        except LinesBusy as error:
+            self.record.leave(number)
+            raise MemberFailed(str(error), asked=True, busy=True) from error
         except (LineUnreachable, LineBroken, LineSlow) as error:
             self.record.fail(number, self._clock(), str(error))
             raise MemberFailed(str(error), asked=not isinstance(error, LineUnreachable)) from error

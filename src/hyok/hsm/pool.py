@@ -214,7 +214,8 @@ class HsmPool:
                 # Perhaps not copied there yet, or the token is another one than we think.
                 unfit[member] = error
             except MemberFailed as error:
-                self._mend(member)
+                if not error.busy:
+                    self._mend(member)
                 asked += error.asked
                 if asked >= asked_max or self._clock() > ends:
                     raise self._unavailable() from error

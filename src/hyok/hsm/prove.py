@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from hyok.envelope.profiles import Profile
 from hyok.errors import HyokError, Tampered
-from hyok.hsm.line import AgentLines, LineBroken, LineSlow, LineUnreachable
+from hyok.hsm.line import AgentLines, LineBroken, LinesBusy, LineSlow, LineUnreachable
 from hyok.hsm.pool import HsmPool, TokenSpec
 from hyok.hsm.supervise import AgentSpec, AgentSupervisor
 from hyok.hsm.wire import PROVE_PREFIX, Outcome, Verb
@@ -113,7 +113,7 @@ def mechanisms_of(dialect: Dialect, profile: Profile) -> dict[str, int]:
 async def _offered(bench: _Bench) -> list[Finding]:
     try:
         answer = await bench.lines.ask(Verb.PROBE, (), bench.spec.deadline_seconds)
-    except (LineBroken, LineSlow, LineUnreachable) as error:
+    except (LineBroken, LinesBusy, LineSlow, LineUnreachable) as error:
         return [_failed("mechanisms", str(error))]
     if answer.outcome is not Outcome.DONE:
         return [_failed("mechanisms", answer.fields[0].decode("utf-8", "replace"))]
@@ -238,7 +238,7 @@ async def _discard(bench: _Bench, name: str) -> Finding:
     title = f"{name} destroyed"
     try:
         answer = await bench.lines.ask(Verb.DISCARD, (name.encode(),), bench.spec.deadline_seconds)
-    except (LineBroken, LineSlow, LineUnreachable) as error:
+    except (LineBroken, LinesBusy, LineSlow, LineUnreachable) as error:
         return _failed(title, f"{error}; destroy the key of this label by hand")
     done = answer.outcome is Outcome.DONE
     return Finding(title, done, "" if done else "destroy the key of this label by hand")

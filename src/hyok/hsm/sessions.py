@@ -7,6 +7,7 @@ Source: docs/format.md, section 13, rules 1, 3, 4 and 5.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from dataclasses import dataclass, field
@@ -118,8 +119,11 @@ class Sessions:
             else:
                 raise
         # The keeper stays open: the login ends with the last session of the process.
-        self._keeper = keeper
+        before, self._keeper = self._keeper, keeper
         self.generation += 1
+        if before:
+            with contextlib.suppress(CryptokiError):  # most likely it is what was lost
+                self._module.close_session(before)
 
     def run(
         self,

@@ -258,6 +258,21 @@ async def test_many_calls_share_few_lines(agents) -> None:
     await pool.close()
 
 
+async def test_our_own_crowding_is_not_held_against_the_token(agents) -> None:
+    pool = HsmPool(
+        [TokenSpec("a", agents[0].path)], lines_max=1, attempt_seconds=0.2, deadline_seconds=0.3
+    )
+    await ask(pool)
+    line = pool._members[0]._lines
+    await line._room.acquire()
+    with pytest.raises(Unavailable):
+        await ask(pool)
+    assert (await pool.health())[0].healthy
+    line._room.release()
+    assert await ask(pool) == SECRET
+    await pool.close()
+
+
 async def test_a_cancelled_call_leaves_no_answer_for_the_next(pool, agents) -> None:
     await ask(pool)
     agents[0].mood = "hangs"
