@@ -1,0 +1,323 @@
+"""The engine against itself and raw sockets: bodies both ways, TLS, limits, and honest endings."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import socket
+import ssl
+from typing import TYPE_CHECKING
+
+import pytest
+
+from hyok.cli.certificates import make_development_certificates
+from hyok.errors import Malformed, Unavailable
+from hyok.http1.client import Pool
+from hyok.http1.limits import Limits
+from hyok.http1.pump import PumpPool
+from hyok.http1.server import serve
+from hyok.http1.tls import TlsSettings, client_context
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from pathlib import Path
+
+    from hyok.http1.exchange import Exchange, Wire
+    from hyok.http1.server import Server
+
+HOST = [("host", "localhost")]
+PIECE = 262_144
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("certificates")
+    make_development_certificates(folder)
+    return folder
+
+
+@pytest.fixture
+def pump() -> Iterator[PumpPool]:
+    pool = PumpPool(8)
+    yield pool
+    pool.close()
+
+
+async def handler(exchange: Exchange) -> None:  # noqa: C901 - a table of small answers
+    target, method = exchange.head.target, exchange.head.method
+    if target.startswith(b"/pump") and method == "PUT":
+
+        def read(wire: Wire) -> bytes:
+            digest = hashlib.sha256()
+            room = memoryview(bytearray(PIECE))
+            while count := wire.source.read_into(room):
+                digest.update(room[:count])
+            return digest.hexdigest().encode()
+
+        await exchange.respond(200, [], await exchange.pump(read))
+    elif target.startswith(b"/refuse"):
+        await exchange.respond(403, [], b"no")
+    elif target.startswith(b"/slow"):
+        await asyncio.sleep(0.5)
+        await exchange.respond(200, [], b"slow")
+    elif method == "PUT":
+        whole = await exchange.read_whole(1 << 21)
+        await exchange.respond(200, [], hashlib.sha256(whole).hexdigest().encode())
+    elif target.startswith(b"/pump"):
+        size = int(target.split(b"/")[-1])
+
+        def write(wire: Wire) -> None:
+            sink = wire.start(200, [], size)
+            room = memoryview(b"x" * PIECE)
+            for at in range(0, size, PIECE):
+                sink.write(room[: min(PIECE, size - at)])
+
+        await exchange.pump(write)
+    elif target.startswith(b"/short"):
+
+        def fail(wire: Wire) -> None:
+            wire.start(200, [], 1000).write(memoryview(b"x" * 500))
+            raise Malformed("it went wrong")
+
+        await exchange.pump(fail)
+    else:
+        await exchange.respond(200, [("x-peer", exchange.head.peer)], target)
+
+
+@pytest.fixture
+async def opened(
+    pump: PumpPool, certificates: Path
+) -> AsyncIterator[Callable[..., Awaitable[tuple[Server, Pool]]]]:
+    made: list[tuple[Server, Pool]] = []
+
+    async def make(*, tls: bool = False, limits: Limits | None = None) -> tuple[Server, Pool]:
+        settings = TlsSettings(certificates / "gateway.pem", certificates / "gateway.key")
+        server = await serve(handler, pump=pump, tls=settings if tls else None, limits=limits)
+        scheme = "https" if tls else "http"
+        context = client_context(certificates / "ca.pem") if tls else None
+        pool = Pool(f"{scheme}://localhost:{server.port}", context=context)
+        made.append((server, pool))
+        return server, pool
+
+    yield make
+    for server, pool in made:
+        await pool.close()
+        await server.close()
+    await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("tls", [False, True])
+async def test_bodies_arrive_whole_both_ways(opened, pump: PumpPool, tls: bool) -> None:
+    _, pool = await opened(tls=tls)
+    for size in (0, 1, 1000, 70_000, 1 << 20):
+        body = os.urandom(size)
+        answer = await pool.request("PUT", "/whole", HOST, body)
+        assert answer.body.decode() == hashlib.sha256(body).hexdigest()
+    body = os.urandom(3_000_001)
+    for _ in range(3):
+        upload = await pool.upload("PUT", "/pump", HOST, len(body))
+
+        def send(upload=upload) -> bytes:
+            for at in range(0, len(body), PIECE):
+                upload.write(memoryview(body)[at : at + PIECE])
+            return upload.finish().body
+
+        assert (await pump.run(send)).decode() == hashlib.sha256(body).hexdigest()
+    for size in (1, 300_000, 5_000_000):
+        download = await pool.download("GET", f"/pump/{size}", HOST)
+        await download.prepare()
+
+        def receive(download=download) -> int:
+            room = memoryview(bytearray(PIECE))
+            return sum(iter(lambda: download.read_into(room), 0))
+
+        assert await pump.run(receive) == size
+
+
+async def test_the_target_reaches_the_handler_as_it_was_sent(opened) -> None:
+    _, pool = await opened()
+    for target in ("//a//b/../c", "/%2F%2f+%20", "/a?b=c&d", "/~;:@"):
+        assert (await pool.request("GET", target, HOST)).body == target.encode()
+
+
+@pytest.mark.parametrize("tls", [False, True])
+async def test_an_answer_cut_short_is_seen_as_an_error(opened, pump: PumpPool, tls: bool) -> None:
+    _, pool = await opened(tls=tls)
+    download = await pool.download("GET", "/short", HOST)
+    await download.prepare()
+
+    def receive() -> int:
+        room = memoryview(bytearray(PIECE))
+        return sum(iter(lambda: download.read_into(room), 0))
+
+    with pytest.raises(Unavailable):
+        await pump.run(receive)
+
+
+async def raw(server: Server, request: bytes, *, end: bool = False) -> bytes:
+    """Send bytes, return everything until the server closes or two seconds pass."""
+
+    def talk() -> bytes:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=2) as sock:
+            sock.sendall(request)
+            if end:
+                sock.shutdown(socket.SHUT_WR)
+            seen = b""
+            try:
+                while piece := sock.recv(65536):
+                    seen += piece
+            except (TimeoutError, ConnectionResetError):
+                pass
+            return seen
+
+    return await asyncio.to_thread(talk)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET / HTTP/1.1\nHost: x\n\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\nx",
+        b"PUT / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nA: b\r\n c\r\n\r\n",
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a/b\r\n\r\n",
+        b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+        b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 0x1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nA\x00: b\r\n\r\n",
+        b"nonsense\r\n\r\n",
+    ],
+)
+async def test_what_two_readers_could_read_differently_is_refused(opened, head: bytes) -> None:
+    server, _ = await opened()
+    seen = await raw(server, head)
+    assert seen.startswith(b"HTTP/1.1 400 ")
+    assert seen.count(b"HTTP/1.1") == 1
+
+
+async def test_a_head_too_long_or_with_too_many_headers_is_refused(opened) -> None:
+    server, _ = await opened(limits=Limits(head_bytes_max=2000, header_count_max=20))
+    long = b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"a" * 3000 + b"\r\n\r\n"
+    many = b"GET / HTTP/1.1\r\nHost: x\r\n" + b"A: b\r\n" * 30 + b"\r\n"
+    assert (await raw(server, long)).startswith(b"HTTP/1.1 400 ")
+    assert (await raw(server, many)).startswith(b"HTTP/1.1 400 ")
+
+
+async def test_slow_heads_and_idle_connections_are_closed(opened) -> None:
+    server, _ = await opened(limits=Limits(head_seconds_max=0.2, idle_seconds_max=0.2))
+    loop = asyncio.get_running_loop()
+    for sent in (b"", b"GET / HTTP/1.1\r\nHo"):
+        began = loop.time()
+        assert await raw(server, sent) == b""
+        assert loop.time() - began < 1.5
+
+
+async def test_a_body_that_stalls_is_broken_off(opened) -> None:
+    server, _ = await opened(limits=Limits(body_stall_seconds_max=0.2))
+    loop = asyncio.get_running_loop()
+    for target in (b"/whole", b"/pump"):
+        began = loop.time()
+        seen = await raw(
+            server, b"PUT " + target + b" HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nabc"
+        )
+        assert b" 200 " not in seen
+        assert loop.time() - began < 1.8
+
+
+async def test_one_client_gets_no_more_connections_than_its_share(opened) -> None:
+    server, _ = await opened(limits=Limits(connections_per_client_max=2))
+
+    def hold() -> list[bytes]:
+        socks = [socket.create_connection(("127.0.0.1", server.port), timeout=2) for _ in range(3)]
+        seen = []
+        for sock in socks:
+            try:
+                sock.sendall(b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n")
+                seen.append(sock.recv(100))
+            except OSError:
+                seen.append(b"")
+        for sock in socks:
+            sock.close()
+        return seen
+
+    seen = await asyncio.to_thread(hold)
+    assert [bool(answer) for answer in seen] == [True, True, False]
+
+
+async def test_requests_beyond_the_limit_are_told_to_slow_down(opened) -> None:
+    server, pool = await opened(limits=Limits(requests_in_flight_max=1))
+    first = asyncio.create_task(pool.request("GET", "/slow", HOST))
+    await asyncio.sleep(0.1)
+    seen = await raw(server, b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert seen.startswith(b"HTTP/1.1 503 ")
+    assert b"SlowDown" in seen
+    assert (await first).body == b"slow"
+
+
+async def test_a_refused_upload_is_never_asked_to_continue(opened) -> None:
+    server, _ = await opened()
+    head = b"Host: x\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n"
+    refused = await raw(server, b"PUT /refuse HTTP/1.1\r\n" + head)
+    assert refused.startswith(b"HTTP/1.1 403 ")
+    welcome = await raw(server, b"PUT /whole HTTP/1.1\r\n" + head)
+    assert welcome == b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+async def test_requests_in_one_packet_are_answered_in_order(opened) -> None:
+    server, _ = await opened()
+    put = b"PUT /whole HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc"
+    chunked = (
+        b"PUT /pump HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"2\r\nab\r\n1;x=y\r\nc\r\n0\r\nTrailer: x\r\n\r\n"
+    )
+    get = b"GET /last HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    seen = await raw(server, put + chunked + put + get)
+    digest = hashlib.sha256(b"abc").hexdigest().encode()
+    assert seen.count(digest) == 3
+    assert seen.endswith(b"/last")
+
+
+async def test_a_drain_loses_no_request(opened) -> None:
+    server, pool = await opened()
+    running = [asyncio.create_task(pool.request("GET", "/slow", HOST)) for _ in range(5)]
+    await asyncio.sleep(0.2)
+    await server.drain(5)
+    answers = await asyncio.gather(*running)
+    assert [answer.body for answer in answers] == [b"slow"] * 5
+    assert all(answer.headers["connection"] == "close" for answer in answers)
+    with pytest.raises(Unavailable):
+        await pool.request("GET", "/x", HOST)
+
+
+async def test_a_kept_connection_that_died_is_replaced_unseen(opened) -> None:
+    _, pool = await opened(limits=Limits(idle_seconds_max=0.1))
+    assert (await pool.request("GET", "/1", HOST)).status == 200
+    await asyncio.sleep(0.3)
+    assert (await pool.request("GET", "/2", HOST)).status == 200
+
+
+async def test_tls_is_modern_and_the_store_is_verified(opened, certificates: Path) -> None:
+    server, _ = await opened(tls=True)
+    unknown = Pool(f"https://localhost:{server.port}", context=ssl.create_default_context())
+    with pytest.raises(Unavailable):
+        await unknown.request("GET", "/", HOST)
+    await unknown.close()
+
+    def shake(version: ssl.TLSVersion, ciphers: str) -> str:
+        context = ssl.create_default_context(cafile=certificates / "ca.pem")
+        context.minimum_version = context.maximum_version = version
+        if ciphers:
+            context.set_ciphers(ciphers)
+        with (
+            socket.create_connection(("127.0.0.1", server.port)) as sock,
+            context.wrap_socket(sock, server_hostname="localhost") as wrapped,
+        ):
+            return wrapped.cipher()[0]
+
+    assert await asyncio.to_thread(shake, ssl.TLSVersion.TLSv1_3, "")
+    assert "GCM" in await asyncio.to_thread(shake, ssl.TLSVersion.TLSv1_2, "ECDHE+AESGCM")
+    with pytest.raises(ssl.SSLError):
+        await asyncio.to_thread(shake, ssl.TLSVersion.TLSv1_2, "ECDHE-ECDSA-AES256-SHA")
