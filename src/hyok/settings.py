@@ -77,6 +77,7 @@ class HsmSettings(Section):
     kind: Literal["pkcs11", "software"] = "pkcs11"
     profile: str = Field(default="softhsm", pattern=r"^[a-z0-9-]{1,32}$")
     profiles_directory: Path = Path("/usr/share/hyok/hsm/profiles")
+    profiles: tuple[int, ...] = ()
     tokens: tuple[TokenSettings, ...] = ()
     deadline_seconds: float = Field(default=5.0, gt=0, le=60)
     software_file: Path | None = None

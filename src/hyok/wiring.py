@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     from hyok.hsm.port import Hsm
     from hyok.http1.server import Server
     from hyok.policy.decision import Engine
-    from hyok.settings import Settings, StoreSettings
+    from hyok.settings import Settings, StoreSettings, TokenSettings
 
 log = structlog.get_logger("hyok.wiring")
 
@@ -115,13 +115,18 @@ def agent_specs(settings: Settings) -> list[AgentSpec]:
                 socket_path=str(agent_socket(settings, token.name)),
                 module=module,
                 token_label=token.label,
-                dialect=family.dialect(),
+                dialect=family.dialect(settings.hsm.profiles, directory=_folder_of(token)),
                 pin_file=str(token.pin_file),
                 environment=token.environment,
                 deadline_seconds=settings.hsm.deadline_seconds,
             )
         )
     return specs
+
+
+def _folder_of(token: TokenSettings) -> str:
+    """Return the folder of a token that is files, for modules that want it at start."""
+    return token.environment.get("HYOK_TOKEN_DIRECTORY", "")
 
 
 def build_hsm(settings: Settings) -> Hsm:
@@ -132,7 +137,9 @@ def build_hsm(settings: Settings) -> Hsm:
         [
             TokenSpec(token.name, str(agent_socket(settings, token.name)))
             for token in settings.hsm.tokens
-        ]
+        ],
+        # An agent ends itself at its deadline; half a second later we should have heard of it.
+        attempt_seconds=settings.hsm.deadline_seconds + 0.5,
     )
 
 

@@ -1,0 +1,189 @@
+"""JournalClient: the `Journal` port over the writer's socket.
+
+Records are sent in order and not waited for one by one.  What was not confirmed when a connection
+broke is sent again on the next, so a record may stand in the log twice but is never missing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from typing_extensions import override
+
+from hyok.audit.record import render
+from hyok.audit.wire import BATCHED, DURABLE, KEPT
+from hyok.errors import Unavailable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from hyok.audit.record import AuditRecord
+
+DEADLINE_SECONDS = 2.0
+
+UNCONFIRMED_SECONDS_MAX = 1.0
+"""Once the oldest batched record waits this long, later ones wait with it: what a crash may lose
+stays below two seconds of this process, one of them already behind a refusal."""
+
+UNCONFIRMED_MAX = 10_000
+RECONNECT_SECONDS_MIN = 0.02
+RECONNECT_SECONDS_MAX = 0.5
+
+
+@dataclass(slots=True, eq=False)
+class _Sent:
+    """A record that the writer has not confirmed."""
+
+    message: bytes
+    at: float
+    answer: asyncio.Future[bool] | None  # None: nobody waits
+
+
+class JournalClient:
+    """One worker's line to the audit writer.  Bound to the loop that first uses it."""
+
+    def __init__(self, socket_path: Path, *, deadline_seconds: float = DEADLINE_SECONDS) -> None:
+        self._path = str(socket_path)
+        self._deadline_seconds = deadline_seconds
+        self._unconfirmed: deque[_Sent] = deque()
+        self._line: _Line | None = None
+        self._connecting: asyncio.Task[None] | None = None
+        self._refused = False
+        self._closed = False
+
+    async def record(self, record: AuditRecord, *, durable: bool) -> None:
+        """Hand over one record; see `Journal.record`."""
+        if self._closed or len(self._unconfirmed) >= UNCONFIRMED_MAX:
+            raise _unavailable()
+        must_wait = durable or self._refused or self._is_behind()
+        sent = _Sent((DURABLE if durable else BATCHED) + render(record), time.monotonic(), None)
+        if must_wait:
+            sent.answer = asyncio.get_running_loop().create_future()
+        self._unconfirmed.append(sent)
+        if self._line is not None:
+            self._line.write(sent.message)
+        else:
+            self._connect()
+        if sent.answer is not None:
+            await self._wait(sent.answer)
+
+    async def _wait(self, answer: asyncio.Future[bool]) -> None:
+        try:
+            async with asyncio.timeout(self._deadline_seconds):
+                kept = await answer
+        except TimeoutError as error:
+            raise _unavailable() from error
+        if not kept:
+            raise _unavailable()
+
+    def _is_behind(self) -> bool:
+        oldest = self._unconfirmed[0].at if self._unconfirmed else None
+        return oldest is not None and time.monotonic() - oldest > UNCONFIRMED_SECONDS_MAX
+
+    def _connect(self) -> None:
+        if self._connecting is None and not self._closed:
+            self._connecting = asyncio.get_running_loop().create_task(self._keep_trying())
+
+    async def _keep_trying(self) -> None:
+        loop = asyncio.get_running_loop()
+        pause = RECONNECT_SECONDS_MIN
+        try:
+            while not self._closed:
+                try:
+                    await loop.create_unix_connection(lambda: _Line(self), self._path)
+                except OSError:
+                    await asyncio.sleep(pause)
+                    pause = min(2 * pause, RECONNECT_SECONDS_MAX)
+                else:
+                    return
+        finally:
+            self._connecting = None
+
+    def line_made(self, line: _Line) -> None:
+        """Send again what was not confirmed; drop what nobody waits for any more."""
+        kept = (
+            sent for sent in self._unconfirmed if sent.answer is None or not sent.answer.cancelled()
+        )
+        self._unconfirmed = deque(kept)
+        self._line = line
+        if self._unconfirmed:
+            line.write(b"".join(sent.message for sent in self._unconfirmed))
+
+    def line_lost(self, line: _Line) -> None:
+        """Go on with a new connection if anything is unconfirmed."""
+        if self._line is line:
+            self._line = None
+            if self._unconfirmed:
+                self._connect()
+
+    def answered(self, answers: bytes) -> None:
+        """Match the writer's answers with the oldest records."""
+        for answer in answers:
+            if not self._unconfirmed:
+                break
+            sent = self._unconfirmed.popleft()
+            # After a refusal that nobody waited for, the next ones wait for their answer.
+            self._refused = answer != KEPT
+            if sent.answer is not None and not sent.answer.done():
+                sent.answer.set_result(answer == KEPT)
+
+    async def close(self) -> None:
+        """Wait until everything is confirmed, no longer than the deadline; then hang up.
+
+        Raises:
+            Unavailable: some records were never confirmed.
+        """
+        until = time.monotonic() + self._deadline_seconds
+        while self._unconfirmed and time.monotonic() < until:  # noqa: ASYNC110 - once, at the end
+            await asyncio.sleep(0.005)
+        self._closed = True
+        if self._connecting is not None:
+            self._connecting.cancel()
+        if self._line is not None:
+            self._line.close()
+        if self._unconfirmed:
+            raise _unavailable()
+
+
+class _Line(asyncio.Protocol):
+    """One connection to the writer."""
+
+    def __init__(self, client: JournalClient) -> None:
+        self._client = client
+        self._transport: asyncio.Transport | None = None
+
+    @override
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # Not `isinstance`: uvloop's transports are no subclasses of asyncio.Transport.
+        self._transport = transport  # type: ignore[assignment]  # a stream transport, by contract
+        self._client.line_made(self)
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        self._client.answered(data)
+
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._client.line_lost(self)
+
+    def write(self, message: bytes) -> None:
+        if self._transport is not None:
+            self._transport.write(message)
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+
+def _unavailable() -> Unavailable:
+    return Unavailable(
+        "The audit log does not take records.",
+        reason="ServiceUnavailable",
+        code="HY-5101",
+        effect="What cannot be recorded is not done.",
+        next_step="hyok doctor",
+    )

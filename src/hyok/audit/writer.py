@@ -1,0 +1,264 @@
+"""The one process of a host that writes the audit log, for all its workers.
+
+It listens on a Unix socket of mode 0600 and takes records only from processes of its own user.
+Group commit: while one batch goes to disk the next one gathers, so a thousand waiting records cost
+one sync.  Batched records are written at once and synced within half a second.
+
+Run: ``python -m hyok.audit.writer --socket PATH --file PATH``.  SIGTERM ends it in order.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import socket
+import struct
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from typing_extensions import override
+
+from hyok.audit.file import LINE_BYTES_MAX, LogFile, parse_line
+from hyok.audit.wire import BATCHED, DURABLE
+from hyok.errors import HyokError, Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+SYNC_SECONDS_MAX = 0.5
+"""Batched records are on disk this soon; a crash may lose one second, and we keep a margin."""
+
+WAITING_MAX = 20_000
+"""Records taken and not yet written; beyond it clients wait in their sockets."""
+
+BATCH_RECORDS_MAX = 4_096
+EXIT_DISK = 74
+
+
+class AuditWriter:
+    """Gathers records of all connections and commits them in batches."""
+
+    def __init__(self, log: LogFile) -> None:
+        self._log = log
+        self._waiting: list[tuple[_Peer, bool, dict[str, object]]] = []
+        self._work = asyncio.Event()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="audit-disk")
+        self._peers: set[_Peer] = set()
+        self._stopping = False
+        self._unsynced_since: float | None = None
+
+    def connect(self) -> _Peer:
+        """Return the protocol of a new connection."""
+        return _Peer(self)
+
+    def opened(self, peer: _Peer) -> None:
+        self._peers.add(peer)
+
+    def closed(self, peer: _Peer) -> None:
+        self._peers.discard(peer)
+
+    def take(self, peer: _Peer, record: dict[str, object], *, durable: bool) -> None:
+        """Take one record; its answer follows when it is written."""
+        self._waiting.append((peer, durable, record))
+        self._work.set()
+        if len(self._waiting) >= WAITING_MAX:
+            for other in self._peers:
+                other.pause()
+
+    def stop(self) -> None:
+        """Ask `run` to write what is waiting and to return."""
+        self._stopping = True
+        self._work.set()
+
+    async def run(self) -> None:
+        """Commit batches until `stop`.
+
+        Raises:
+            OSError: the disk failed; the process must end.
+        """
+        loop = asyncio.get_running_loop()
+        while not (self._stopping and not self._waiting):
+            await self._wait()
+            batch, self._waiting = (
+                self._waiting[:BATCH_RECORDS_MAX],
+                self._waiting[BATCH_RECORDS_MAX:],
+            )
+            kept = await loop.run_in_executor(self._thread, self._commit, batch)
+            for peer, _, _ in batch:
+                peer.answer(kept=kept)
+            if len(self._waiting) < WAITING_MAX // 2:
+                for other in self._peers:
+                    other.resume()
+
+    async def _wait(self) -> None:
+        """Return when there are records, when a sync is due, or when all is to end."""
+        if self._waiting or self._stopping:
+            return
+        self._work.clear()
+        timeout = None
+        if self._unsynced_since is not None:
+            timeout = max(0.0, self._unsynced_since + SYNC_SECONDS_MAX - time.monotonic())
+        try:
+            async with asyncio.timeout(timeout):
+                await self._work.wait()
+        except TimeoutError:
+            return
+
+    def _commit(self, batch: Sequence[tuple[_Peer, bool, dict[str, object]]]) -> bool:
+        """Write one batch; return whether it was kept.  In the disk's thread."""
+        now = time.monotonic()
+        since = self._unsynced_since
+        due = since is not None and now - since >= SYNC_SECONDS_MAX
+        durable = due or any(is_durable for _, is_durable, _ in batch)
+        kept = True
+        try:
+            self._log.append([record for _, _, record in batch], sync=durable)
+        except Unavailable:
+            kept = False
+        if kept and durable:
+            self._unsynced_since = None
+        elif kept and batch and since is None:
+            self._unsynced_since = now
+        elif not kept and due:
+            self._log.sync()
+            self._unsynced_since = None
+        return kept
+
+    def close(self) -> None:
+        """Close every connection and end the disk's thread."""
+        for peer in list(self._peers):
+            peer.abort()
+        self._thread.shutdown(wait=True)
+
+
+class _Peer(asyncio.Protocol):
+    """One worker's connection."""
+
+    def __init__(self, writer: AuditWriter) -> None:
+        self._writer = writer
+        self._transport: asyncio.Transport | None = None
+        self._held = b""
+        self._paused = False
+
+    @override
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        if _peer_uid(transport.get_extra_info("socket")) != os.getuid():
+            transport.abort()
+            return
+        self._writer.opened(self)
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        *lines, self._held = (self._held + data).split(b"\n")
+        for line in lines:
+            kind, raw = line[:1], line[1:] + b"\n"
+            record = parse_line(raw) if len(raw) <= LINE_BYTES_MAX else None
+            if kind not in (DURABLE, BATCHED) or record is None or "seq" in record:
+                self.abort()  # no client of ours
+                return
+            self._writer.take(self, record, durable=kind == DURABLE)
+        if len(self._held) > LINE_BYTES_MAX:
+            self.abort()
+
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._writer.closed(self)
+
+    def answer(self, *, kept: bool) -> None:
+        """Tell the client what became of its oldest unanswered record."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(b"+" if kept else b"-")
+
+    def pause(self) -> None:
+        """Read no more for now."""
+        if self._transport is not None and not self._paused:
+            self._paused = True
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read again."""
+        if self._transport is not None and self._paused and not self._transport.is_closing():
+            self._paused = False
+            self._transport.resume_reading()
+
+    def abort(self) -> None:
+        """Break the connection."""
+        if self._transport is not None:
+            self._transport.abort()
+
+
+def _peer_uid(sock: socket.socket) -> int:
+    raw = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    uid: int = struct.unpack("3i", raw)[1]
+    return uid
+
+
+def _listen(path: Path) -> socket.socket:
+    """Return the socket at ``path``; one left by a dead writer is replaced (the file is locked)."""
+    path.unlink(missing_ok=True)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o177)
+    try:
+        sock.bind(str(path))
+    finally:
+        os.umask(before)
+    sock.listen(256)
+    return sock
+
+
+async def serve(socket_path: Path, file_path: Path) -> None:
+    """Write the log until SIGTERM or SIGINT.
+
+    Raises:
+        Conflict: another process writes this file.
+        Tampered: the file's end is none that this program writes.
+        OSError: the disk failed.
+    """
+    log = LogFile(file_path)
+    log.begin(_now_ms())
+    writer = AuditWriter(log)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, writer.stop)
+    server = await loop.create_unix_server(writer.connect, sock=_listen(socket_path))
+    try:
+        await writer.run()
+        server.close()
+        log.end(_now_ms())
+    finally:
+        server.close()
+        writer.close()
+        log.close()
+        socket_path.unlink(missing_ok=True)  # noqa: ASYNC240 - the process ends here
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def main() -> int:
+    """Run the writer; return its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m hyok.audit.writer")
+    parser.add_argument("--socket", type=Path, required=True)
+    parser.add_argument("--file", type=Path, required=True)
+    wanted = parser.parse_args()
+    try:
+        asyncio.run(serve(wanted.socket, wanted.file))
+    except HyokError as error:
+        sys.stderr.write(f"audit writer: {error.explain()}\n")
+        return 1
+    except OSError as error:
+        sys.stderr.write(f"audit writer: {error.strerror}\n")
+        return EXIT_DISK
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
