@@ -53,11 +53,11 @@ DEMO = '''"""Seals a file, reads it back and shows its length; run it while `hyo
 import json
 from pathlib import Path
 
-import boto3
+import botocore.session
 
 home = Path(__file__).resolve().parent
 demo = json.loads((home / "demo.json").read_text())
-s3 = boto3.client(
+s3 = botocore.session.get_session().create_client(
     "s3",
     endpoint_url=demo["endpoint"],
     aws_access_key_id=demo["access_key"],
@@ -284,5 +284,5 @@ def _tell(settings: Settings, home: Path) -> None:
     say(f"  export AWS_ACCESS_KEY_ID={demo['access_key']} AWS_SECRET_ACCESS_KEY={demo['secret']}")
     say(f"  export AWS_CA_BUNDLE={at}/ca.pem AWS_DEFAULT_REGION=us-east-1")
     say(f"  aws --endpoint-url {demo['endpoint']} s3 cp README.md s3://vertrouwelijk/")
-    say(f"  .venv/bin/python {at}/demo.py            # the same with boto3")
+    say(f"  .venv/bin/python {at}/demo.py            # the same from Python")
     say("Then: hyok peek s3://vertrouwelijk/README.md   hyok explain <request-id>   hyok doctor")

@@ -3,7 +3,8 @@
 Why not a library: python-pkcs11 0.10 initialises every module for single-threaded use and cannot
 be told otherwise, knows no vendor's mechanism or key type, asks for the length of each HMAC with a
 call of its own, and closes a user's session by logging the whole process out.  hsm/README.md has
-the measurements.  Every call releases the interpreter lock, so one that hangs holds up its thread only.
+the measurements.  Every call releases the interpreter lock, so one that hangs holds up its thread
+only.
 
 Source: PKCS#11 2.40, sections 4 and 5, and its header files.
 """
