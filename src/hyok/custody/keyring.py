@@ -39,6 +39,9 @@ LEASE = 1024
 
 RACES_MAX = 8
 
+RECORDS_REMEMBERED_MS = 1_000
+"""How long a record that was read is not asked for again; it is ciphertext, and may be destroyed."""
+
 
 @dataclass(frozen=True, slots=True)
 class IK:
@@ -94,6 +97,7 @@ class Keyring:
         self._clock_ms = clock_ms
         self._reading: SecretCache[IK] = SecretCache(clock_ms, _wipe)
         self._writing: SecretCache[IK] = SecretCache(clock_ms, _wipe)
+        self._records: SecretCache[tuple[bytes, int]] = SecretCache(clock_ms, lambda _record: None)
         self._leases: dict[tuple[str, str, str], _Lease] = {}
         self._mirrored: set[tuple[bytes, str]] = set()
 
@@ -280,7 +284,10 @@ class Keyring:
                 raise Refused("The object's key is not one of ours.", reason="AccessDenied")
             judge(kek)
             return held
-        raw, created_ms = await self._record(ik_id, tenant, bucket)
+        # Many who ask for one cold key share the look-up as well as the HSM's call.
+        raw, created_ms = await self._records.get(
+            key, RECORDS_REMEMBERED_MS, lambda: self._record(ik_id, tenant, bucket)
+        )
         kek = await self._known_kek(raw, ik_id, tenant, scope)
         ttl_ms = judge(kek)
         return await self._reading.get(
@@ -362,11 +369,13 @@ class Keyring:
         """Drop what is past its time."""
         self._reading.sweep()
         self._writing.sweep()
+        self._records.sweep()
 
     def forget(self) -> None:
         """Drop every key in memory now."""
         self._reading.clear()
         self._writing.clear()
+        self._records.clear()
 
 
 def _wipe(ik: IK) -> None:
