@@ -40,7 +40,7 @@ LEASE = 1024
 RACES_MAX = 8
 
 RECORDS_REMEMBERED_MS = 1_000
-"""How long a record that was read is not asked for again; it is ciphertext, and may be destroyed."""
+"""How long a record is not read again: it is ciphertext, but it may be destroyed meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from hyok.policy.classifications import Classifications
-
 from hyok.errors import Conflict, HyokError, Malformed, NotFound
 from hyok.gateway.admission import Admission
 from hyok.gateway.app import Gateway
@@ -21,6 +19,7 @@ from hyok.objects.multipart import Begun, Completed, Listed
 from hyok.objects.streams import Rooms
 from hyok.objects.uploads import Upload, UploadPart
 from hyok.objects.vault import PutResult
+from hyok.policy.classifications import Classifications
 from hyok.s3.checksums import Algorithm, encode
 from hyok.s3.names import part_etag_out
 from hyok.sigv4.canonical import render_query
