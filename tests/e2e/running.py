@@ -68,7 +68,9 @@ class Running:
 def start(home: Path, *more: str) -> Running:
     """Start an installation, or start it again, and wait until it is ready."""
     port, management = free_port(), free_port()
-    with (home.parent / f"{home.name}.out").open("ab") as out:
+    log = home.parent / f"{home.name}.out"
+    before = log.stat().st_size if log.exists() else 0
+    with log.open("ab") as out:
         process = subprocess.Popen(
             [
                 *[sys.executable, "-m", "hyok", "dev", "--home", str(home)],
@@ -79,8 +81,8 @@ def start(home: Path, *more: str) -> Running:
         )
     made = Running(home, process, f"https://127.0.0.1:{port}", f"http://127.0.0.1:{management}")
     deadline = time.monotonic() + READY_SECONDS_MAX
-    while b"Then:" not in (home.parent / f"{home.name}.out").read_bytes().split(b"hyok 0.")[-1]:
+    while b"Then:" not in log.read_bytes()[before:]:
         if process.poll() is not None or time.monotonic() > deadline:
-            raise RuntimeError((home.parent / f"{home.name}.out").read_text()[-3000:])
+            raise RuntimeError(log.read_text()[-3000:])
         time.sleep(0.05)
     return made

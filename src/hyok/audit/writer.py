@@ -132,7 +132,7 @@ class AuditWriter:
     def close(self) -> None:
         """Close every connection and end the disk's thread."""
         for peer in list(self._peers):
-            peer.abort()
+            peer.close()
         self._thread.shutdown(wait=True)
 
 
@@ -188,6 +188,11 @@ class _Peer(asyncio.Protocol):
             self._paused = False
             self._transport.resume_reading()
 
+    def close(self) -> None:
+        """End the connection once the answers given are sent."""
+        if self._transport is not None:
+            self._transport.close()
+
     def abort(self) -> None:
         """Break the connection."""
         if self._transport is not None:
@@ -230,7 +235,6 @@ async def serve(socket_path: Path, file_path: Path) -> None:
     server = await loop.create_unix_server(writer.connect, sock=_listen(socket_path))
     try:
         await writer.run()
-        server.close()
         log.end(_now_ms())
     finally:
         server.close()

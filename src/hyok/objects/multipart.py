@@ -367,7 +367,7 @@ class MultipartVault:
                 raise
             return found
         if stored.size and stored.size != LAYOUT.object_sealed_size(plain_size):
-            raise Tampered("the store joined the parts to a wrong length", code="HY-3104")
+            raise Tampered("the store joined the parts to a wrong length", code="HY-3504")
         return stored.etag, stored.modified_ms
 
     async def _finished_before(self, place: Place, upload: Upload) -> tuple[str, int] | None:

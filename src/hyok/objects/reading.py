@@ -161,7 +161,7 @@ class ObjectReader:
         if stored.facts is None or not stored.facts.envelope:
             raise Tampered(
                 "The stored object carries no envelope, so it was not written by this gateway.",
-                code="HY-3101",
+                code="HY-3501",
                 effect="It is not handed out.",
                 next_step="adopt the bucket's plaintext objects, or restore the object",
             )
@@ -278,7 +278,7 @@ class ObjectReader:
                 if not entry.bound:
                     raise Refused(
                         "The object has a part that is not bound to its upload.",
-                        code="HY-3102",
+                        code="HY-3502",
                         next_step="write the object anew",
                     )
                 plan = LAYOUT.plan_part(entry.plain_size, low, high)
@@ -399,13 +399,13 @@ def _plain_size(stored: Stored) -> int:
         return LAYOUT.object_plain_size(stored.size)
     except Malformed as error:
         raise Tampered(
-            "the stored length is not that of a sealed object", code="HY-3103"
+            "the stored length is not that of a sealed object", code="HY-3503"
         ) from error
 
 
 def _check_size(key: RecoveredKey, size: int) -> None:
     if key.envelope.plain_size is not None and key.envelope.plain_size != size:
-        raise Tampered("the stored length is not the one that was sealed", code="HY-3103")
+        raise Tampered("the stored length is not the one that was sealed", code="HY-3503")
 
 
 def _facts(stored: Stored, key: RecoveredKey, size: int) -> ObjectFacts:

@@ -1,0 +1,72 @@
+"""A real writer process, started and ended by a test."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from hyok.audit.record import AuditRecord
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class WriterProcess:
+    def __init__(self, folder: Path) -> None:
+        self.socket = folder / "audit.sock"
+        self.file = folder / "audit.jsonl"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            [
+                sys.executable,
+                *("-m", "hyok.audit.writer"),
+                *("--socket", str(self.socket), "--file", str(self.file)),
+            ],
+            stderr=subprocess.PIPE,
+        )
+
+    def wait_until_up(self) -> None:
+        assert self.process is not None
+        until = time.monotonic() + 10
+        while not self.socket.exists() and time.monotonic() < until:
+            assert self.process.poll() is None
+            time.sleep(0.01)
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.kill()
+        self._reap()
+
+    def stop(self) -> int:
+        assert self.process is not None
+        if self.process.poll() is None:
+            self.process.terminate()
+        return self._reap()
+
+    def _reap(self) -> int:
+        assert self.process is not None
+        code = self.process.wait(10)
+        if self.process.stderr is not None:
+            self.process.stderr.close()
+        return code
+
+    def lines(self) -> list[dict[str, object]]:
+        return [json.loads(line) for line in self.file.read_bytes().splitlines()]
+
+
+def record(request_id: str, action: str = "object:put") -> AuditRecord:
+    return AuditRecord(
+        at_ms=1,
+        phase="intend",
+        action=action,
+        outcome="pending",
+        actor="app:one",
+        tenant="gemeente",
+        origin="192.0.2.1",
+        request_id=request_id,
+    )
