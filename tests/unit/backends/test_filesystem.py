@@ -36,8 +36,17 @@ async def store(tmp_path: Path) -> AsyncIterator[FileStore]:
     await made.close()
 
 
+def everything(folder: Path) -> list[Path]:
+    return list(folder.rglob("*"))
+
+
 def files(folder: Path) -> list[Path]:
-    return [path for path in (folder / "data").rglob("*") if path.is_file()]
+    return [path for path in everything(folder / "data") if path.is_file()]
+
+
+def forget_catalogue(folder: Path) -> None:
+    for path in folder.glob("catalogue*"):
+        path.unlink()
 
 
 async def test_an_object_is_one_sealed_file(store: FileStore, tmp_path: Path) -> None:
@@ -65,7 +74,7 @@ async def test_joined_parts_are_one_sealed_file(store: FileStore, tmp_path: Path
 
 async def test_only_the_owner_may_look(store: FileStore, tmp_path: Path) -> None:
     await store.put_whole("b", "a", b"body", FACTS)
-    for path in tmp_path.rglob("*"):
+    for path in everything(tmp_path):
         mode = stat.S_IMODE(path.stat().st_mode)
         assert mode == (0o700 if path.is_dir() else 0o600), path
 
@@ -147,8 +156,7 @@ async def test_a_catalogue_that_is_lost_is_not_taken_for_an_empty_store(tmp_path
     await store.create_bucket("b")
     await store.put_whole("b", "a", b"body", FACTS)
     await store.close()
-    for path in tmp_path.glob("catalogue*"):
-        path.unlink()
+    forget_catalogue(tmp_path)
     with pytest.raises(Conflict):
         FileStore(tmp_path)
     assert len(files(tmp_path)) == 1
@@ -180,7 +188,8 @@ async def main():
     sys.stdin.readline()
     for n in range(60):
         try:
-            await store.put_whole("b", str(n), b"x", StoredFacts(envelope(n)), Condition(absent=True))  # noqa: E501
+            facts = StoredFacts(envelope(n))
+            await store.put_whole("b", str(n), b"x", facts, Condition(absent=True))
             print(n)
         except Conflict:
             pass
@@ -190,15 +199,25 @@ asyncio.run(main())
 """
 
 
+def race(folder: Path) -> list[str]:
+    """Let two processes begin together; return what each won."""
+    command = [sys.executable, "-c", RACE, str(folder)]
+    pipe = subprocess.PIPE
+    racers = [subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) for _ in range(2)]
+    for racer in racers:
+        assert racer.stdin is not None
+        racer.stdin.write("go\n")
+        racer.stdin.flush()
+    answers = [racer.communicate()[0] for racer in racers]
+    assert [racer.returncode for racer in racers] == [0, 0]
+    return answers
+
+
 async def test_of_two_processes_exactly_one_finds_each_name_free(
     store: FileStore, tmp_path: Path
 ) -> None:
-    command = [sys.executable, "-c", RACE, str(tmp_path)]
-    pipe = subprocess.PIPE
-    racers = [subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) for _ in range(2)]
-    answers = await asyncio.gather(*(asyncio.to_thread(r.communicate, "go\n") for r in racers))
-    won = [int(line) for out, _ in answers for line in out.split()]
-    assert [racer.returncode for racer in racers] == [0, 0]
+    answers = await asyncio.to_thread(race, tmp_path)
+    won = [int(line) for out in answers for line in out.split()]
     assert sorted(won) == list(range(60))
     assert len(files(tmp_path)) == 60
 
