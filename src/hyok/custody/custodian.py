@@ -33,12 +33,16 @@ if TYPE_CHECKING:
     from hyok.hsm.port import Hsm
     from hyok.policy.classifications import Classification, Classifications
     from hyok.policy.decision import Engine, StoreFacts
-    from hyok.vocabulary import Ask, Bucket
+    from hyok.vocabulary import Ask, Bucket, ObjectRef
 
 TENANT_CLASSIFICATION = "tenant"
 """The KEK of a tenant's own identifiers; it wraps no object."""
 
 DIRECT_SCOPE = "object"
+
+CHANGES = (":delete", ":create", ":put", ":abort")
+"""Ends of the actions that leave something changed: their intent is recorded before they happen."""
+
 NAMES_REMEMBERED_MS = 300_000
 
 
@@ -99,12 +103,28 @@ class KeyCustodian:
     # -- decisions and records --------------------------------------------------------------------
 
     async def decide(self, ask: Ask) -> Decision:
-        """Decide about an act that uses no key, and record a refusal.
+        """Decide about an act that uses no key; record a refusal, and the intent of a change.
 
         Raises:
             Refused: policy says no (reason ``AccessDenied``).
+            Unavailable: the log does not confirm, so nothing may be changed.
         """
-        return await self._decide(ask, ask.classification or _default_class(ask), b"", "")
+        classification = ask.classification or _default_class(ask)
+        decision = await self._decide(ask, classification, b"", "")
+        if ask.action.endswith(CHANGES):
+            await self._record(
+                ask,
+                "intend",
+                "pending",
+                classification,
+                reasons=decision.reasons,
+                durable=self._is_write_ahead(classification),
+            )
+        return decision
+
+    def _is_write_ahead(self, classification: str) -> bool:
+        known = classification in self._classifications.names()
+        return not known or self._classifications.get(classification).audit.mode == "write-ahead"
 
     async def _decide(
         self, ask: Ask, classification: str, object_id: bytes, key_name: str
@@ -166,7 +186,7 @@ class KeyCustodian:
                 origin=ask.origin,
                 request_id=ask.request_id,
                 trace_id=ask.trace_id,
-                object_id=object_id.hex(),
+                object_id=object_id.hex() or await self._opaque(ask),
                 bucket_id=ask.bucket.bucket_id if ask.bucket is not None else "",
                 classification=classification,
                 kek_id=kek_id,
@@ -197,8 +217,6 @@ class KeyCustodian:
         if kek_id and ask.classification is None:
             kek = await self._keks.find(kek_id)
             classification = kek.classification if kek is not None else classification
-        known = classification in self._classifications.names()
-        rule = self._classifications.get(classification) if known else None
         await self._record(
             ask,
             "conclude",
@@ -208,7 +226,7 @@ class KeyCustodian:
             kek_id=kek_id,
             size_bytes=size_bytes,
             error=error,
-            durable=rule is None or rule.audit.mode == "write-ahead",
+            durable=self._is_write_ahead(classification),
         )
 
     # -- keys of objects --------------------------------------------------------------------------
@@ -273,18 +291,19 @@ class KeyCustodian:
         return IssuedKey(data_key, envelope, object_id, wrap.kek_id)
 
     async def _failed(
-        self, ask: Ask, classification: str, object_id: bytes, error: HyokError
+        self, ask: Ask, classification: str, object_id: bytes, error: HyokError, kek_name: str = ""
     ) -> None:
-        word = f"{type(error).__name__}:{error.code or error.reason}"
+        """Record a failure.  The failure itself is what the caller must see."""
         try:
             await self._record(
                 ask,
                 "conclude",
-                "failed",
+                "denied" if isinstance(error, Refused) else "failed",
                 classification,
                 object_id=object_id,
-                error=word,
-                durable=False,
+                kek_id=kek_name,
+                error=f"{type(error).__name__}:{error.code or error.reason}",
+                durable=isinstance(error, (Refused, Tampered)),
             )
         except Unavailable:
             return
@@ -347,45 +366,56 @@ class KeyCustodian:
             Tampered: the envelope is not genuine.
             Unavailable: HSM, database or log do not answer.
         """
-        assert ask.bucket is not None
+        object_id = b""
         try:
-            found = parse(envelope)
-            check_scope(found.scope, ask.bucket.bucket_id)
-        except Malformed as error:
-            raise Tampered(f"the stored envelope breaks a rule: {error}") from error
-        judged = _Judged(ask, self._classifications)
-        if found.mode is Mode.KEYRING:
-            return await self._recover_keyring(ask, found, judged)
+            found = _parsed(envelope)
+            object_id = found.object_id
+            kek = await self._kek_named(ask, found)
+        except HyokError as error:
+            await self._failed(ask, _default_class(ask), object_id, error)
+            raise
+        await self._begin(ask, kek, found)
+        try:
+            if found.mode is Mode.KEYRING:
+                kek, secret = await self._keyring_secret(ask, found)
+            else:
+                secret = await self._secret(kek, found)
+            return self._opened(ask, found, secret, kek)
+        except HyokError as error:
+            await self._failed(ask, kek.classification, object_id, error, kek.kek_id)
+            raise
+
+    async def _kek_named(self, ask: Ask, found: Envelope) -> Kek:
+        """Return the KEK that an envelope names, if it may serve this object (format.md §7)."""
+        assert ask.bucket is not None
+        check_scope(found.scope, ask.bucket.bucket_id)
+        if (found.scope == DIRECT_SCOPE) is not (found.mode is Mode.DIRECT):
+            raise Tampered("the envelope's scope does not fit its mode")
         kek = await self._keks.find(found.kek_id)
         if kek is None or kek.tenant != ask.bucket.tenant:
             raise Refused("The object's key is not one of ours.", reason="AccessDenied")
-        if kek.spec.profile != found.profile:
+        # In mode keyring the record decides, and it may have been rewritten under another profile.
+        if found.mode is not Mode.KEYRING and kek.spec.profile != found.profile:
             raise Tampered("the envelope names another profile than its key has")
-        rule = judged.rule_of(kek, found.mode)
-        await self._begin(ask, kek, found)
-        secret = await self._secret(kek, rule, found)
-        return self._opened(ask, found, secret, kek)
+        _Judged(ask, self._classifications).rule_of(kek, found.mode)
+        return kek
 
-    async def _recover_keyring(self, ask: Ask, found: Envelope, judged: _Judged) -> RecoveredKey:
+    async def _keyring_secret(self, ask: Ask, found: Envelope) -> tuple[Kek, bytes]:
+        """Return the IK and the KEK of its record, which was judged like the envelope's."""
         assert ask.bucket is not None
-        tenant = ask.bucket.tenant
-        named: list[tuple[Kek, Classification]] = []
+        named: list[Kek] = []
 
         def judge(kek: Kek) -> int:
-            rule = judged.rule_of(kek, Mode.KEYRING)
+            rule = _Judged(ask, self._classifications).rule_of(kek, Mode.KEYRING)
             check_use(kek.state, Use.UNWRAP)
             self._check_reachable(rule)
-            named[:] = [(kek, rule)]
+            named[:] = [kek]
             return _lifetime(rule).read_ms
 
-        # The envelope's own kek_id is where the decision starts; the record's decides.
-        kek = await self._keks.find(found.kek_id)
-        if kek is None or kek.tenant != tenant:
-            raise Refused("The object's key is not one of ours.", reason="AccessDenied")
-        judged.rule_of(kek, Mode.KEYRING)
-        await self._begin(ask, kek, found)
-        ik = await self._keyring.recover(found.token, tenant, found.scope, ask.bucket, judge)
-        return self._opened(ask, found, bytes(ik.secret), named[0][0])
+        ik = await self._keyring.recover(
+            found.token, ask.bucket.tenant, found.scope, ask.bucket, judge
+        )
+        return named[0], bytes(ik.secret)
 
     async def _begin(self, ask: Ask, kek: Kek, found: Envelope) -> None:
         """Decide with the classification of the envelope, and record the intent."""
@@ -403,8 +433,9 @@ class KeyCustodian:
             durable=rule.audit.mode == "write-ahead",
         )
 
-    async def _secret(self, kek: Kek, rule: Classification, found: Envelope) -> bytes:
+    async def _secret(self, kek: Kek, found: Envelope) -> bytes:
         check_use(kek.state, Use.UNWRAP)
+        rule = self._classifications.get(kek.classification)
         ttl_ms = 0 if found.mode is Mode.DIRECT else _lifetime(rule).read_ms
         if ttl_ms:
             self._check_reachable(rule)
@@ -416,7 +447,11 @@ class KeyCustodian:
 
     def _opened(self, ask: Ask, found: Envelope, secret: bytes, kek: Kek) -> RecoveredKey:
         data_key = open_envelope(found, secret, _context(ask))
-        metadata = open_metadata(found.metadata_block, data_key, found.object_id)
+        try:
+            metadata = open_metadata(found.metadata_block, data_key, found.object_id)
+        except Tampered:
+            data_key.close()
+            raise
         return RecoveredKey(data_key, found, metadata, ClassificationName(kek.classification))
 
     # -- names and identifiers --------------------------------------------------------------------
@@ -427,6 +462,9 @@ class KeyCustodian:
         Raises:
             Unavailable, NotFound: its record cannot be opened.
         """
+        rule = self._classifications.get(bucket.classification)
+        if rule.keys.read_cache_ms:
+            self._check_reachable(rule)
 
         async def fetch() -> NameKey:
             def judge(kek: Kek) -> int:
@@ -439,7 +477,9 @@ class KeyCustodian:
             return NameKey(bytes(ik.secret), bucket.bucket_id)
 
         return await self._names.get(
-            (bucket.tenant, bucket.names_ik_id), NAMES_REMEMBERED_MS, fetch
+            (bucket.tenant, bucket.names_ik_id),
+            min(NAMES_REMEMBERED_MS, rule.keys.read_cache_ms),
+            fetch,
         )
 
     async def new_names_key(self, bucket: Bucket) -> bytes:
@@ -462,6 +502,23 @@ class KeyCustodian:
         """Return ``subject:<32 hex digits>`` of a case or person: no number in clear (design 6)."""
         key = hkdf(await self._tenant_key(tenant), b"", b"hyok subject id")
         return "subject:" + hmac.digest(key, value.encode(), "sha256")[:16].hex()
+
+    async def opaque_id(self, ref: ObjectRef) -> str:
+        """Return a stable id of an object's name for the log, which no one can guess names by."""
+        key = hkdf(await self._tenant_key(ref.tenant), b"", b"hyok opaque id")
+        context = object_context(ref.tenant, ref.bucket_id, ref.key)
+        return "name:" + hmac.digest(key, context, "sha256")[:16].hex()
+
+    async def _opaque(self, ask: Ask) -> str:
+        """The id of an act that knows no object_id; empty where the key for it is out of reach."""
+        if ask.bucket is None or not ask.key:
+            return ""
+        if not self._watch.reachable and self._tenant_keys.peek(ask.bucket.tenant) is None:
+            return ""
+        try:
+            return await self.opaque_id(ask.ref)
+        except HyokError:
+            return ""
 
     def sweep(self) -> None:
         """Drop keys past their time; called every second or so."""
@@ -510,6 +567,13 @@ class _Judged:
                 code="HY-2306",
             )
         return rule
+
+
+def _parsed(raw: bytes) -> Envelope:
+    try:
+        return parse(raw)
+    except Malformed as error:
+        raise Tampered(f"the stored envelope breaks a rule: {error}") from error
 
 
 def _context(ask: Ask) -> bytes:
