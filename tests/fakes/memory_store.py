@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 T = TypeVar("T")
-NAME_BYTES_MAX = 1_400
+NAME_BYTES_MAX = 16_384
 
 
 @dataclass(slots=True)
@@ -59,7 +59,7 @@ class MemoryStore:
 
     def check_name(self, name: str) -> None:
         if not 0 < len(name.encode()) <= NAME_BYTES_MAX:
-            raise Refused("this store holds names of 1 to 1400 bytes", reason="KeyTooLongError")
+            raise Refused("this store holds names of 1 to 16384 bytes", reason="KeyTooLongError")
 
     # ── objects ──────────────────────────────────────────────────────────────────────────────
 

@@ -69,8 +69,9 @@ class DataFiles:
         self._root = root
         self._suites = suites
         with translated_files():
+            root.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
             for number in range(256):
-                (root / f"{number:02x}").mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
+                (root / f"{number:02x}").mkdir(mode=DIRECTORY_MODE, exist_ok=True)
             _flush_directory(root)
 
     def path(self, file: str) -> Path:

@@ -70,7 +70,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-NAME_BYTES_MAX = 1_400
+NAME_BYTES_MAX = 16_384
 """A key has 1,024 bytes at most; sealed, it grows by a third."""
 
 THREADS = 16
