@@ -126,7 +126,27 @@ class KekCatalog:
         spec = await hsm.create_kek(kek_id(tenant, classification, version), profile)
         made = Kek(spec, tenant, classification, version, KeyState.ACTIVE, now_ms)
         await self.adopt([made], now_ms)
+        await self._deactivate_before(made)
         return made
+
+    async def _deactivate_before(self, made: Kek) -> None:
+        """Let the versions before ``made`` open what they wrote, and write no more."""
+
+        def act(connection: Connection) -> None:
+            connection.execute(
+                update(keks)
+                .where(
+                    keks.c.tenant == made.tenant,
+                    keks.c.classification == made.classification,
+                    keks.c.version < made.version,
+                    keks.c.state == str(KeyState.ACTIVE),
+                )
+                .values(state=str(KeyState.DEACTIVATED))
+            )
+            bump_epoch(connection, EPOCH)
+
+        await self._database.run(act)
+        self._asked_ms = 0
 
     async def adopt(self, found: Sequence[Kek], now_ms: int) -> None:
         """Write key versions down; those known already stay as they are."""

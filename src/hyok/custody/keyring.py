@@ -9,19 +9,19 @@ Source: docs/format.md, section 11.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import insert, or_, select, update
 from typing_extensions import override
 
 from hyok.custody.key_states import KeyState, Use, check_use
-from hyok.custody.port import KEYRING_FOLDER
+from hyok.custody.port import KEYRING_FOLDER, TOMBSTONES_FOLDER
 from hyok.custody.secrets_cache import SecretCache
 from hyok.database.tables import keyring, tombstones
 from hyok.envelope.profiles import Profile
 from hyok.envelope.records import open_record, parse_record, seal_record
-from hyok.errors import Conflict, Malformed, NotFound, Refused, Tampered
+from hyok.errors import Conflict, Malformed, NotFound, Refused, Tampered, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,6 +38,9 @@ LEASE = 1024
 """Writes that a process takes from an IK's count at a time."""
 
 RACES_MAX = 8
+
+MARKS_MAX = 100_000
+"""Leases and marks of mirrored records held; beyond it they are taken anew."""
 
 RECORDS_REMEMBERED_MS = 1_000
 """How long a record is not read again: it is ciphertext, but it may be destroyed meanwhile."""
@@ -68,6 +71,10 @@ class Lifetime:
     write_ms: int
     writes_max: int
     read_ms: int
+
+
+FOREVER = Lifetime(1 << 62, 1 << 62, 0)
+"""Of keys that must not change, such as those of names: a KEK that is replaced changes nothing."""
 
 
 @dataclass(slots=True)
@@ -121,6 +128,7 @@ class Keyring:
             ik = await self._writing.get(
                 key, lifetime.write_ms, lambda: self._find_current(*key, bucket, lifetime)
             )
+            handed = _handed(ik)
             too_old = self._clock_ms() >= ik.created_ms + lifetime.write_ms
             if too_old or not await self._count(key, ik, lifetime.writes_max):
                 self._writing.clear(lambda held: held == key)
@@ -133,7 +141,7 @@ class Keyring:
                 continue
             if mirrored and bucket is not None:
                 await self._ensure_mirrored(bucket, ik)
-            return ik
+            return handed
         raise Conflict("The key of this scope changes too often.", reason="OperationAborted")
 
     async def _find_current(
@@ -154,6 +162,10 @@ class Keyring:
             found = await self._database.read(act)
             if found is not None and self._clock_ms() < found[2] + life.write_ms:
                 ik_id, raw, created_ms = found
+                kek = await self._known_kek(raw, ik_id, tenant, scope)
+                if life is not FOREVER and kek.state is not KeyState.ACTIVE:
+                    await self._retire(ik_id)
+                    continue
                 return await self._open(raw, ik_id, tenant, scope, bucket, created_ms)
             if found is not None:
                 await self._retire(found[0])
@@ -233,6 +245,8 @@ class Keyring:
 
         if not await self._database.run(act):
             return False
+        if len(self._leases) >= MARKS_MAX:
+            self._leases.clear()
         self._leases[key] = _Lease(ik.ik_id, LEASE - 1)
         return True
 
@@ -241,6 +255,8 @@ class Keyring:
         if mark in self._mirrored:
             return
         await self._mirror.write(bucket, KEYRING_FOLDER + ik.ik_id.hex(), ik.raw)
+        if len(self._mirrored) >= MARKS_MAX:
+            self._mirrored.clear()
         self._mirrored.add(mark)
 
     async def create_fixed(
@@ -250,8 +266,7 @@ class Keyring:
 
         It is always mirrored where a bucket is given: without it clear names are lost.
         """
-        forever = Lifetime(1 << 62, 1 << 62, 0)
-        ik = await self._find_current(tenant, classification, scope, bucket, forever)
+        ik = await self._find_current(tenant, classification, scope, bucket, FOREVER)
         if bucket is not None:
             await self._ensure_mirrored(bucket, ik)
         return ik
@@ -283,19 +298,25 @@ class Keyring:
             if kek is None:
                 raise Refused("The object's key is not one of ours.", reason="AccessDenied")
             judge(kek)
-            return held
+            return _handed(held)
         # Many who ask for one cold key share the look-up as well as the HSM's call.
         raw, created_ms = await self._records.get(
-            key, RECORDS_REMEMBERED_MS, lambda: self._record(ik_id, tenant, bucket)
+            key, RECORDS_REMEMBERED_MS, lambda: self._record(ik_id, tenant, scope, bucket)
         )
         kek = await self._known_kek(raw, ik_id, tenant, scope)
         ttl_ms = judge(kek)
-        return await self._reading.get(
+        ik = await self._reading.get(
             key, ttl_ms, lambda: self._open(raw, ik_id, tenant, scope, bucket, created_ms)
         )
+        return _handed(ik)
 
-    async def _record(self, ik_id: bytes, tenant: str, bucket: Bucket | None) -> tuple[bytes, int]:
-        """Return the record: the database's, or the mirror's where the database has none."""
+    async def _record(
+        self, ik_id: bytes, tenant: str, scope: str, bucket: Bucket | None
+    ) -> tuple[bytes, int]:
+        """Return the record: the database's, or the mirror's where the database has none.
+
+        The mirror is not asked for a scope whose records were destroyed: a store may have kept one.
+        """
 
         def act(connection: Connection) -> tuple[bytes | None, int, bool]:
             row = connection.execute(
@@ -306,15 +327,22 @@ class Keyring:
             if row is not None:
                 return row.record, row.created_ms, row.record is None
             dead = connection.execute(
-                select(tombstones.c.ik_id).where(
-                    tombstones.c.ik_id == ik_id, tombstones.c.tenant == tenant
+                select(tombstones.c.ik_id)
+                .where(
+                    tombstones.c.tenant == tenant,
+                    or_(tombstones.c.ik_id == ik_id, tombstones.c.scope == scope),
                 )
+                .limit(1)
             ).one_or_none()
             return None, 0, dead is not None
 
         raw, created_ms, destroyed = await self._database.read(act)
         if raw is None and not destroyed and bucket is not None:
-            raw = await self._mirror.read(bucket, KEYRING_FOLDER + ik_id.hex())
+            # A tombstone in the bucket outlives a database that was restored from a backup.
+            buried = await self._mirror.read(bucket, TOMBSTONES_FOLDER + ik_id.hex())
+            destroyed = buried is not None
+            if not destroyed:
+                raw = await self._mirror.read(bucket, KEYRING_FOLDER + ik_id.hex())
         if raw is None:
             raise NotFound(
                 "The key of this object was destroyed."
@@ -378,6 +406,13 @@ class Keyring:
         self._records.clear()
 
 
+def _handed(ik: IK) -> IK:
+    """Return a copy for one request: what the cache holds is overwritten when it is dropped."""
+    if not ik.secret:
+        raise Unavailable("The key was just dropped from memory.", reason="ServiceUnavailable")
+    return replace(ik, secret=bytearray(ik.secret))
+
+
 def _wipe(ik: IK) -> None:
-    # An IK in use by a running request stays whole: only its own reference is dropped.
-    del ik
+    ik.secret[:] = bytes(len(ik.secret))
+    ik.secret.clear()  # so that a reader who came late finds no key of zeros

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 KEYRING_FOLDER = "keyring/"
 """Where a bucket's mirror keeps records: ``keyring/<ik_id in hex>``."""
 
+TOMBSTONES_FOLDER = "tombstones/"
+"""What stands here under the same name stops a record that comes back from a backup."""
+
 
 class KeyringMirror(Protocol):
     """The reserved prefix of a bucket; `hyok.objects.mirror` fills it."""

@@ -76,10 +76,13 @@ class SecretCache(Generic[V]):
         return await asyncio.shield(flight)
 
     def _land(self, key: Hashable, ttl_ms: int, done: asyncio.Future[V]) -> None:
-        self._flights.pop(key, None)
+        current = self._flights.get(key) is done
+        if current:
+            del self._flights[key]
         if done.cancelled() or done.exception() is not None:
             return
-        self.put(key, done.result(), ttl_ms)
+        if current:  # else it was cleared while it was on its way
+            self.put(key, done.result(), ttl_ms)
 
     def put(self, key: Hashable, value: V, ttl_ms: int) -> None:
         """Keep a value that is known already."""
@@ -105,3 +108,5 @@ class SecretCache(Generic[V]):
         """Drop at once what matches."""
         for key in [key for key in self._entries if matches(key)]:
             self._drop(key)
+        for key in [key for key in self._flights if matches(key)]:
+            del self._flights[key]
