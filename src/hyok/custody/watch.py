@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 EVERY_SECONDS = 2.0
 
+ANSWER_SECONDS_MAX = 3.0
+"""Longer than an agent takes to be started again; shorter than a request would wait for a token."""
+
 
 class HsmWatch:
     """One in each process.  ``reachable`` is the last answer; `run` keeps it true to life."""
@@ -31,7 +34,10 @@ class HsmWatch:
         try:
             known = await self._keks.all()
             if known:
-                await self._hsm.check(known[0].spec)
+                async with asyncio.timeout(ANSWER_SECONDS_MAX):
+                    await self._hsm.check(known[0].spec)
+        except TimeoutError:
+            self.reachable, self.cause = False, "the HSM does not answer in time"
         except Unavailable as error:
             self.reachable, self.cause = False, str(error)
         except HyokError as error:
