@@ -115,6 +115,28 @@ def test_a_second_start_keeps_everything(tmp_path: Path) -> None:
     assert b"SOFTWARE KEYS" in (tmp_path / "home.out").read_bytes()
 
 
+def test_a_backup_brings_back_what_only_the_database_knew(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    first = running.start(home, "--reset", "--soft-keys")
+    first.client().put_object(Bucket="vertrouwelijk", Key="zaak", Body=b"inhoud")
+    made = command(first, f"./hyok backup {tmp_path}/kopie")
+    assert made.returncode == 0, made.stderr
+    refused = command(first, f"./hyok restore {tmp_path}/kopie --force")
+    assert refused.returncode == 1
+    assert "stop it first" in refused.stderr
+    assert first.stop() == 0
+    for path in home.glob("hyok.db*"):
+        path.unlink()
+    (tmp_path / "bad").write_bytes(b"no database")
+    assert command(first, f"./hyok restore {tmp_path}/bad").returncode == 1
+    restored = command(first, f"./hyok restore {tmp_path}/kopie")
+    assert restored.returncode == 0, restored.stderr
+    again = running.start(home)
+    answer = again.client().get_object(Bucket="vertrouwelijk", Key="zaak")
+    assert answer["Body"].read() == b"inhoud"
+    assert again.stop() == 0
+
+
 def test_the_store_of_the_readme_is_accepted() -> None:
     text = next(text for kind, text in BLOCKS if kind == "toml")
     S3StoreSettings.model_validate(tomllib.loads(text)["stores"][0])

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from hyok.cli import apps, buckets, dev, doctor, hsm, keys, objects, serve
+from hyok.cli import apps, backup, buckets, dev, doctor, hsm, keys, objects, serve
 from hyok.errors import HyokError
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ dev.register(app)
 serve.register(app)
 doctor.register(app)
 objects.register(app)
+backup.register(app)
 app.add_typer(hsm.app, name="hsm")
 app.add_typer(keys.app, name="keys")
 app.add_typer(apps.app, name="apps")
