@@ -9,10 +9,13 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from hyok.errors import Malformed
+
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 class Section(BaseModel):
@@ -121,6 +124,13 @@ class S3StoreSettings(Section):
     connections_max: int = Field(default=128, ge=1, le=4096)
     deadline_seconds: float = Field(default=30.0, gt=0, le=600)
 
+    @model_validator(mode="after")
+    def _is_private(self) -> S3StoreSettings:
+        host = urlsplit(self.endpoint).hostname
+        if self.endpoint.startswith("http:") and host not in LOOPBACK:
+            raise ValueError("endpoint: plain http is for loopback only; use https")
+        return self
+
 
 StoreSettings = Annotated[FileStoreSettings | S3StoreSettings, Field(discriminator="kind")]
 
@@ -166,7 +176,7 @@ class Settings(Section):
             )
         if any(token.label.startswith("hyok-dev") for token in self.hsm.tokens):
             raise ValueError("hsm.tokens: a development token (hyok-dev…) is refused in production")
-        loopback = self.gateway.host in {"127.0.0.1", "::1", "localhost"}
+        loopback = self.gateway.host in LOOPBACK
         if self.gateway.tls_certificate is None and not loopback:
             raise ValueError(
                 "gateway.tls_certificate is missing; plain http is served on loopback only"

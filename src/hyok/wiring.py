@@ -19,7 +19,6 @@ import structlog
 from hyok.audit.client import JournalClient
 from hyok.backends.filesystem import FileStore
 from hyok.backends.s3 import S3Store
-from hyok.backends.s3_credentials import CredentialChain
 from hyok.custody.custodian import KeyCustodian
 from hyok.custody.keks import KekCatalog
 from hyok.custody.keyring import Keyring
@@ -168,6 +167,9 @@ def build_store(settings: StoreSettings) -> ObjectStore:
     """Return the store of these settings."""
     if settings.kind == "files":
         return FileStore(settings.path)
+    # Half a second of imports that an installation without an S3 store does not need.
+    from hyok.backends.s3_credentials import CredentialChain  # noqa: PLC0415
+
     context = client_context(settings.ca_file) if settings.endpoint.startswith("https") else None
     pool = Pool(
         settings.endpoint,

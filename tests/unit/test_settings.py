@@ -85,3 +85,25 @@ def test_development_keys_are_refused_in_production_and_only_there(keys: str) ->
     with pytest.raises(Malformed, match="development"):
         settings.parse(keys + store, "test")
     settings.parse("[installation]\nmode='development'\n" + keys + store, "test")
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "held"),
+    [
+        ("https://s3.example.eu", True),
+        ("http://127.0.0.1:8333", True),
+        ("http://[::1]:8333", True),
+        ("http://s3.example.eu", False),
+        ("http://localhost.example.eu", False),
+        ("https://user@s3.example.eu", False),
+        ("https://s3.example.eu/path", False),
+        ("ftp://s3.example.eu", False),
+    ],
+)
+def test_a_store_is_reached_over_tls_or_on_loopback(endpoint: str, held: bool) -> None:
+    store = {"kind": "s3", "name": "s", "jurisdiction": "NL", "control": "NL"}
+    if held:
+        S3StoreSettings.model_validate(store | {"endpoint": endpoint})
+    else:
+        with pytest.raises(ValueError, match="endpoint"):
+            S3StoreSettings.model_validate(store | {"endpoint": endpoint})
