@@ -11,9 +11,10 @@ import asyncio
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, insert, select
 
-from hyok.database.tables import buckets, epochs, tenants, uploads
+from hyok.database.rows import bump_epoch, epoch
+from hyok.database.tables import buckets, tenants, uploads
 from hyok.errors import Conflict, NotFound, Refused, Unavailable
 from hyok.vocabulary import Bucket, ClassificationName
 
@@ -96,7 +97,7 @@ class BucketRegistry:
             if now - self._asked_ms < POLL_MS:
                 return
             try:
-                epoch, rows = await self._database.read(self._read)
+                number, rows = await self._database.read(self._read)
             except Unavailable:
                 if now - self._fresh_ms > AGE_MS_MAX:
                     raise
@@ -104,15 +105,14 @@ class BucketRegistry:
                 return
             self._asked_ms = self._fresh_ms = now
             if rows is not None:
-                self._epoch, self._rows = epoch, rows
+                self._epoch, self._rows = number, rows
 
     def _read(self, connection: Connection) -> tuple[int, Mapping[str, Bucket] | None]:
-        found = connection.execute(select(epochs.c.value).where(epochs.c.name == EPOCH))
-        epoch = found.scalar_one_or_none() or 0
-        if epoch == self._epoch:
-            return epoch, None
+        number = epoch(connection, EPOCH)
+        if number == self._epoch:
+            return number, None
         rows = connection.execute(select(buckets).where(buckets.c.state == "active"))
-        return epoch, {row.bucket_id: self._bucket(row._asdict()) for row in rows}
+        return number, {row.bucket_id: self._bucket(row._asdict()) for row in rows}
 
     def _bucket(self, row: dict[str, object]) -> Bucket:
         classification = ClassificationName(str(row["classification"]))
@@ -172,7 +172,7 @@ class BucketRegistry:
                     created_ms=bucket.created_ms,
                 )
             )
-            move_epoch(connection, EPOCH)
+            bump_epoch(connection, EPOCH)
 
         await self._database.run(act)
         self._asked_ms = 0
@@ -183,19 +183,10 @@ class BucketRegistry:
         def act(connection: Connection) -> None:
             connection.execute(delete(uploads).where(uploads.c.bucket_id == bucket_id))
             connection.execute(delete(buckets).where(buckets.c.bucket_id == bucket_id))
-            move_epoch(connection, EPOCH)
+            bump_epoch(connection, EPOCH)
 
         await self._database.run(act)
         self._asked_ms = 0
-
-
-def move_epoch(connection: Connection, name: str) -> None:
-    """Make every process read the rows of this name again."""
-    moved = connection.execute(
-        update(epochs).where(epochs.c.name == name).values(value=epochs.c.value + 1)
-    )
-    if not moved.rowcount:
-        connection.execute(insert(epochs).values(name=name, value=1))
 
 
 class BucketKeeper:
