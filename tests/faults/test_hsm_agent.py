@@ -240,6 +240,7 @@ async def test_a_failing_open_with_a_failing_check_value_is_the_device(folder, s
         with pytest.raises(Unavailable):
             await pool.secret(kek, SCOPE, token)
         shim.order()
+        await healthy(pool)
         assert await pool.secret(kek, SCOPE, token) == secret
         assert pool.supervisor.states()[0].starts > 1
 
