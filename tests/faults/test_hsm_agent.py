@@ -70,11 +70,11 @@ async def running(*specs: AgentSpec, **pool_settings: float) -> AsyncIterator[Hs
 
 async def healthy(pool: HsmPool) -> None:
     """Return once the first token is well again; no call of ours helps it."""
-    for _ in range(200):
+    for _ in range(600):
         if (await pool.health())[0].healthy:
             return
         await asyncio.sleep(0.05)
-    raise AssertionError("the token did not come back in 10 s")
+    raise AssertionError("the token did not come back in 30 s")
 
 
 def shimmed(folder: Path, shim: Shim, **settings: object) -> AgentSpec:
