@@ -1,5 +1,5 @@
 """``python -m hyok``."""
 
-from hyok.cli import main
+from hyok.cli.main import main
 
 main()

@@ -10,35 +10,27 @@ import contextlib
 import secrets
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import structlog
 
 from hyok.audit.client import JournalClient
-from hyok.backends.filesystem import FileStore
-from hyok.backends.s3 import S3Store
+from hyok.connections import build_hsm, build_store, journal_socket
 from hyok.custody.custodian import KeyCustodian
 from hyok.custody.keks import KekCatalog
 from hyok.custody.keyring import Keyring
 from hyok.custody.secret_box import HsmSecretBox
 from hyok.custody.watch import HsmWatch
 from hyok.database.engine import Database
-from hyok.errors import HyokError, Malformed
+from hyok.errors import HyokError
 from hyok.gateway.admission import Admission
 from hyok.gateway.app import Gateway
 from hyok.gateway.call import NewBuckets, Services
 from hyok.gateway.management import Management
-from hyok.hsm.pool import HsmPool, TokenSpec
-from hyok.hsm.profile import parse_family
-from hyok.hsm.software import SoftwareHsm
-from hyok.hsm.supervise import AgentSpec
-from hyok.http1.client import Pool
 from hyok.http1.limits import Limits
 from hyok.http1.pump import PumpPool
 from hyok.http1.server import serve
-from hyok.http1.tls import TlsSettings, client_context
+from hyok.http1.tls import TlsSettings
 from hyok.identity.access_keys import AccessKeys
 from hyok.objects.listing import Listings
 from hyok.objects.mirror import StoreMirror
@@ -55,12 +47,14 @@ from hyok.telemetry.metrics import Metrics
 from hyok.vocabulary import ClassificationName
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from hyok.backends.port import ObjectStore
     from hyok.gateway.port import Meter
     from hyok.hsm.port import Hsm
     from hyok.http1.server import Server
     from hyok.policy.decision import Engine
-    from hyok.settings import Settings, StoreSettings, TokenSettings
+    from hyok.settings import Settings
 
 log = structlog.get_logger("hyok.wiring")
 
@@ -73,73 +67,6 @@ DECISIONS_REMEMBERED_MS = 30_000
 def clock_ms() -> int:
     """Return unix time in milliseconds."""
     return time.time_ns() // 1_000_000
-
-
-def journal_socket(settings: Settings) -> Path:
-    """Return where the audit writer listens."""
-    return settings.installation.run_directory / "audit.sock"
-
-
-def agent_socket(settings: Settings, token: str) -> Path:
-    """Return where the agent of a token listens."""
-    return settings.installation.run_directory / f"hsm-{token}.sock"
-
-
-def agent_specs(settings: Settings) -> list[AgentSpec]:
-    """Return how to start the agents of this host; none for software keys.
-
-    Raises:
-        Malformed: the HSM family's profile cannot be read, or names no module.
-    """
-    if settings.hsm.kind == "software":
-        return []
-    path = settings.hsm.profiles_directory / f"{settings.hsm.profile}.toml"
-    try:
-        family = parse_family(path.read_text())
-    except OSError as error:
-        raise Malformed(f"the HSM profile {path} cannot be read", code="HY-1003") from error
-    specs = []
-    for token in settings.hsm.tokens:
-        known = [found for found in family.modules if Path(found).exists()]
-        module = str(token.module) if token.module is not None else next(iter(known), "")
-        if not module:
-            raise Malformed(
-                f"hsm.tokens.{token.name}.module is missing and the profile "
-                f"{settings.hsm.profile} names none that is installed",
-                code="HY-1003",
-            )
-        specs.append(
-            AgentSpec(
-                name=token.name,
-                socket_path=str(agent_socket(settings, token.name)),
-                module=module,
-                token_label=token.label,
-                dialect=family.dialect(settings.hsm.profiles, directory=_folder_of(token)),
-                pin_file=str(token.pin_file),
-                environment=token.environment,
-                deadline_seconds=settings.hsm.deadline_seconds,
-            )
-        )
-    return specs
-
-
-def _folder_of(token: TokenSettings) -> str:
-    """Return the folder of a token that is files, for modules that want it at start."""
-    return token.environment.get("HYOK_TOKEN_DIRECTORY", "")
-
-
-def build_hsm(settings: Settings) -> Hsm:
-    """Return the HSM: a pool over the agents' sockets, or software keys for development."""
-    if settings.hsm.kind == "software":
-        return SoftwareHsm(settings.hsm.software_file)
-    return HsmPool(
-        [
-            TokenSpec(token.name, str(agent_socket(settings, token.name)))
-            for token in settings.hsm.tokens
-        ],
-        # An agent ends itself at its deadline; half a second later we should have heard of it.
-        attempt_seconds=settings.hsm.deadline_seconds + 0.5,
-    )
 
 
 def load_classifications(directory: Path) -> Classifications:
@@ -161,30 +88,6 @@ def build_engine(directory: Path, classifications: Classifications) -> Engine:
     rules = "\n".join(path.read_text() for path in sorted((directory / "rules").glob("*.cedar")))
     schema = (directory / "schema.cedarschema").read_text()
     return CedarEngine(rules, schema, classifications)
-
-
-def build_store(settings: StoreSettings) -> ObjectStore:
-    """Return the store of these settings."""
-    if settings.kind == "files":
-        return FileStore(settings.path)
-    # Half a second of imports that an installation without an S3 store does not need.
-    from hyok.backends.s3_credentials import CredentialChain  # noqa: PLC0415
-
-    context = client_context(settings.ca_file) if settings.endpoint.startswith("https") else None
-    pool = Pool(
-        settings.endpoint,
-        context=context,
-        connections_max=settings.connections_max,
-        seconds_max=settings.deadline_seconds,
-    )
-    return S3Store(
-        pool=pool,
-        host=urlsplit(settings.endpoint).netloc,
-        credentials=CredentialChain(
-            settings.region, settings.credentials_file, settings.credentials_profile
-        ),
-        virtual_host=settings.addressing == "virtual-host",
-    )
 
 
 @dataclass(slots=True)

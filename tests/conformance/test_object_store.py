@@ -636,9 +636,11 @@ async def test_a_bucket_is_removed_only_when_empty(store: ObjectStore) -> None:
         await store.delete_bucket(BUCKET)
     assert caught.value.reason == "BucketNotEmpty"
     assert await store.has_bucket(BUCKET)
+    assert BUCKET in await store.list_buckets()
     await store.delete(BUCKET, "a")
     await store.delete_bucket(BUCKET)
     assert not await store.has_bucket(BUCKET)
+    assert BUCKET not in await store.list_buckets()
     await store.create_bucket(BUCKET)
     assert (await store.list(BUCKET)).objects == []
 

@@ -305,6 +305,9 @@ class MemoryStore:
     async def has_bucket(self, bucket: str) -> bool:
         return bucket in self.objects
 
+    async def list_buckets(self) -> Sequence[str]:
+        return sorted(self.objects)
+
     async def sweep(self) -> int:
         return 0
 

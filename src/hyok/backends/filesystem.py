@@ -487,6 +487,14 @@ class FileStore:
 
         return await self._run(work)
 
+    async def list_buckets(self) -> Sequence[str]:
+        def work() -> list[str]:
+            with translated():
+                rows = self._catalogue.reading.execute("SELECT name FROM buckets ORDER BY name")
+                return [str(row[0]) for row in rows]
+
+        return await self._run(work)
+
     async def sweep(self) -> int:
         def known(file: str) -> bool:
             with translated():

@@ -289,6 +289,10 @@ class ObjectStore(Protocol):
 
     async def has_bucket(self, bucket: str) -> bool: ...
 
+    async def list_buckets(self) -> Sequence[str]:
+        """Return the backend's buckets that our credentials may see, by name."""
+        ...
+
     async def sweep(self) -> int:
         """Remove what crashes left (temporary files); return how many.  Safe at any time."""
         ...

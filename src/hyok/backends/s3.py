@@ -395,6 +395,17 @@ class S3Store:
             return False
         return True
 
+    async def list_buckets(self) -> Sequence[str]:
+        names: list[str] = []
+        token = ""
+        while True:
+            query = [("continuation-token", token)] if token else []
+            answer = await self._request("GET", "", query=query)
+            found, token = wire.parse_buckets(answer.body)
+            names += found
+            if not token:
+                return sorted(names)
+
     async def sweep(self) -> int:
         return 0  # an upload that broke off never became an object
 

@@ -221,6 +221,17 @@ def parse_parts(body: bytes) -> tuple[Sequence[StoredPart], bool]:
     return parts, page.value("IsTruncated") == "true"
 
 
+def parse_buckets(body: bytes) -> tuple[Sequence[str], str]:
+    """Return a page of ListBuckets and the token of the next one."""
+    page = parse(body, "ListAllMyBucketsResult", LISTING_BYTES_MAX)
+    buckets = [
+        found.value("Name") or ""
+        for holder in page.all("Buckets")
+        for found in holder.all("Bucket")
+    ]
+    return buckets, page.value("ContinuationToken") or ""
+
+
 def parse_uploads(body: bytes) -> Sequence[StoredUpload]:
     """Return a page of ListMultipartUploads."""
     page = parse(body, "ListMultipartUploadsResult", LISTING_BYTES_MAX)

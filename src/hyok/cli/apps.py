@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hyok.cli.options import ConfigOption, JsonOption, moment
 from hyok.cli.screen import say, show
-from hyok.cli.session import ConfigOption, JsonOption, moment, operator_ask, run
+from hyok.cli.session import operator_ask, run
 from hyok.errors import NotFound
 from hyok.identity.apps import App
 

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from hyok.cli.options import ConfigOption, load
 from hyok.cli.screen import say
-from hyok.cli.session import ConfigOption, is_running, load
+from hyok.cli.session import is_running
 from hyok.database.copy import copy_to, file_of, put_back
 from hyok.errors import Conflict
 from hyok.wiring import clock_ms

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 
 from cryptography import x509
 
+from hyok.cli.options import ConfigOption, JsonOption, load
 from hyok.cli.screen import mark, say, show
-from hyok.cli.session import ConfigOption, JsonOption, is_running, load, services
+from hyok.cli.session import is_running, services
+from hyok.connections import agent_specs
 from hyok.errors import HyokError
-from hyok.wiring import agent_specs, build_engine, clock_ms, load_classifications, open_core
+from hyok.wiring import build_engine, clock_ms, load_classifications, open_core
 
 if TYPE_CHECKING:
     from collections.abc import Callable

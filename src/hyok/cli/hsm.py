@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hyok.cli.options import ConfigOption, JsonOption, load, moment
 from hyok.cli.screen import mark, say, show
-from hyok.cli.session import ConfigOption, JsonOption, load, moment, run, services
+from hyok.cli.session import run, services
+from hyok.connections import agent_socket, agent_specs
 from hyok.errors import Malformed
 from hyok.hsm.prove import prove as prove_module
 from hyok.hsm.setup import init_softhsm
 from hyok.hsm.supervise import reset_pin
-from hyok.wiring import agent_socket, agent_specs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

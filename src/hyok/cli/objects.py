@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hyok.audit.search import find
+from hyok.cli.options import ConfigOption, JsonOption, load, moment
 from hyok.cli.screen import say, show
-from hyok.cli.session import ConfigOption, JsonOption, load, moment, operator_ask, run
+from hyok.cli.session import operator_ask, run
 from hyok.errors import Malformed, NotFound
 from hyok.objects.peek import Peeked, peek_object
 

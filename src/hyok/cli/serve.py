@@ -11,7 +11,7 @@ import typer
 import uvloop
 
 from hyok import settings as settings_file
-from hyok.cli.session import ConfigOption, load
+from hyok.cli.options import ConfigOption, load
 from hyok.cli.supervisor import Supervisor, forbid_core_dumps
 from hyok.telemetry.logs import configure
 from hyok.wiring import run_worker

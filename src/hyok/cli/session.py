@@ -5,64 +5,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import getpass
-import os
 import secrets
 import socket
-import time
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-import typer
-
-from hyok import settings as settings_file
+from hyok.cli.options import load
 from hyok.cli.supervisor import Supervisor, forbid_core_dumps
-from hyok.errors import Malformed
+from hyok.connections import agent_socket, journal_socket
 from hyok.hsm.supervise import is_answering
 from hyok.vocabulary import Ask, Principal
-from hyok.wiring import agent_socket, clock_ms, journal_socket, open_core
+from hyok.wiring import clock_ms, open_core
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
+    from pathlib import Path
 
     from hyok.settings import Settings
     from hyok.vocabulary import Bucket
     from hyok.wiring import Core
 
-DEV_CONFIG = Path(".hyok/hyok.toml")
-SYSTEM_CONFIG = Path("/etc/hyok/hyok.toml")
-
 T = TypeVar("T")
-
-ConfigOption = Annotated[
-    Path | None,
-    typer.Option("--config", help="Settings file; else $HYOK_CONFIG, ./.hyok or /etc/hyok."),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-
-
-def find_config(config: Path | None) -> Path:
-    """Return the settings file: the one given, the environment's, a development one, the system's.
-
-    Raises:
-        Malformed: there is none (code HY-1002).
-    """
-    named = config or (Path(os.environ["HYOK_CONFIG"]) if "HYOK_CONFIG" in os.environ else None)
-    if named is not None:
-        return named
-    for candidate in (DEV_CONFIG, SYSTEM_CONFIG):
-        if candidate.exists():
-            return candidate.resolve()
-    raise Malformed(
-        "no settings file was found",
-        code="HY-1002",
-        next_step="start with `hyok dev`, or name one with --config",
-    )
-
-
-def load(config: Path | None) -> tuple[Settings, Path]:
-    """Return the settings and where they stand."""
-    path = find_config(config)
-    return settings_file.load(path), path
 
 
 @contextlib.contextmanager
@@ -131,8 +93,3 @@ def operator_ask(action: str, tenant: str, bucket: Bucket | None = None, key: st
         origin="local",
         at_ms=clock_ms(),
     )
-
-
-def moment(at_ms: int) -> str:
-    """Return a time for people, UTC."""
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(at_ms / 1000))

@@ -12,9 +12,9 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from hyok.connections import agent_specs, journal_socket
 from hyok.errors import Unavailable
 from hyok.hsm.supervise import AgentSupervisor
-from hyok.wiring import agent_specs, journal_socket
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -1,0 +1,36 @@
+"""The command line: `hyok COMMAND`.  Each command is a few lines around the floors below."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from hyok.cli import apps, backup, buckets, dev, doctor, hsm, keys, objects, serve
+from hyok.errors import HyokError
+
+app = typer.Typer(
+    name="hyok",
+    help="Hold-your-own-key gateway: seals objects before they leave, with keys in your own HSM.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+dev.register(app)
+serve.register(app)
+doctor.register(app)
+objects.register(app)
+backup.register(app)
+app.add_typer(hsm.app, name="hsm")
+app.add_typer(keys.app, name="keys")
+app.add_typer(apps.app, name="apps")
+app.add_typer(buckets.app, name="buckets")
+
+
+def main() -> None:
+    """Run a command; an expected failure is one line with code, cause, effect and next step."""
+    try:
+        app()
+    except HyokError as error:
+        sys.stderr.write(error.explain() + "\n")
+        sys.exit(1)
