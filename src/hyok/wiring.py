@@ -109,6 +109,7 @@ class Core:
     places: Places
     registry: BucketRegistry
     keeper: BucketKeeper
+    box: HsmSecretBox
     vault: ObjectVault
     multipart: MultipartVault
     listings: Listings
@@ -173,7 +174,8 @@ def open_core(settings: Settings) -> Core:
         entropy=secrets.token_bytes,
         clock_ms=clock_ms,
     )
-    access_keys = AccessKeys(database, HsmSecretBox(hsm, keks, secrets.token_bytes))
+    box = HsmSecretBox(hsm, keks, secrets.token_bytes)
+    access_keys = AccessKeys(database, box)
     registry = BucketRegistry(database, classifications, clock_ms)
     places = Places(stores, custodian)
     vault = ObjectVault(
@@ -190,8 +192,10 @@ def open_core(settings: Settings) -> Core:
         classifications=classifications,
         places=places,
         mirror=mirror,
+        box=box,
     )
     return Core(
+        box=box,
         settings=settings,
         database=database,
         hsm=hsm,
@@ -274,6 +278,7 @@ async def keep_house(core: Core) -> None:
                     await store.sweep()
                 for bucket in await core.registry.all():
                     await core.multipart.sweep(bucket, clock_ms())
+                    await core.keeper.keep_registration(bucket, only_if_missing=True)
         await asyncio.sleep(SWEEP_SECONDS)
 
 

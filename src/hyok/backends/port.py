@@ -151,6 +151,18 @@ class StoreSource(Protocol):
         ...
 
 
+class ReadableStore(Protocol):
+    """The part of `ObjectStore` that opening an object needs; an export folder has it too."""
+
+    async def read_whole(
+        self, bucket: str, name: str, span: Span = WHOLE, if_match: str = ""
+    ) -> tuple[Stored, bytes]: ...
+
+    async def read(
+        self, bucket: str, name: str, span: Span = WHOLE, if_match: str = ""
+    ) -> StoreSource: ...
+
+
 class ObjectStore(Protocol):
     """See the module's docstring.  ``bucket`` is the backend's name of the bucket.
 

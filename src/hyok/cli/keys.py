@@ -9,10 +9,11 @@ import typer
 from hyok.cli.options import ConfigOption, JsonOption, moment
 from hyok.cli.screen import say, show
 from hyok.cli.session import operator_ask, run
+from hyok.custody.kek import as_row
 from hyok.wiring import clock_ms
 
 if TYPE_CHECKING:
-    from hyok.custody.keks import Kek
+    from hyok.custody.kek import Kek
     from hyok.wiring import Core
 
 app = typer.Typer(help="Keys in the HSM.", no_args_is_help=True)
@@ -44,11 +45,15 @@ async def create_kek(core: Core, tenant: str, classification: str, profile: int 
 
 @app.command("list")
 def list_keys(config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """List key versions."""
+    """List key versions.  Keep the JSON with the HSM's backup: recover and open may need it."""
 
     async def act(core: Core) -> list[Kek]:
         return list(await core.keks.all())
 
+    found = run(config, act)
+    if as_json:
+        show([as_row(kek) for kek in found], as_json=True, empty="")
+        return
     rows = [
         {
             "kek_id": kek.kek_id,
@@ -57,6 +62,6 @@ def list_keys(config: ConfigOption = None, as_json: JsonOption = False) -> None:
             "check_value": kek.spec.check_value.hex(),
             "made": moment(kek.created_ms),
         }
-        for kek in run(config, act)
+        for kek in found
     ]
-    show(rows, as_json=as_json, empty="No keys yet.  Next: hyok keys create --tenant … …")
+    show(rows, as_json=False, empty="No keys yet.  Next: hyok keys create --tenant … …")

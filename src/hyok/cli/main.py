@@ -1,4 +1,4 @@
-"""The command line: `hyok COMMAND`.  Each command is a few lines around the floors below."""
+"""The commands of `hyok`, put together.  Each is a few lines around the floors below."""
 
 from __future__ import annotations
 
@@ -6,7 +6,20 @@ import sys
 
 import typer
 
-from hyok.cli import apps, backup, buckets, dev, doctor, hsm, keys, objects, serve
+from hyok.cli import (
+    apps,
+    backup,
+    buckets,
+    dev,
+    doctor,
+    export,
+    hsm,
+    keys,
+    objects,
+    recover,
+    serve,
+)
+from hyok.cli import open as open_command
 from hyok.errors import HyokError
 
 app = typer.Typer(
@@ -20,6 +33,9 @@ dev.register(app)
 serve.register(app)
 doctor.register(app)
 objects.register(app)
+export.register(app)
+open_command.register(app)
+recover.register(app)
 backup.register(app)
 app.add_typer(hsm.app, name="hsm")
 app.add_typer(keys.app, name="keys")

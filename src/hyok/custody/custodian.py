@@ -6,12 +6,14 @@ Source: docs/format.md, sections 7, 10 and 11; NIST SP 800-57 for the states.
 from __future__ import annotations
 
 import hmac
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hyok.audit.record import AuditRecord
 from hyok.custody.key_states import Use, check_use
 from hyok.custody.keyring import Keyring, Lifetime
+from hyok.custody.port import RecoveredKey
 from hyok.custody.secrets_cache import SecretCache
 from hyok.envelope.block import Envelope, Mode, check_scope, open_envelope, parse, seal_envelope
 from hyok.envelope.keys import DataKey, hkdf, object_context
@@ -27,7 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from hyok.audit.port import Journal
-    from hyok.custody.keks import Kek, KekCatalog
+    from hyok.custody.kek import Kek
+    from hyok.custody.keks import KekCatalog
     from hyok.custody.keyring import IK
     from hyok.custody.watch import HsmWatch
     from hyok.hsm.port import Hsm
@@ -54,16 +57,6 @@ class IssuedKey:
     envelope: bytes
     object_id: bytes
     kek_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class RecoveredKey:
-    """A stored object's key; every field of the envelope is proven."""
-
-    data_key: DataKey
-    envelope: Envelope
-    metadata: Metadata
-    classification: ClassificationName
 
 
 class KeyCustodian:
@@ -497,6 +490,13 @@ class KeyCustodian:
             return bytes(ik.secret)
 
         return await self._tenant_keys.get(tenant, NAMES_REMEMBERED_MS, fetch)
+
+    async def mirror_tenant_key(self, bucket: Bucket) -> None:
+        """Keep the record of the tenant's own key in a bucket: subjects keep their ids with it."""
+        with suppress(Unavailable):  # a tenant without such a key has no subjects
+            await self._keyring.create_fixed(
+                bucket, bucket.tenant, TENANT_CLASSIFICATION, f"tenant:{bucket.tenant}"
+            )
 
     async def subject_scope(self, tenant: str, value: str) -> str:
         """Return ``subject:<32 hex digits>`` of a case or person: no number in clear (design 6)."""

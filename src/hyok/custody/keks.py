@@ -7,15 +7,15 @@ key bites within seconds; without the database the memory serves for thirty seco
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sqlalchemy import insert, select, update
 
+from hyok.custody.kek import Kek, kek_id
 from hyok.custody.key_states import KeyState, check_transition
 from hyok.database.rows import bump_epoch, epoch
 from hyok.database.tables import keks, tenants
-from hyok.errors import Conflict, NotFound, Unavailable
+from hyok.errors import NotFound, Unavailable
 from hyok.hsm.port import KekSpec
 
 if TYPE_CHECKING:
@@ -29,36 +29,6 @@ if TYPE_CHECKING:
 EPOCH = "keks"
 POLL_MS = 2_000
 AGE_MS_MAX = 30_000
-KEK_ID_BYTES_MAX = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Kek:
-    """One key version."""
-
-    spec: KekSpec
-    tenant: str
-    classification: str
-    version: int
-    state: KeyState
-    created_ms: int
-
-    @property
-    def kek_id(self) -> str:
-        """Its name, and its label in the HSM."""
-        return self.spec.kek_id
-
-
-def kek_id(tenant: str, classification: str, version: int) -> str:
-    """Return the name of a key version: ``tenant/classification/version``.
-
-    Raises:
-        Conflict: it is longer than the format allows.
-    """
-    name = f"{tenant}/{classification}/{version}"
-    if len(name.encode()) > KEK_ID_BYTES_MAX:
-        raise Conflict(f"the key name {name} is longer than {KEK_ID_BYTES_MAX} bytes")
-    return name
 
 
 class KekCatalog:

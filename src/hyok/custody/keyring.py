@@ -20,15 +20,16 @@ from hyok.custody.port import KEYRING_FOLDER, TOMBSTONES_FOLDER
 from hyok.custody.secrets_cache import SecretCache
 from hyok.database.tables import keyring, tombstones
 from hyok.envelope.profiles import Profile
-from hyok.envelope.records import open_record, parse_record, seal_record
-from hyok.errors import Conflict, Malformed, NotFound, Refused, Tampered, Unavailable
+from hyok.envelope.records import checked_record, open_record, parse_record, seal_record
+from hyok.errors import Conflict, NotFound, Refused, Tampered, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sqlalchemy import Connection
 
-    from hyok.custody.keks import Kek, KekCatalog
+    from hyok.custody.kek import Kek
+    from hyok.custody.keks import KekCatalog
     from hyok.custody.port import KeyringMirror
     from hyok.database.engine import Database
     from hyok.hsm.port import Hsm
@@ -301,7 +302,7 @@ class Keyring:
             return _handed(held)
         # Many who ask for one cold key share the look-up as well as the HSM's call.
         raw, created_ms = await self._records.get(
-            key, RECORDS_REMEMBERED_MS, lambda: self._record(ik_id, tenant, scope, bucket)
+            key, RECORDS_REMEMBERED_MS, lambda: self.record_of(ik_id, tenant, scope, bucket)
         )
         kek = await self._known_kek(raw, ik_id, tenant, scope)
         ttl_ms = judge(kek)
@@ -310,7 +311,7 @@ class Keyring:
         )
         return _handed(ik)
 
-    async def _record(
+    async def record_of(
         self, ik_id: bytes, tenant: str, scope: str, bucket: Bucket | None
     ) -> tuple[bytes, int]:
         """Return the record: the database's, or the mirror's where the database has none.
@@ -355,12 +356,7 @@ class Keyring:
 
     async def _known_kek(self, raw: bytes, ik_id: bytes, tenant: str, scope: str) -> Kek:
         """Return the record's KEK, everything checked that needs no key."""
-        try:
-            record = parse_record(raw)
-        except Malformed as error:
-            raise Tampered(f"a keyring record is damaged: {error}") from error
-        if record.ik_id != ik_id or record.scope != scope:
-            raise Tampered("a keyring record is not the one asked for")
+        record = checked_record(raw, ik_id, scope)
         kek = await self._keks.find(record.kek_id)
         if kek is None or kek.tenant != tenant:
             raise Refused("The object's key is not one of ours.", reason="AccessDenied")

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hyok.vocabulary import Bucket
+    from hyok.custody.kek import Kek
+    from hyok.envelope.block import Envelope
+    from hyok.envelope.keys import DataKey
+    from hyok.envelope.metadata import Metadata
+    from hyok.vocabulary import Ask, Bucket, ClassificationName
 
 KEYRING_FOLDER = "keyring/"
 """Where a bucket's mirror keeps records: ``keyring/<ik_id in hex>``."""
@@ -24,3 +29,27 @@ class KeyringMirror(Protocol):
     async def read(self, bucket: Bucket, name: str) -> bytes | None: ...
 
     async def list(self, bucket: Bucket, prefix: str) -> Sequence[str]: ...
+
+
+class KekBook(Protocol):
+    """Which key versions there are, from our own configuration or the HSM, never from a store."""
+
+    async def find(self, name: str) -> Kek | None: ...
+
+    async def active(self, tenant: str, classification: str) -> Kek: ...
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveredKey:
+    """A stored object's key; every field of the envelope is proven."""
+
+    data_key: DataKey
+    envelope: Envelope
+    metadata: Metadata
+    classification: ClassificationName
+
+
+class KeyOpener(Protocol):
+    """Opens the key of a stored object: the custodian, or `LoneKeys` without a database."""
+
+    async def recover(self, ask: Ask, envelope: bytes) -> RecoveredKey: ...

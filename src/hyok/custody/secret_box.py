@@ -18,7 +18,7 @@ from hyok.errors import Tampered
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hyok.custody.keks import KekCatalog
+    from hyok.custody.port import KekBook
     from hyok.hsm.port import Hsm
 
 TENANT = "system"
@@ -31,7 +31,7 @@ _NONCE = bytes(12)  # every value has a key of its own
 class HsmSecretBox:
     """Fills the SecretBox that `identity` and `backends` ask for."""
 
-    def __init__(self, hsm: Hsm, keks: KekCatalog, entropy: Callable[[int], bytes]) -> None:
+    def __init__(self, hsm: Hsm, keks: KekBook, entropy: Callable[[int], bytes]) -> None:
         self._hsm = hsm
         self._keks = keks
         self._entropy = entropy

@@ -144,6 +144,21 @@ def parse_record(raw: bytes) -> KeyringRecord:
     return record
 
 
+def checked_record(raw: bytes, ik_id: bytes, scope: str) -> KeyringRecord:
+    """Return a record, everything checked that needs no key.
+
+    Raises:
+        Tampered: it is damaged, or not the one asked for.
+    """
+    try:
+        record = parse_record(raw)
+    except Malformed as error:
+        raise Tampered(f"a keyring record is damaged: {error}") from error
+    if record.ik_id != ik_id or record.scope != scope:
+        raise Tampered("a keyring record is not the one asked for")
+    return record
+
+
 def open_record(record: KeyringRecord, secret: bytes) -> bytes:
     """Return the intermediate key, once every field of ``record`` is proven.
 

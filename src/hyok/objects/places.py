@@ -3,17 +3,39 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from hyok.errors import Refused, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from hyok.backends.port import ObjectStore
+    from hyok.backends.port import ObjectStore, ReadableStore
     from hyok.custody.custodian import KeyCustodian
     from hyok.envelope.names import NameKey
     from hyok.vocabulary import Bucket
+
+
+class ReadPlace(Protocol):
+    """Where an object can be read: a `Place`, or a file of an export."""
+
+    @property
+    def store(self) -> ReadableStore: ...
+
+    @property
+    def bucket(self) -> str: ...
+
+    @property
+    def name(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class FilePlace:
+    """One object of an export folder."""
+
+    store: ReadableStore
+    name: str
+    bucket: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence
 
     from hyok.backends.port import Stored, StoreSource
-    from hyok.custody.custodian import KeyCustodian, RecoveredKey
+    from hyok.custody.port import KeyOpener, RecoveredKey
     from hyok.envelope.trailer import Trailer
-    from hyok.objects.places import Place
+    from hyok.objects.places import ReadPlace
     from hyok.objects.streams import Room, Rooms
     from hyok.s3.ranges import Asked
     from hyok.vocabulary import Ask, Sink, Source
@@ -139,14 +139,14 @@ def _nothing_to_prove() -> None:
 class ObjectReader:
     """Opens what a store answered."""
 
-    def __init__(self, custodian: KeyCustodian, rooms: Rooms) -> None:
-        self._custodian = custodian
+    def __init__(self, keys: KeyOpener, rooms: Rooms) -> None:
+        self._keys = keys
         self._rooms = rooms
 
     async def open(
         self,
         ask: Ask,
-        place: Place,
+        place: ReadPlace,
         stored: Stored,
         *,
         asked: Asked | None,
@@ -166,7 +166,7 @@ class ObjectReader:
                 next_step="adopt the bucket's plaintext objects, or restore the object",
             )
         size = _plain_size(stored)
-        key = await self._custodian.recover(ask, stored.facts.envelope)
+        key = await self._keys.recover(ask, stored.facts.envelope)
         try:
             _check_size(key, size)
             facts = _facts(stored, key, size)
@@ -219,7 +219,7 @@ class ObjectReader:
 
     async def _single(
         self,
-        place: Place,
+        place: ReadPlace,
         stored: Stored,
         key: RecoveredKey,
         facts: ObjectFacts,
@@ -257,7 +257,7 @@ class ObjectReader:
 
     async def _multipart(
         self,
-        place: Place,
+        place: ReadPlace,
         stored: Stored,
         key: RecoveredKey,
         facts: ObjectFacts,
@@ -305,14 +305,14 @@ class ObjectReader:
         source, rest = await self._source(place, stored, sealed_start, sealed_stop, first, first_at)
         return self._opened(facts, start, stop, key, spans, source, rest)
 
-    async def _header(self, place: Place, stored: Stored, at: int) -> bytes:
+    async def _header(self, place: ReadPlace, stored: Stored, at: int) -> bytes:
         _, header = await place.store.read_whole(
             place.bucket, place.name, Span(at, at + HEADER_BYTES), if_match=stored.etag
         )
         return header
 
     async def _source(
-        self, place: Place, stored: Stored, start: int, stop: int, first: bytes, first_at: int
+        self, place: ReadPlace, stored: Stored, start: int, stop: int, first: bytes, first_at: int
     ) -> tuple[Source, StoreSource | None]:
         """Return a source of sealed ``[start, stop)``, using the bytes already read."""
         at_hand = b""
@@ -335,7 +335,7 @@ class ObjectReader:
 
     async def _trailer_if(
         self,
-        place: Place,
+        place: ReadPlace,
         stored: Stored,
         key: RecoveredKey,
         *,

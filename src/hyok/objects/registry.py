@@ -16,6 +16,7 @@ from sqlalchemy import delete, insert, select
 from hyok.database.rows import bump_epoch, epoch
 from hyok.database.tables import buckets, tenants, uploads
 from hyok.errors import Conflict, NotFound, Refused, Unavailable
+from hyok.objects.registration import PURPOSE, REGISTRATION, render
 from hyok.vocabulary import Bucket, ClassificationName
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from hyok.custody.custodian import KeyCustodian
+    from hyok.custody.secret_box import HsmSecretBox as SecretBox
     from hyok.database.engine import Database
     from hyok.objects.mirror import StoreMirror
     from hyok.objects.places import Places
@@ -200,8 +202,10 @@ class BucketKeeper:
         classifications: Classifications,
         places: Places,
         mirror: StoreMirror,
+        box: SecretBox,
     ) -> None:
         self._registry = registry
+        self._box = box
         self._custodian = custodian
         self._classifications = classifications
         self._places = places
@@ -238,9 +242,23 @@ class BucketKeeper:
         await store.create_bucket(bucket.backend_name)
         if names == "sealed":
             bucket = replace(bucket, names_ik_id=await self._custodian.new_names_key(bucket))
+        await self.keep_registration(bucket)
         await self._registry.add(bucket)
         await self._custodian.conclude(ask, "done")
         return bucket
+
+    async def keep_registration(self, bucket: Bucket, *, only_if_missing: bool = False) -> None:
+        """Write what a rebuilt database needs to know of the bucket under `.hyok/`, sealed.
+
+        Raises:
+            Unavailable: HSM or store do not answer.
+        """
+        if only_if_missing and await self._mirror.read(bucket, REGISTRATION) is not None:
+            return
+        await self._custodian.mirror_tenant_key(bucket)
+        allowed = bucket.allowed | self._classifications.at_least(bucket.classification)
+        sealed = await self._box.seal(PURPOSE, render(bucket, allowed))
+        await self._mirror.write(bucket, REGISTRATION, sealed)
 
     async def _check_free(self, bucket: Bucket) -> None:
         try:
