@@ -108,7 +108,9 @@ def test_long_bodies_and_many_streams_stay_within_their_memory(tmp_path: Path) -
 
         client.put_object(Bucket="intern", Key="lang", Body=Body(), ContentLength=size)
         got = 0
+        pattern = block + block
         for piece in client.get_object(Bucket="intern", Key="lang")["Body"].iter_chunks(1 << 20):
+            assert piece == pattern[got % 256 : got % 256 + len(piece)]
             got += len(piece)
         assert got == size
         grown = sum(map(peak_kib, pids)) - before
