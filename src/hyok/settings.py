@@ -41,7 +41,6 @@ class GatewaySettings(Section):
     workers: int = Field(default=1, ge=1, le=64)
     pump_threads: int = Field(default=64, ge=2, le=1024)
     drain_seconds: float = Field(default=20.0, ge=0, le=600)
-    debug_signatures: bool = False
     default_store: str = ""
 
 

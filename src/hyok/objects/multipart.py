@@ -27,7 +27,7 @@ from hyok.s3.names import etag_out, part_etag_in, part_etag_out
 from hyok.vocabulary import WHOLE_BODY_BYTES_MAX, MemorySink, MemorySource
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from hyok.backends.port import PartSink, StoreSink
     from hyok.envelope.keys import DataKey
@@ -258,11 +258,12 @@ class MultipartVault:
         checksum: str = "",
         checksum_type: str = "",
         object_size: int | None = None,
+        part_checksums: Mapping[int, Mapping[checksums.Algorithm, str]] | None = None,
     ) -> Completed:
         """Join the parts that the client lists, with the trailer that commits them.
 
-        ``wanted``: part number and client ETag, in the client's order.  A repeat after success
-        answers success again.
+        ``wanted``: part number and client ETag, in the client's order; ``part_checksums``: what the
+        client says again of a part, in base64.  A repeat after success answers success again.
 
         Raises:
             Malformed: reasons InvalidPart, InvalidPartOrder, EntityTooSmall, BadDigest.
@@ -272,6 +273,7 @@ class MultipartVault:
         if upload.done:
             return _completed(upload)
         parts = _chosen(wanted, {p.number: p for p in await self._ledger.parts(upload_id)})
+        _check_parts(parts, part_checksums or {})
         plain_size = sum(part.plain_size for part in parts)
         if object_size is not None and object_size != plain_size:
             raise Malformed(
@@ -464,6 +466,20 @@ def _chosen(
             reason="EntityTooSmall",
         )
     return parts
+
+
+def _check_parts(
+    parts: Sequence[UploadPart], said: Mapping[int, Mapping[checksums.Algorithm, str]]
+) -> None:
+    """Return quietly if the checksums said of the parts are those that were verified."""
+    for part in parts:
+        for algorithm, text in said.get(part.number, {}).items():
+            known = checksums.encode(part.checksum) if part.checksum else ""
+            if part.checksum_algorithm != algorithm or text != known:
+                raise Malformed(
+                    f"The checksum of part {part.number} is not the one that was uploaded.",
+                    reason="InvalidPart",
+                )
 
 
 def _checksum(upload: Upload, parts: Sequence[UploadPart]) -> tuple[int, str, bytes]:

@@ -98,6 +98,7 @@ async def complete(services: Services, call: Call) -> None:
         checksum=given,
         checksum_type=(request.header("x-amz-checksum-type") or "").upper(),
         object_size=_object_size(request),
+        part_checksums={part.number: part.checksums for part in wanted},
     )
     result = completed.result
     values: dict[Algorithm, str] = {}
