@@ -17,6 +17,7 @@ import structlog
 from hyok.audit.client import JournalClient
 from hyok.connections import build_hsm, build_store, journal_socket
 from hyok.custody.custodian import KeyCustodian
+from hyok.custody.failing_tokens import FailingTokens
 from hyok.custody.keks import KekCatalog
 from hyok.custody.keyring import Keyring
 from hyok.custody.secret_box import HsmSecretBox
@@ -143,6 +144,7 @@ def open_core(settings: Settings) -> Core:
     pump = PumpPool(settings.gateway.pump_threads)
     hsm = build_hsm(settings)
     keks = KekCatalog(database, clock_ms)
+    tokens = FailingTokens(hsm, clock_ms)
     watch = HsmWatch(hsm, keks)
     journal = JournalClient(journal_socket(settings))
     stores = {store.name: build_store(store) for store in settings.stores}
@@ -156,6 +158,7 @@ def open_core(settings: Settings) -> Core:
     keyring = Keyring(
         database=database,
         hsm=hsm,
+        tokens=tokens,
         keks=keks,
         mirror=mirror,
         entropy=secrets.token_bytes,
@@ -168,6 +171,7 @@ def open_core(settings: Settings) -> Core:
         zone=settings.installation.gateway_zone,
         journal=journal,
         hsm=hsm,
+        tokens=tokens,
         watch=watch,
         keks=keks,
         keyring=keyring,

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from hyok.audit.port import Journal
+    from hyok.custody.failing_tokens import FailingTokens
     from hyok.custody.kek import Kek
     from hyok.custody.keks import KekCatalog
     from hyok.custody.keyring import IK
@@ -71,6 +72,7 @@ class KeyCustodian:
         zone: str,
         journal: Journal,
         hsm: Hsm,
+        tokens: FailingTokens,
         watch: HsmWatch,
         keks: KekCatalog,
         keyring: Keyring,
@@ -83,6 +85,7 @@ class KeyCustodian:
         self._zone = zone
         self._journal = journal
         self._hsm = hsm
+        self._tokens = tokens
         self._watch = watch
         self._keks = keks
         self._keyring = keyring
@@ -372,7 +375,7 @@ class KeyCustodian:
             if found.mode is Mode.KEYRING:
                 kek, secret = await self._keyring_secret(ask, found)
             else:
-                secret = await self._secret(kek, found)
+                secret = await self._secret(ask.ref.bucket_id, kek, found)
             return self._opened(ask, found, secret, kek)
         except HyokError as error:
             await self._failed(ask, kek.classification, object_id, error, kek.kek_id)
@@ -426,7 +429,7 @@ class KeyCustodian:
             durable=rule.audit.mode == "write-ahead",
         )
 
-    async def _secret(self, kek: Kek, found: Envelope) -> bytes:
+    async def _secret(self, bucket_id: str, kek: Kek, found: Envelope) -> bytes:
         check_use(kek.state, Use.UNWRAP)
         rule = self._classifications.get(kek.classification)
         ttl_ms = 0 if found.mode is Mode.DIRECT else _lifetime(rule).read_ms
@@ -435,7 +438,7 @@ class KeyCustodian:
         return await self._read_secrets.get(
             (found.profile, found.kek_id, found.scope, found.token),
             ttl_ms,
-            lambda: self._hsm.secret(kek.spec, found.scope, found.token),
+            lambda: self._tokens.secret(bucket_id, kek.spec, found.scope, found.token),
         )
 
     def _opened(self, ask: Ask, found: Envelope, secret: bytes, kek: Kek) -> RecoveredKey:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from hyok.custody.failing_tokens import FailingTokens
     from hyok.custody.kek import Kek
     from hyok.custody.keks import KekCatalog
     from hyok.custody.port import KeyringMirror
@@ -92,6 +93,7 @@ class Keyring:
         *,
         database: Database,
         hsm: Hsm,
+        tokens: FailingTokens,
         keks: KekCatalog,
         mirror: KeyringMirror,
         entropy: Callable[[int], bytes],
@@ -99,6 +101,7 @@ class Keyring:
     ) -> None:
         self._database = database
         self._hsm = hsm
+        self._tokens = tokens
         self._keks = keks
         self._mirror = mirror
         self._entropy = entropy
@@ -373,11 +376,11 @@ class Keyring:
         bucket: Bucket | None,
         created_ms: int,
     ) -> IK:
-        del bucket
         kek = await self._known_kek(raw, ik_id, tenant, scope)
         check_use(kek.state, Use.UNWRAP)
         record = parse_record(raw)
-        secret = await self._hsm.secret(kek.spec, scope, record.token)
+        bucket_id = bucket.bucket_id if bucket is not None else ""
+        secret = await self._tokens.secret(bucket_id, kek.spec, scope, record.token)
         return IK(
             ik_id,
             bytearray(open_record(record, secret)),

@@ -13,6 +13,7 @@ from tests.fakes.memory_hsm import MemoryHsm
 from tests.fakes.memory_journal import MemoryJournal
 
 from hyok.custody.custodian import TENANT_CLASSIFICATION, KeyCustodian
+from hyok.custody.failing_tokens import FailingTokens
 from hyok.custody.keks import KekCatalog
 from hyok.custody.key_states import ALLOWED_USES, TRANSITIONS, KeyState, Use, check_use
 from hyok.custody.keyring import Keyring
@@ -79,9 +80,11 @@ def build(path: Path, hsm: MemoryHsm, mirror: Mirror, now: list[int]) -> House:
     database = Database(f"sqlite:///{path}")
     database.migrate()
     keks = KekCatalog(database, lambda: now[0])
+    tokens = FailingTokens(hsm, lambda: now[0])
     keyring = Keyring(
         database=database,
         hsm=hsm,
+        tokens=tokens,
         keks=keks,
         mirror=mirror,
         entropy=secrets.token_bytes,
@@ -96,6 +99,7 @@ def build(path: Path, hsm: MemoryHsm, mirror: Mirror, now: list[int]) -> House:
         zone="municipality",
         journal=journal,
         hsm=hsm,
+        tokens=tokens,
         watch=watch,
         keks=keks,
         keyring=keyring,
