@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 SORTED_ENTRIES_MAX = 100_000
 KEPT_LISTINGS_MAX = 16
 KEPT_SECONDS_MAX = 300
+_LAST_CODE_POINT = "\U0010ffff"
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,8 +159,9 @@ class Listings:
         if rows is None:
             found = await self._gather(store, bucket.backend_name, name_key, parent, delimiter)
             if found is None:
+                start = _store_start(name_key, after, delimiter)
                 return await self._store_order(
-                    store, bucket.backend_name, name_key, parent, prefix, delimiter, "", limit
+                    store, bucket.backend_name, name_key, parent, prefix, delimiter, start, limit
                 )
             rows = _rows(found, prefix, delimiter)
             kept_id = ""
@@ -219,14 +221,29 @@ class Listings:
                 "A listing this long of sealed names takes no delimiter but '/'.",
                 reason="InvalidArgument",
             )
-        page = await store.list(bucket, parent, delimiter, after, limit)
-        rows = _opened(page.objects, page.prefixes, name_key)
+        while True:
+            page = await store.list(bucket, parent, delimiter, after, limit)
+            rows = _opened(page.objects, page.prefixes, name_key)
+            after = page.next_after
+            if rows or not after:
+                break
+        # A client of ListObjects v1 goes on after a clear key: the last one in the store's order.
+        last = max(map(_row_key, rows), key=name_key.seal, default="") if after else ""
         return Page(
             [r for r in rows if isinstance(r, Entry) and r.key.startswith(prefix)],
             [r for r in rows if isinstance(r, str) and r.startswith(prefix)],
-            _token(store=page.next_after) if page.next_after else "",
-            page.next_after,
+            _token(store=after) if after else "",
+            last,
         )
+
+
+def _store_start(name_key: NameKey, after: str, delimiter: str) -> str:
+    """Return the store's name to go on after, for a clear key or common prefix."""
+    if not after:
+        return ""
+    sealed = name_key.seal(after)
+    # Whatever stands below a common prefix was rolled up into it.
+    return sealed + _LAST_CODE_POINT if delimiter and after.endswith(delimiter) else sealed
 
 
 def _opened(
