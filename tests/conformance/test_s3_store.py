@@ -66,6 +66,33 @@ async def test_an_object_comes_back_with_its_facts(store: S3Store) -> None:
     assert (await store.head(BUCKET, "een/naam é+ %.txt")).size == 6
 
 
+async def test_the_store_checks_the_trailing_checksum_of_a_streamed_body(
+    store: S3Store, pump: PumpPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SeaweedFS takes trailers: what was damaged on the way is refused and leaves nothing."""
+    assert not store.features.trailing_checksum  # nobody asked it yet
+    body = os.urandom(3_000_001)
+    await store.put_whole(BUCKET, "eerst", b"1", FACTS)
+    assert store.features.trailing_checksum
+    sink = await store.put(BUCKET, "met-proef", len(body), FACTS)
+
+    def send() -> None:
+        sink.write(memoryview(body))
+        sink.commit()
+
+    await pump.run(send)
+    found, kept = await store.read_whole(BUCKET, "met-proef")
+    assert kept == body
+    assert found.facts is not None
+    assert "content-encoding" not in found.facts.clear
+    monkeypatch.setattr("hyok.backends.s3_trailer.encode", lambda _raw: "AAAAAA==")
+    sink = await store.put(BUCKET, "beschadigd", len(body), FACTS)
+    with pytest.raises(HyokError):
+        await pump.run(send)
+    with pytest.raises(NotFound):
+        await store.head(BUCKET, "beschadigd")
+
+
 async def test_a_long_body_streams_both_ways(store: S3Store, pump: PumpPool) -> None:
     body = os.urandom(5_000_001)
     sink = await store.put(BUCKET, "lang", len(body), FACTS)

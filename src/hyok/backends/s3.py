@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 from hyok.backends import s3_wire as wire
 from hyok.backends.port import ALWAYS, WHOLE, Stored, StoredPart, StoreFeatures, StoreListing
 from hyok.backends.s3_names import ALL_NAMES, NameRules, probe_names
+from hyok.backends.s3_trailer import PAYLOAD as TRAILER_PAYLOAD
+from hyok.backends.s3_trailer import TrailedUpload, render, trailer_headers, wire_length
 from hyok.errors import Conflict, HyokError, NotFound, Refused, Unavailable
 from hyok.sigv4.canonical import render_query
 from hyok.sigv4.sign import UNSIGNED_PAYLOAD, Signer
@@ -32,7 +34,8 @@ if TYPE_CHECKING:
         StoreSink,
         StoreSource,
     )
-    from hyok.http1.client import Download, Pool, Response, Upload
+    from hyok.backends.s3_trailer import Outgoing
+    from hyok.http1.client import Download, Pool, Response
 
 SPLIT_PART_BYTES = 1 << 30
 """A single PUT too long for the store goes up in parts of this length (format.md §8, Sizes)."""
@@ -131,6 +134,8 @@ class S3Store:
                 if bucket not in self._probed:
                     self._rules = await probe_names(self, bucket)
                     self._conditional = await self._probe_conditions(bucket)
+                    trailers = await self._probe_trailers(bucket)
+                    self.features = replace(self.features, trailing_checksum=trailers)
                     self._probed.add(bucket)
         self._rules.check(name)
         if condition != ALWAYS and not self._conditional:
@@ -156,6 +161,26 @@ class S3Store:
             with suppress(HyokError):
                 await self._request("DELETE", bucket, name)
         return True
+
+    async def _probe_trailers(self, bucket: str) -> bool:
+        """Does the store check a trailing checksum, and take the framing off the body?"""
+        name = f".hyok/probe/{secrets.token_hex(8)}"
+        body = b"trailing checksum"
+        headers = trailer_headers(len(body))
+
+        async def send(encoded: bytes) -> int:
+            target, lines = await self._head_of("PUT", bucket, name, [], headers, TRAILER_PAYLOAD)
+            return (await self._pool.request("PUT", target, lines, encoded)).status
+
+        try:
+            if await send(render(body, damage=True)) // 100 == 2 or await send(render(body)) != 200:
+                return False
+            return (await self._request("GET", bucket, name)).body == body
+        except HyokError:
+            return False
+        finally:
+            with suppress(HyokError):
+                await self._request("DELETE", bucket, name)
 
     # -- objects ---------------------------------------------------------------------------------
 
@@ -196,9 +221,16 @@ class S3Store:
         query: list[tuple[str, str]],
         headers: dict[str, str],
         size: int,
-    ) -> Upload:
-        target, lines = await self._head_of("PUT", bucket, name, query, headers, UNSIGNED_PAYLOAD)
-        return await self._pool.upload("PUT", target, lines, size)
+    ) -> Outgoing:
+        # A content-encoding of the client's own would have to be joined with aws-chunked.
+        if not self.features.trailing_checksum or "content-encoding" in headers:
+            target, lines = await self._head_of(
+                "PUT", bucket, name, query, headers, UNSIGNED_PAYLOAD
+            )
+            return await self._pool.upload("PUT", target, lines, size)
+        headers = headers | trailer_headers(size)
+        target, lines = await self._head_of("PUT", bucket, name, query, headers, TRAILER_PAYLOAD)
+        return TrailedUpload(await self._pool.upload("PUT", target, lines, wire_length(size)), size)
 
     async def head(self, bucket: str, name: str) -> Stored:
         answer = await self._request("HEAD", bucket, name)
@@ -462,7 +494,7 @@ class _S3Source:
 class _S3PartSink:
     """One part on its way out."""
 
-    def __init__(self, upload: Upload, number: int, size: int) -> None:
+    def __init__(self, upload: Outgoing, number: int, size: int) -> None:
         self._upload = upload
         self._number = number
         self._size = size
@@ -483,7 +515,7 @@ class _S3PartSink:
 class _ObjectSink:
     """One object on its way out."""
 
-    def __init__(self, upload: Upload, name: str, size: int, facts: StoredFacts) -> None:
+    def __init__(self, upload: Outgoing, name: str, size: int, facts: StoredFacts) -> None:
         self._upload = upload
         self._name = name
         self._size = size

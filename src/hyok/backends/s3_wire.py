@@ -95,11 +95,20 @@ def stored_of(name: str, headers: Mapping[str, str], size: int) -> Stored:
         modified_ms=_http_time(headers.get("last-modified", "")),
         facts=StoredFacts(
             envelope=decode_text(text) if text else b"",
-            clear={key: headers[key] for key in CLEAR_HEADERS if key in headers},
+            clear={key: value for key in CLEAR_HEADERS if (value := _clear(headers, key))},
             user_metadata=user,
         ),
         version_id=headers.get("x-amz-version-id", "").replace("null", ""),
     )
+
+
+def _clear(headers: Mapping[str, str], name: str) -> str:
+    """Return a fact in clear; SeaweedFS keeps the framing of an upload as a content-encoding."""
+    value = headers.get(name, "")
+    if name != "content-encoding":
+        return value
+    words = [word.strip() for word in value.split(",")]
+    return ",".join(word for word in words if word and word != "aws-chunked")
 
 
 def total_size(status: int, headers: Mapping[str, str]) -> int:
