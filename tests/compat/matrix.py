@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from hashlib import sha256
+from functools import lru_cache
+from random import Random  # noqa: TID251 - noise that is the same every time
 
 SIZES = (0, 1, 262_103, 262_104, 262_105, (1 << 20) - 1, 1 << 20, (1 << 20) + 1, (5 << 20) + 3)
 SIZE_LARGE = 100 << 20
+SIZE_LARGE_OF_TOOLS = SIZE_LARGE if os.environ.get("HYOK_LONG") else 30 << 20
 
 ODD_KEYS = (
     "gewoon.txt",
@@ -30,11 +32,26 @@ ODD_KEYS = (
 )
 
 
+@lru_cache(maxsize=16)
 def content(size: int, seed: int = 0) -> bytes:
-    """Return bytes that no part of which repeats, the same for one seed."""
-    if not size:
-        return b""
-    block = b"".join(sha256(f"{seed}:{i}".encode()).digest() for i in range(2048))
-    whole = block * (size // len(block) + 1)
-    stamp = os.fsencode(f"{seed}/{size}")
-    return (stamp + whole)[:size]
+    """Return noise, the same for one seed; no part of it comes twice."""
+    return Random(f"{seed}/{size}").randbytes(size)
+
+
+def ranges(size: int) -> list[tuple[int, int]]:
+    """Return first and last bytes worth asking for: inside, over a boundary, at the end."""
+    wanted = [
+        (0, 0),
+        (5, size - 3),
+        (262_000, 262_200),
+        (size // 2, size - 1),
+        (size - 1, size - 1),
+    ]
+    return [(first, last) for first, last in wanted if 0 <= first <= last < size]
+
+
+def is_path(key: str) -> bool:
+    """Can a tool that copies folders have this key as a file, beside the others?"""
+    segments = key.split("/")
+    beside = any(other.startswith(key + "/") for other in ODD_KEYS)
+    return not beside and "" not in segments and all(len(s.encode()) < 256 for s in segments)

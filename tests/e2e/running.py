@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
+import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +29,20 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def client_of(home: Path, endpoint: str, **more: Any) -> Any:
+    """Return a boto3 client of a gateway that serves the data of ``home``; it never retries."""
+    demo = json.loads((home / "demo.json").read_text())
+    return boto3.client(
+        "s3",
+        endpoint_url=endpoint,
+        aws_access_key_id=demo["access_key"],
+        aws_secret_access_key=demo["secret"],
+        region_name="us-east-1",
+        verify=str(home / "ca.pem"),
+        config=Config(retries={"max_attempts": 0}, connect_timeout=5, read_timeout=30, **more),
+    )
+
+
 @dataclass
 class Running:
     """The processes of one `hyok dev`."""
@@ -35,16 +53,7 @@ class Running:
     management: str
 
     def client(self, **more: Any) -> Any:
-        demo = json.loads((self.home / "demo.json").read_text())
-        return boto3.client(
-            "s3",
-            endpoint_url=self.endpoint,
-            aws_access_key_id=demo["access_key"],
-            aws_secret_access_key=demo["secret"],
-            region_name="us-east-1",
-            verify=str(self.home / "ca.pem"),
-            config=Config(retries={"max_attempts": 0}, connect_timeout=5, read_timeout=30, **more),
-        )
+        return client_of(self.home, self.endpoint, **more)
 
     def pids(self, part: str) -> list[int]:
         """Return our children whose command line holds ``part``."""
@@ -86,3 +95,88 @@ def start(home: Path, *more: str) -> Running:
             raise RuntimeError(log.read_text()[-3000:])
         time.sleep(0.05)
     return made
+
+
+@dataclass
+class Gateway:
+    """One `hyok serve gateway` on the data of a stopped `hyok dev`, with more stores behind it."""
+
+    home: Path
+    process: subprocess.Popen[bytes]
+    endpoint: str
+    run_directory: Path
+
+    def client(self, **more: Any) -> Any:
+        return client_of(self.home, self.endpoint, **more)
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        code = self.process.wait(60)
+        shutil.rmtree(self.run_directory, ignore_errors=True)
+        return code
+
+
+def s3_store(
+    name: str, endpoint: str, credentials: Path, ca_file: Path | None = None, more: str = ""
+) -> str:
+    """Return the block of the settings that says where a store is."""
+    ca = f'ca_file = "{ca_file}"\n' if ca_file is not None else ""
+    return (
+        f'[[stores]]\nkind = "s3"\nname = "{name}"\nendpoint = "{endpoint}"\n{ca}{more}'
+        f'credentials_file = "{credentials}"\njurisdiction = "NL"\ncontrol = "NL"\n'
+    )
+
+
+def configure(home: Path, name: str, stores: str, *, https: bool) -> Path:
+    """Write settings of a gateway beside others on the same data: own ports, sockets and logs."""
+    run_directory = tempfile.mkdtemp(prefix=f"hyok-{name}-")  # a socket's path must be short
+    text = (home / "hyok.toml").read_text()
+    if not https:
+        text = re.sub(r"(?m)^tls_.*\n", "", text)
+    own = {
+        r"(\[gateway\]\n)port = .*": rf"\1port = {free_port()}",
+        r"(\[management\]\n)port = .*": rf"\1port = {free_port()}",
+        r"run_directory = .*": f'run_directory = "{run_directory}"',
+        r"(\[audit\]\n)file = .*": rf'\1file = "{home / "audit" / name}.jsonl"',
+        r"(\[log\]\n)file = .*": rf'\1file = "{home / "log" / name}.jsonl"',
+    }
+    for wanted, by in own.items():
+        text, count = re.subn(wanted, by, text)
+        assert count == 1, wanted
+    config = home / f"{name}.toml"
+    config.write_text(f"{text}{stores}")
+    return config
+
+
+def make_bucket(config: Path, name: str, classification: str, store: str) -> None:
+    """Make a bucket as an operator does."""
+    command = ["buckets", "create", name, "--tenant", "gemeente", "--store", store]
+    command += ["--classification", classification, "--config", str(config)]
+    subprocess.run([sys.executable, "-m", "hyok", *command], check=True, stdout=subprocess.DEVNULL)
+
+
+def serve(config: Path) -> Gateway:
+    """Start `hyok serve gateway` with settings of `configure` and wait until it is ready."""
+    text = config.read_text()
+    port, management = re.findall(r"(?m)^port = (\d+)$", text)
+    found = re.search(r'run_directory = "(.*)"', text)
+    assert found is not None
+    with (config.parent / "log" / f"{config.stem}.out").open("ab") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "hyok", "serve", "gateway", "--config", str(config)],
+            stdout=out,
+            stderr=subprocess.STDOUT,
+        )
+    deadline = time.monotonic() + READY_SECONDS_MAX
+    while True:
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{management}/readyz", timeout=5).close()
+        except OSError:
+            if process.poll() is not None or time.monotonic() > deadline:
+                process.kill()
+                raise RuntimeError(f"the gateway of {config.name} does not come up") from None
+            time.sleep(0.1)
+        else:
+            scheme = "https" if "tls_key" in text else "http"
+            endpoint = f"{scheme}://127.0.0.1:{port}"
+            return Gateway(config.parent, process, endpoint, Path(found[1]))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote_plus
 from xml.sax.saxutils import escape
 
 from hyok.backends.port import Stored, StoredFacts, StoredPart, StoredUpload, StoreListing
@@ -204,7 +204,8 @@ def parse_listing(body: bytes, prefix: str) -> tuple[StoreListing, str]:
 
 
 def _name(text: str, *, encoded: bool) -> str:
-    return unquote(text) if encoded else text
+    # As S3 does it: a blank is a plus, a plus is %2B.
+    return unquote_plus(text) if encoded else text
 
 
 def parse_upload_id(body: bytes) -> str:

@@ -180,7 +180,9 @@ class Exchange:
         self._pump = pump
         self._draining = draining
         self.framing: Framing = Chunked() if head.chunked else Counted(head.content_length or 0)
-        self._expecting = head.expects_continue and not self.framing.done
+        # Also before an empty body: botocore misreads what follows on a connection where it got
+        # its answer in place of the 100 that it waited for.
+        self._expecting = head.expects_continue
         self.answered = False
         self.broken = False
         self.keep = head.keep_alive
@@ -215,7 +217,7 @@ class Exchange:
     def render(self, status: int, headers: Sequence[tuple[str, str]], length: int | None) -> bytes:
         """Return the head of the answer, and settle what becomes of the connection."""
         self.answered = True
-        if self._draining() or (self._expecting and self.unread):
+        if self._draining() or self._expecting:
             self.keep = False
         lines = list(headers)
         bodiless = self.head.method == "HEAD" or status in {204, 304}
