@@ -266,6 +266,17 @@ async def test_a_refused_upload_is_never_asked_to_continue(opened) -> None:
     assert welcome == b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
+async def test_an_empty_upload_is_asked_to_continue_too(opened) -> None:
+    """Or else its connection is closed: botocore misreads what comes after on the same one."""
+    server, _ = await opened()
+    head = b"Host: x\r\nContent-Length: 0\r\nExpect: 100-continue\r\n\r\n"
+    taken = await raw(server, b"PUT /whole HTTP/1.1\r\n" + head)
+    assert taken.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 ")
+    refused = await raw(server, b"PUT /refuse HTTP/1.1\r\n" + head)
+    assert refused.startswith(b"HTTP/1.1 403 ")
+    assert b"connection: close" in refused
+
+
 async def test_requests_in_one_packet_are_answered_in_order(opened) -> None:
     server, _ = await opened()
     put = b"PUT /whole HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc"
