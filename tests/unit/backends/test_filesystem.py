@@ -97,7 +97,7 @@ async def test_a_new_envelope_that_did_not_reach_its_file_is_read_and_repaired(
         raise Unavailable("the power went off")
 
     with monkeypatch.context() as broken:
-        broken.setattr("hyok.backends.filesystem.overwrite_block", torn)
+        broken.setattr("hyok.backends.filesystem_objects.overwrite_block", torn)
         new = await store.replace_facts("b", "a", OTHER, stored.etag)
     told, body = await store.read_whole("b", "a", if_match=new.etag)
     assert told.facts == OTHER

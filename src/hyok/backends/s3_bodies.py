@@ -1,0 +1,104 @@
+"""Bodies on their way into and out of an S3 store, and what its answers say of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from hyok.backends import s3_wire as wire
+from hyok.backends.port import Stored, StoredPart
+from hyok.errors import Unavailable
+
+if TYPE_CHECKING:
+    from hyok.backends.port import Span, StoredFacts
+    from hyok.backends.s3_trailer import Outgoing
+    from hyok.http1.client import Download, Response
+
+
+def part_query(upload_id: str, number: int) -> list[tuple[str, str]]:
+    return [("partNumber", str(number)), ("uploadId", upload_id)]
+
+
+def etag_of(answer: Response) -> str:
+    etag = answer.headers.get("etag", "").strip('"')
+    if not etag:
+        raise Unavailable("The store's answer has no ETag.", reason="ServiceUnavailable")
+    return etag
+
+
+def put_result(name: str, answer: Response, size: int, facts: StoredFacts) -> Stored:
+    found = wire.stored_of(name, answer.headers, size)
+    return replace(found, etag=etag_of(answer), facts=facts)
+
+
+def read_headers(span: Span, if_match: str) -> dict[str, str]:
+    headers = {"if-match": f'"{if_match}"'} if if_match else {}
+    if span.suffix:
+        headers["range"] = f"bytes=-{span.suffix}"
+    elif span.start or span.stop is not None:
+        last = "" if span.stop is None else str(span.stop - 1)
+        headers["range"] = f"bytes={span.start}-{last}"
+    return headers
+
+
+def bounds(span: Span, size: int) -> tuple[int, int]:
+    if span.suffix:
+        return max(0, size - span.suffix), size
+    return span.start, size if span.stop is None else min(span.stop, size)
+
+
+class S3Source:
+    """A stored body on its way in."""
+
+    def __init__(self, stored: Stored, download: Download) -> None:
+        self.stored = stored
+        self._download = download
+
+    def read_into(self, buffer: memoryview) -> int:
+        return self._download.read_into(buffer)
+
+    def close(self) -> None:
+        self._download.close()
+
+
+class S3PartSink:
+    """One part on its way out."""
+
+    def __init__(self, upload: Outgoing, number: int, size: int) -> None:
+        self._upload = upload
+        self._number = number
+        self._size = size
+
+    def write(self, view: memoryview) -> None:
+        self._upload.write(view)
+
+    def commit(self) -> StoredPart:
+        answer = self._upload.finish()
+        if answer.status // 100 != 2:
+            raise wire.error_of(wire.failure_of(answer.status, answer.body), "NoSuchUpload")
+        return StoredPart(self._number, etag_of(answer), self._size)
+
+    def abort(self) -> None:
+        self._upload.abort()
+
+
+class S3ObjectSink:
+    """One object on its way out."""
+
+    def __init__(self, upload: Outgoing, name: str, size: int, facts: StoredFacts) -> None:
+        self._upload = upload
+        self._name = name
+        self._size = size
+        self._facts = facts
+
+    def write(self, view: memoryview) -> None:
+        self._upload.write(view)
+
+    def commit(self) -> Stored:
+        answer = self._upload.finish()
+        if answer.status // 100 != 2:
+            raise wire.error_of(wire.failure_of(answer.status, answer.body), "NoSuchBucket")
+        return put_result(self._name, answer, self._size, self._facts)
+
+    def abort(self) -> None:
+        self._upload.abort()

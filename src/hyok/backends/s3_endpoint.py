@@ -1,0 +1,133 @@
+"""One S3 endpoint: requests of our own, signed with our own credentials.
+
+Nothing of a client's request is passed on.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from hyok.backends import s3_wire as wire
+from hyok.backends.s3_trailer import PAYLOAD as TRAILER_PAYLOAD
+from hyok.backends.s3_trailer import TrailedUpload, trailer_headers, wire_length
+from hyok.sigv4.canonical import render_query
+from hyok.sigv4.sign import UNSIGNED_PAYLOAD, Signer
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from hyok.backends.s3_trailer import Outgoing
+    from hyok.http1.client import Download, Pool, Response
+
+_EMPTY_SHA256 = sha256(b"").hexdigest()
+
+
+class Endpoint:
+    """Signed requests to one endpoint.
+
+    Args:
+        pool: connections to the endpoint; its own time-outs.
+        host: the Host header, with a port that is not the default.
+        credentials: returns the signer to use now; may wait for a refresh.
+        virtual_host: address buckets as ``bucket.host``.
+    """
+
+    def __init__(
+        self,
+        *,
+        pool: Pool,
+        host: str,
+        credentials: Callable[[], Awaitable[Signer]],
+        virtual_host: bool = False,
+    ) -> None:
+        self._pool = pool
+        self._host = host
+        self._credentials = credentials
+        self._virtual_host = virtual_host
+
+    async def _head_of(
+        self,
+        method: str,
+        bucket: str,
+        name: str,
+        query: list[tuple[str, str]],
+        headers: dict[str, str],
+        payload: str,
+    ) -> tuple[str, list[tuple[str, str]]]:
+        """Return target and signed headers."""
+        signer = await self._credentials()
+        host = f"{bucket}.{self._host}" if self._virtual_host and bucket else self._host
+        path = wire.path_of(bucket, name, virtual_host=self._virtual_host)
+        signed = signer.sign(method, host, path, query, headers, payload, datetime.now(UTC))  # noqa: TID251 - a shell
+        target = f"{path}?{render_query(query)}" if query else path
+        return target, [("host", host), *headers.items(), *signed.items()]
+
+    async def request(
+        self,
+        method: str,
+        bucket: str,
+        name: str = "",
+        *,
+        query: list[tuple[str, str]] | None = None,
+        headers: dict[str, str] | None = None,
+        body: bytes | bytearray | memoryview = b"",
+        missing: str = "NoSuchKey",
+    ) -> Response:
+        """Return a successful answer.
+
+        Raises:
+            HyokError: as `s3_wire.error_of` reads the store's refusal.
+        """
+        payload = sha256(body).hexdigest() if len(body) else _EMPTY_SHA256
+        target, lines = await self._head_of(
+            method, bucket, name, query or [], headers or {}, payload
+        )
+        answer = await self._pool.request(method, target, lines, body)
+        if answer.status // 100 != 2:
+            raise wire.error_of(wire.failure_of(answer.status, answer.body), missing)
+        return answer
+
+    async def send_framed(self, bucket: str, name: str, size: int, encoded: bytes) -> int:
+        """PUT a body that is framed for a trailer already, and return the status.
+
+        Args:
+            bucket: the backend's bucket.
+            name: the object's name.
+            size: length of the body inside the frames, in bytes.
+            encoded: frames and trailer, as they go out.
+        """
+        target, lines = await self._head_of(
+            "PUT", bucket, name, [], trailer_headers(size), TRAILER_PAYLOAD
+        )
+        return (await self._pool.request("PUT", target, lines, encoded)).status
+
+    async def upload(
+        self,
+        bucket: str,
+        name: str,
+        query: list[tuple[str, str]],
+        headers: dict[str, str],
+        size: int,
+        *,
+        trailer: bool,
+    ) -> Outgoing:
+        """Return a body of ``size`` bytes on its way out; with a checksum behind it or without."""
+        if not trailer:
+            target, lines = await self._head_of(
+                "PUT", bucket, name, query, headers, UNSIGNED_PAYLOAD
+            )
+            return await self._pool.upload("PUT", target, lines, size)
+        headers = headers | trailer_headers(size)
+        target, lines = await self._head_of("PUT", bucket, name, query, headers, TRAILER_PAYLOAD)
+        return TrailedUpload(await self._pool.upload("PUT", target, lines, wire_length(size)), size)
+
+    async def download(self, bucket: str, name: str, headers: dict[str, str]) -> Download:
+        """Return an answer to GET, whatever its status, with its body still to come."""
+        target, lines = await self._head_of("GET", bucket, name, [], headers, _EMPTY_SHA256)
+        return await self._pool.download("GET", target, lines)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._pool.close()

@@ -1,0 +1,103 @@
+"""SplitSink: one object longer than a single PUT may be, as an upload in parts."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from hyok.errors import HyokError
+
+if TYPE_CHECKING:
+    from hyok.backends.port import (
+        Condition,
+        ObjectStore,
+        PartSink,
+        Stored,
+        StoredFacts,
+        StoredPart,
+    )
+
+SPLIT_PART_BYTES = 1 << 30
+"""A single PUT too long for the store goes up in parts of this length (format.md §8, Sizes)."""
+
+
+class SplitSink:
+    """One object longer than a single PUT may be, as a multipart upload of the same bytes.
+
+    Runs in a pump thread and asks the loop for each part's connection.
+    """
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        bucket: str,
+        name: str,
+        size: int,
+        facts: StoredFacts,
+        condition: Condition,
+    ) -> None:
+        self._store = store
+        self._bucket = bucket
+        self._name = name
+        self._left = size
+        self._facts = facts
+        self._condition = condition
+        self._loop = asyncio.get_running_loop()
+        self._upload_id = ""
+        self._parts: list[StoredPart] = []
+        self._part: PartSink | None = None
+        self._part_left = 0
+
+    def write(self, view: memoryview) -> None:
+        while view:
+            if self._part is None:
+                self._begin_part()
+            assert self._part is not None
+            piece = view[: self._part_left]
+            self._part.write(piece)
+            self._part_left -= len(piece)
+            view = view[len(piece) :]
+            if not self._part_left:
+                self._parts.append(self._part.commit())
+                self._part = None
+
+    def _begin_part(self) -> None:
+        if not self._upload_id:
+            self._upload_id = asyncio.run_coroutine_threadsafe(
+                self._store.begin_upload(self._bucket, self._name, self._facts), self._loop
+            ).result()
+        size = min(self._left, SPLIT_PART_BYTES)
+        self._part = asyncio.run_coroutine_threadsafe(
+            self._store.put_part(
+                self._bucket, self._name, self._upload_id, len(self._parts) + 1, size
+            ),
+            self._loop,
+        ).result()
+        self._part_left = size
+        self._left -= size
+
+    def commit(self) -> Stored:
+        assert not self._left
+        assert self._part is None
+        return asyncio.run_coroutine_threadsafe(
+            self._store.complete_upload(
+                self._bucket, self._name, self._upload_id, self._parts, self._condition
+            ),
+            self._loop,
+        ).result()
+
+    def abort(self) -> None:
+        part, self._part = self._part, None
+        if part is not None:
+            part.abort()
+        upload_id, self._upload_id = self._upload_id, ""
+        if upload_id:
+            self._loop.call_soon_threadsafe(self._forget, upload_id)
+
+    def _forget(self, upload_id: str) -> None:
+        async def forget() -> None:
+            with suppress(HyokError):
+                await self._store.abort_upload(self._bucket, self._name, upload_id)
+
+        self._forgetting = self._loop.create_task(forget())
