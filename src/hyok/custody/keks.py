@@ -1,19 +1,15 @@
-"""KekCatalog: the KEKs of the installation, as our own configuration knows them, never the store.
-
-Rows are read again when the epoch `keks` moved (looked at every two seconds), so that a suspended
-key bites within seconds; without the database the memory serves for thirty seconds.
-"""
+"""KekCatalog: the KEKs of the installation, as our configuration knows them, never the store."""
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from sqlalchemy import insert, select, update
 
 from hyok.custody.kek import Kek, kek_id
 from hyok.custody.key_states import KeyState, check_transition
-from hyok.database.rows import bump_epoch, epoch
+from hyok.database.epoch_rows import EpochRows
+from hyok.database.rows import bump_epoch
 from hyok.database.tables import keks, tenants
 from hyok.errors import NotFound, Unavailable
 from hyok.hsm.port import KekSpec
@@ -27,33 +23,23 @@ if TYPE_CHECKING:
     from hyok.hsm.port import Hsm
 
 EPOCH = "keks"
-POLL_MS = 2_000
-AGE_MS_MAX = 30_000
 
 
 class KekCatalog:
-    """The table `keks`, in memory."""
+    """The table `keks`, in memory: a key that is suspended elsewhere is so here within seconds."""
 
     def __init__(self, database: Database, clock_ms: Callable[[], int]) -> None:
         self._database = database
-        self._clock_ms = clock_ms
-        self._rows: Mapping[str, Kek] = {}
-        self._epoch = -1
-        self._asked_ms = 0
-        self._fresh_ms = 0
-        self._lock = asyncio.Lock()
+        self._rows: EpochRows[Kek] = EpochRows(database, clock_ms, EPOCH, _load)
 
     async def all(self) -> Sequence[Kek]:
         """Return every key version, by name."""
-        await self._refresh()
-        return sorted(
-            self._rows.values(), key=lambda kek: (kek.tenant, kek.classification, kek.version)
-        )
+        rows = await self._rows.now()
+        return sorted(rows.values(), key=lambda kek: (kek.tenant, kek.classification, kek.version))
 
     async def find(self, name: str) -> Kek | None:
         """Return a key version by its kek_id."""
-        await self._refresh()
-        return self._rows.get(name)
+        return (await self._rows.now()).get(name)
 
     async def active(self, tenant: str, classification: str) -> Kek:
         """Return the newest active key version of a tenant's classification.
@@ -61,10 +47,10 @@ class KekCatalog:
         Raises:
             Unavailable: there is none (code HY-2303).
         """
-        await self._refresh()
+        rows = await self._rows.now()
         found = [
             kek
-            for kek in self._rows.values()
+            for kek in rows.values()
             if (kek.tenant, kek.classification) == (tenant, classification)
             and kek.state is KeyState.ACTIVE
         ]
@@ -86,7 +72,7 @@ class KekCatalog:
         Raises:
             Conflict: another process made one at the same moment.
         """
-        self._asked_ms = 0
+        self._rows.stale()
         versions = [
             kek.version
             for kek in await self.all()
@@ -116,7 +102,7 @@ class KekCatalog:
             bump_epoch(connection, EPOCH)
 
         await self._database.run(act)
-        self._asked_ms = 0
+        self._rows.stale()
 
     async def adopt(self, found: Sequence[Kek], now_ms: int) -> None:
         """Write key versions down; those known already stay as they are."""
@@ -127,7 +113,7 @@ class KekCatalog:
             bump_epoch(connection, EPOCH)
 
         await self._database.run(act)
-        self._asked_ms = 0
+        self._rows.stale()
 
     def _adopt_one(self, connection: Connection, kek: Kek, now_ms: int) -> None:
         known = select(tenants.c.tenant).where(tenants.c.tenant == kek.tenant)
@@ -171,46 +157,25 @@ class KekCatalog:
             bump_epoch(connection, EPOCH)
 
         await self._database.run(act)
-        self._asked_ms = 0
+        self._rows.stale()
 
-    async def _refresh(self) -> None:
-        if self._clock_ms() - self._asked_ms < POLL_MS:
-            return
-        async with self._lock:
-            now = self._clock_ms()
-            if now - self._asked_ms < POLL_MS:
-                return
-            try:
-                number, rows = await self._database.read(self._read)
-            except Unavailable:
-                if now - self._fresh_ms > AGE_MS_MAX:
-                    raise
-                self._asked_ms = now
-                return
-            self._asked_ms = self._fresh_ms = now
-            if rows is not None:
-                self._epoch, self._rows = number, rows
 
-    def _read(self, connection: Connection) -> tuple[int, Mapping[str, Kek] | None]:
-        number = epoch(connection, EPOCH)
-        if number == self._epoch:
-            return number, None
-        rows = {
-            row.kek_id: Kek(
-                KekSpec(
-                    row.kek_id,
-                    row.profile,
-                    row.check_value,
-                    row.check_token,
-                    row.origin,
-                    row.public_key,
-                ),
-                row.tenant,
-                row.classification,
-                row.version,
-                KeyState(row.state),
-                row.created_ms,
-            )
-            for row in connection.execute(select(keks))
-        }
-        return number, rows
+def _load(connection: Connection) -> Mapping[str, Kek]:
+    return {
+        row.kek_id: Kek(
+            KekSpec(
+                row.kek_id,
+                row.profile,
+                row.check_value,
+                row.check_token,
+                row.origin,
+                row.public_key,
+            ),
+            row.tenant,
+            row.classification,
+            row.version,
+            KeyState(row.state),
+            row.created_ms,
+        )
+        for row in connection.execute(select(keks))
+    }

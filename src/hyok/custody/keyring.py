@@ -9,24 +9,20 @@ Source: docs/format.md, section 11.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import insert, or_, select, update
-from typing_extensions import override
-
+from hyok.custody.intermediate_key import FOREVER, IK, Lifetime, handed, wipe
 from hyok.custody.key_states import KeyState, Use, check_use
+from hyok.custody.keyring_rows import KeyringRows
 from hyok.custody.port import KEYRING_FOLDER, TOMBSTONES_FOLDER
 from hyok.custody.secrets_cache import SecretCache
-from hyok.database.tables import keyring, tombstones
 from hyok.envelope.profiles import Profile
 from hyok.envelope.records import checked_record, open_record, parse_record, seal_record
-from hyok.errors import Conflict, NotFound, Refused, Tampered, Unavailable
+from hyok.errors import Conflict, NotFound, Refused, Tampered
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from sqlalchemy import Connection
 
     from hyok.custody.failing_tokens import FailingTokens
     from hyok.custody.kek import Kek
@@ -46,37 +42,6 @@ MARKS_MAX = 100_000
 
 RECORDS_REMEMBERED_MS = 1_000
 """How long a record is not read again: it is ciphertext, but it may be destroyed meanwhile."""
-
-
-@dataclass(frozen=True, slots=True)
-class IK:
-    """An intermediate key in memory.  ``kek_id`` and ``profile`` are those of its record now."""
-
-    ik_id: bytes
-    secret: bytearray
-    kek_id: str
-    profile: Profile
-    classification: str
-    scope: str
-    created_ms: int
-    raw: bytes  # the record
-
-    @override
-    def __repr__(self) -> str:
-        return f"IK({self.ik_id.hex()}, {self.scope})"
-
-
-@dataclass(frozen=True, slots=True)
-class Lifetime:
-    """How long and how often an IK may write, and how long it is remembered for reading."""
-
-    write_ms: int
-    writes_max: int
-    read_ms: int
-
-
-FOREVER = Lifetime(1 << 62, 1 << 62, 0)
-"""Of keys that must not change, such as those of names: a KEK that is replaced changes nothing."""
 
 
 @dataclass(slots=True)
@@ -99,15 +64,15 @@ class Keyring:
         entropy: Callable[[int], bytes],
         clock_ms: Callable[[], int],
     ) -> None:
-        self._database = database
+        self._rows = KeyringRows(database)
         self._hsm = hsm
         self._tokens = tokens
         self._keks = keks
         self._mirror = mirror
         self._entropy = entropy
         self._clock_ms = clock_ms
-        self._reading: SecretCache[IK] = SecretCache(clock_ms, _wipe)
-        self._writing: SecretCache[IK] = SecretCache(clock_ms, _wipe)
+        self._reading: SecretCache[IK] = SecretCache(clock_ms, wipe)
+        self._writing: SecretCache[IK] = SecretCache(clock_ms, wipe)
         self._records: SecretCache[tuple[bytes, int]] = SecretCache(clock_ms, lambda _record: None)
         self._leases: dict[tuple[str, str, str], _Lease] = {}
         self._mirrored: set[tuple[bytes, str]] = set()
@@ -132,47 +97,37 @@ class Keyring:
             ik = await self._writing.get(
                 key, lifetime.write_ms, lambda: self._find_current(*key, bucket, lifetime)
             )
-            handed = _handed(ik)
+            mine = handed(ik)
             too_old = self._clock_ms() >= ik.created_ms + lifetime.write_ms
             if too_old or not await self._count(key, ik, lifetime.writes_max):
                 self._writing.clear(lambda held: held == key)
-                await self._retire(ik.ik_id)
+                await self._rows.retire(ik.ik_id)
                 continue
             kek = await self._keks.find(ik.kek_id)
             if kek is None or kek.state is not KeyState.ACTIVE:
                 self._writing.clear(lambda held: held == key)
-                await self._retire(ik.ik_id)
+                await self._rows.retire(ik.ik_id)
                 continue
             if mirrored and bucket is not None:
                 await self._ensure_mirrored(bucket, ik)
-            return handed
+            return mine
         raise Conflict("The key of this scope changes too often.", reason="OperationAborted")
 
     async def _find_current(
         self, tenant: str, classification: str, scope: str, bucket: Bucket | None, life: Lifetime
     ) -> IK:
-        def act(connection: Connection) -> tuple[bytes, bytes, int] | None:
-            row = connection.execute(
-                select(keyring.c.ik_id, keyring.c.record, keyring.c.created_ms).where(
-                    keyring.c.tenant == tenant,
-                    keyring.c.classification == classification,
-                    keyring.c.scope == scope,
-                    keyring.c.current,
-                )
-            ).one_or_none()
-            return None if row is None else (row.ik_id, row.record, row.created_ms)
-
         for _ in range(RACES_MAX):
-            found = await self._database.read(act)
-            if found is not None and self._clock_ms() < found[2] + life.write_ms:
-                ik_id, raw, created_ms = found
+            found = await self._rows.current(tenant, classification, scope)
+            if found is not None and self._clock_ms() < found.created_ms + life.write_ms:
+                assert found.raw is not None  # a destroyed one is never current
+                ik_id, raw = found.ik_id, found.raw
                 kek = await self._known_kek(raw, ik_id, tenant, scope)
                 if life is not FOREVER and kek.state is not KeyState.ACTIVE:
-                    await self._retire(ik_id)
+                    await self._rows.retire(ik_id)
                     continue
-                return await self._open(raw, ik_id, tenant, scope, bucket, created_ms)
+                return await self._open(raw, ik_id, tenant, scope, bucket, found.created_ms)
             if found is not None:
-                await self._retire(found[0])
+                await self._rows.retire(found.ik_id)
             made = await self._make(tenant, classification, scope)
             if made is not None:
                 return made
@@ -195,39 +150,10 @@ class Keyring:
             scope=scope,
             token=token,
         )
-        now = self._clock_ms()
-
-        def act(connection: Connection) -> None:
-            connection.execute(
-                insert(keyring).values(
-                    ik_id=ik_id,
-                    tenant=tenant,
-                    classification=classification,
-                    scope=scope,
-                    kek_id=kek.kek_id,
-                    record=raw,
-                    created_ms=now,
-                    writes=0,
-                    current=True,
-                )
-            )
-
-        try:
-            await self._database.run(act)
-        except Conflict:
-            return None
         profile = Profile(kek.spec.profile)
-        return IK(ik_id, ik, kek.kek_id, profile, classification, scope, now, raw)
-
-    async def _retire(self, ik_id: bytes) -> None:
-        """An IK writes no more; it goes on reading."""
-
-        def act(connection: Connection) -> None:
-            connection.execute(
-                update(keyring).where(keyring.c.ik_id == ik_id).values(current=False)
-            )
-
-        await self._database.run(act)
+        now = self._clock_ms()
+        made = IK(ik_id, ik, kek.kek_id, profile, classification, scope, now, raw)
+        return made if await self._rows.add(tenant, made) else None
 
     async def _count(self, key: tuple[str, str, str], ik: IK, writes_max: int) -> bool:
         """Take one write from the IK's count; False when it has none left."""
@@ -236,18 +162,7 @@ class Keyring:
             lease.left -= 1
             return True
 
-        def act(connection: Connection) -> bool:
-            row = connection.execute(
-                select(keyring.c.writes, keyring.c.current).where(keyring.c.ik_id == ik.ik_id)
-            ).one_or_none()
-            if row is None or not row.current or row.writes + LEASE > writes_max:
-                return False
-            connection.execute(
-                update(keyring).where(keyring.c.ik_id == ik.ik_id).values(writes=row.writes + LEASE)
-            )
-            return True
-
-        if not await self._database.run(act):
+        if not await self._rows.take(ik.ik_id, LEASE, writes_max):
             return False
         if len(self._leases) >= MARKS_MAX:
             self._leases.clear()
@@ -302,7 +217,7 @@ class Keyring:
             if kek is None:
                 raise Refused("The object's key is not one of ours.", reason="AccessDenied")
             judge(kek)
-            return _handed(held)
+            return handed(held)
         # Many who ask for one cold key share the look-up as well as the HSM's call.
         raw, created_ms = await self._records.get(
             key, RECORDS_REMEMBERED_MS, lambda: self.record_of(ik_id, tenant, scope, bucket)
@@ -312,7 +227,7 @@ class Keyring:
         ik = await self._reading.get(
             key, ttl_ms, lambda: self._open(raw, ik_id, tenant, scope, bucket, created_ms)
         )
-        return _handed(ik)
+        return handed(ik)
 
     async def record_of(
         self, ik_id: bytes, tenant: str, scope: str, bucket: Bucket | None
@@ -321,26 +236,8 @@ class Keyring:
 
         The mirror is not asked for a scope whose records were destroyed: a store may have kept one.
         """
-
-        def act(connection: Connection) -> tuple[bytes | None, int, bool]:
-            row = connection.execute(
-                select(keyring.c.record, keyring.c.created_ms).where(
-                    keyring.c.ik_id == ik_id, keyring.c.tenant == tenant
-                )
-            ).one_or_none()
-            if row is not None:
-                return row.record, row.created_ms, row.record is None
-            dead = connection.execute(
-                select(tombstones.c.ik_id)
-                .where(
-                    tombstones.c.tenant == tenant,
-                    or_(tombstones.c.ik_id == ik_id, tombstones.c.scope == scope),
-                )
-                .limit(1)
-            ).one_or_none()
-            return None, 0, dead is not None
-
-        raw, created_ms, destroyed = await self._database.read(act)
+        row = await self._rows.find(ik_id, tenant, scope)
+        raw, destroyed = row.raw, row.destroyed
         if raw is None and not destroyed and bucket is not None:
             # A tombstone in the bucket outlives a database that was restored from a backup.
             buried = await self._mirror.read(bucket, TOMBSTONES_FOLDER + ik_id.hex())
@@ -355,7 +252,7 @@ class Keyring:
                 reason="AccessDenied",
                 code="HY-2304",
             )
-        return raw, created_ms
+        return raw, row.created_ms
 
     async def _known_kek(self, raw: bytes, ik_id: bytes, tenant: str, scope: str) -> Kek:
         """Return the record's KEK, everything checked that needs no key."""
@@ -403,15 +300,3 @@ class Keyring:
         self._reading.clear()
         self._writing.clear()
         self._records.clear()
-
-
-def _handed(ik: IK) -> IK:
-    """Return a copy for one request: what the cache holds is overwritten when it is dropped."""
-    if not ik.secret:
-        raise Unavailable("The key was just dropped from memory.", reason="ServiceUnavailable")
-    return replace(ik, secret=bytearray(ik.secret))
-
-
-def _wipe(ik: IK) -> None:
-    ik.secret[:] = bytes(len(ik.secret))
-    ik.secret.clear()  # so that a reader who came late finds no key of zeros

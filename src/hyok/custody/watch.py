@@ -13,6 +13,7 @@ from hyok.errors import HyokError, Unavailable
 if TYPE_CHECKING:
     from hyok.custody.keks import KekCatalog
     from hyok.hsm.port import Hsm
+    from hyok.policy.classifications import Classification
 
 EVERY_SECONDS = 2.0
 
@@ -46,6 +47,17 @@ class HsmWatch:
         else:
             self.reachable, self.cause = True, ""
         return self.reachable
+
+    def check_memory_serves(self, rule: Classification) -> None:
+        """Keys in memory serve without the HSM only where the classification says so."""
+        if rule.keys.on_hsm_loss == "fail" and not self.reachable:
+            raise Unavailable(
+                "The HSM does not answer.",
+                reason="ServiceUnavailable",
+                code="HY-2101",
+                effect="No data was changed; requests that need a key get 503.",
+                next_step="hyok doctor",
+            )
 
     async def run(self) -> None:
         """Look for ever."""

@@ -11,9 +11,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hyok.backends.port import Span
-from hyok.envelope.layout import FIXED_BYTES, HEADER_BYTES, LAYOUT
-from hyok.envelope.trailer import FOOTER_BYTES, open_trailer, parse_footer
-from hyok.errors import Conflict, Malformed, NotFound, Refused, Tampered, Unavailable
+from hyok.envelope.layout import HEADER_BYTES, LAYOUT
+from hyok.envelope.trailer import open_trailer
+from hyok.errors import Malformed, Refused, Tampered
 from hyok.objects.facts import ALGORITHM_NAMES, ObjectFacts, joined_headers, joined_map
 from hyok.objects.streams import (
     Chain,
@@ -24,11 +24,12 @@ from hyok.objects.streams import (
     opened,
     read_full,
 )
+from hyok.objects.trailer_reading import read_trailer, same_version
 from hyok.s3.names import etag_out
-from hyok.vocabulary import WHOLE_BODY_BYTES_MAX, MemorySource, T
+from hyok.vocabulary import WHOLE_BODY_BYTES_MAX, MemorySource
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from hyok.backends.port import Stored, StoreSource
     from hyok.custody.port import KeyOpener, RecoveredKey
@@ -40,9 +41,6 @@ if TYPE_CHECKING:
 
 FIRST_READ_BYTES = LAYOUT.object_sealed_size(WHOLE_BODY_BYTES_MAX)
 """A first read of this length holds every small object whole, its trailer included."""
-
-TAIL_READ_BYTES = 64 << 10
-"""A suffix of this length holds the trailer of most multipart objects."""
 
 
 class Opened:
@@ -171,14 +169,10 @@ class ObjectReader:
             _check_size(key, size)
             facts = _facts(stored, key, size)
             check(facts)
-            trailer = await self._trailer_if(
-                place,
-                stored,
-                key,
-                needed=checksums and not facts.checksums,
-                part_number=part_number,
-                body=body,
-            )
+            trailer = None
+            needed = checksums and not facts.checksums
+            if needed or part_number is not None or (body and key.envelope.multipart):
+                trailer = await read_trailer(place, stored, key)
             if trailer is not None:
                 facts = _with_trailer(facts, trailer)
             start, stop = _range(asked, size, trailer, part_number)
@@ -322,76 +316,16 @@ class ObjectReader:
         if missing >= stop:
             return MemorySource(at_hand), None
         if stop - missing <= WHOLE_BODY_BYTES_MAX:
-            _, rest = await _same_version(
+            _, rest = await same_version(
                 place.store.read_whole(
                     place.bucket, place.name, Span(missing, stop), if_match=stored.etag
                 )
             )
             return Chain([MemorySource(at_hand), MemorySource(rest)]), None
-        source = await _same_version(
+        source = await same_version(
             place.store.read(place.bucket, place.name, Span(missing, stop), if_match=stored.etag)
         )
         return Chain([MemorySource(at_hand), Cut(source, stop - missing)]), source
-
-    async def _trailer_if(
-        self,
-        place: ReadPlace,
-        stored: Stored,
-        key: RecoveredKey,
-        *,
-        needed: bool,
-        part_number: int | None,
-        body: bool,
-    ) -> Trailer | None:
-        """Read and open the trailer where the answer depends on it."""
-        if not (needed or part_number is not None or (body and key.envelope.multipart)):
-            return None
-        tail_bytes = min(stored.size, TAIL_READ_BYTES)
-        _, tail = await _same_version(
-            place.store.read_whole(
-                place.bucket,
-                place.name,
-                Span(stored.size - tail_bytes, stored.size),
-                if_match=stored.etag,
-            )
-        )
-        if len(tail) != tail_bytes or tail_bytes < FIXED_BYTES:
-            raise Tampered("the stored object is shorter than it should be")
-        try:
-            footer = parse_footer(tail[-FOOTER_BYTES:], stored.size)
-        except Malformed as error:
-            raise Tampered(f"the stored object's end breaks a rule: {error}") from error
-        if footer.trailer_size > tail_bytes:
-            _, tail = await _same_version(
-                place.store.read_whole(
-                    place.bucket,
-                    place.name,
-                    Span(stored.size - footer.trailer_size, stored.size),
-                    if_match=stored.etag,
-                )
-            )
-        return open_trailer(
-            tail[-footer.trailer_size :],
-            key.data_key,
-            sealed_size=stored.size,
-            object_id=key.envelope.object_id,
-            multipart=key.envelope.multipart,
-            part_header=None if key.envelope.multipart else key.envelope.part_header,
-        )
-
-
-async def _same_version(reading: Awaitable[T]) -> T:
-    """Await a read that follows another; an object replaced in between is a conflict to retry.
-
-    Raises:
-        Unavailable: the object was replaced or removed between two reads.
-    """
-    try:
-        return await reading
-    except (Conflict, NotFound) as error:
-        raise Unavailable(
-            "The object was replaced while it was being read.", reason="ServiceUnavailable"
-        ) from error
 
 
 def _plain_size(stored: Stored) -> int:

@@ -1,21 +1,19 @@
 """BucketRegistry: which buckets there are, whose, where, under which classification.
 
-A gateway asks it for every request, so it answers from memory: rows are read again when the epoch
-`buckets` moved, which is looked at once every two seconds.  Without the database it goes on for
-thirty seconds and then refuses (design 1).
+A gateway asks it for every request, so it answers from memory.
 """
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, insert, select
 
-from hyok.database.rows import bump_epoch, epoch
+from hyok.database.epoch_rows import EpochRows
+from hyok.database.rows import bump_epoch
 from hyok.database.tables import buckets, tenants, uploads
-from hyok.errors import Conflict, NotFound, Refused, Unavailable
+from hyok.errors import Conflict, NotFound, Refused
 from hyok.objects.registration import PURPOSE, REGISTRATION, render
 from hyok.vocabulary import Bucket, ClassificationName
 
@@ -33,8 +31,6 @@ if TYPE_CHECKING:
     from hyok.vocabulary import Ask
 
 EPOCH = "buckets"
-POLL_MS = 2_000
-AGE_MS_MAX = 30_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +56,7 @@ class BucketRegistry:
     ) -> None:
         self._database = database
         self._classifications = classifications
-        self._clock_ms = clock_ms
-        self._rows: Mapping[str, Bucket] = {}
-        self._epoch = -1
-        self._asked_ms = 0
-        self._fresh_ms = 0
-        self._lock = asyncio.Lock()
+        self._rows: EpochRows[Bucket] = EpochRows(database, clock_ms, EPOCH, self._load)
 
     async def get(self, bucket_id: str) -> Bucket:
         """Return a bucket.
@@ -74,47 +65,25 @@ class BucketRegistry:
             NotFound: no such bucket (reason ``NoSuchBucket``).
             Unavailable: the database has been away for longer than the memory may serve.
         """
-        await self._refresh()
+        rows = await self._rows.now()
         try:
-            return self._rows[bucket_id]
+            return rows[bucket_id]
         except KeyError:
             raise NotFound("The specified bucket does not exist", reason="NoSuchBucket") from None
 
     async def of_tenant(self, tenant: str) -> Sequence[Bucket]:
         """Return a tenant's buckets by name."""
-        await self._refresh()
-        found = [bucket for bucket in self._rows.values() if bucket.tenant == tenant]
+        rows = await self._rows.now()
+        found = [bucket for bucket in rows.values() if bucket.tenant == tenant]
         return sorted(found, key=lambda bucket: bucket.bucket_id)
 
     async def all(self) -> Sequence[Bucket]:
         """Return every bucket by name."""
-        await self._refresh()
-        return sorted(self._rows.values(), key=lambda bucket: bucket.bucket_id)
+        return sorted((await self._rows.now()).values(), key=lambda bucket: bucket.bucket_id)
 
-    async def _refresh(self) -> None:
-        if self._clock_ms() - self._asked_ms < POLL_MS:
-            return
-        async with self._lock:
-            now = self._clock_ms()
-            if now - self._asked_ms < POLL_MS:
-                return
-            try:
-                number, rows = await self._database.read(self._read)
-            except Unavailable:
-                if now - self._fresh_ms > AGE_MS_MAX:
-                    raise
-                self._asked_ms = now
-                return
-            self._asked_ms = self._fresh_ms = now
-            if rows is not None:
-                self._epoch, self._rows = number, rows
-
-    def _read(self, connection: Connection) -> tuple[int, Mapping[str, Bucket] | None]:
-        number = epoch(connection, EPOCH)
-        if number == self._epoch:
-            return number, None
+    def _load(self, connection: Connection) -> Mapping[str, Bucket]:
         rows = connection.execute(select(buckets).where(buckets.c.state == "active"))
-        return number, {row.bucket_id: self._bucket(row._asdict()) for row in rows}
+        return {row.bucket_id: self._bucket(row._asdict()) for row in rows}
 
     def _bucket(self, row: dict[str, object]) -> Bucket:
         classification = ClassificationName(str(row["classification"]))
@@ -177,7 +146,7 @@ class BucketRegistry:
             bump_epoch(connection, EPOCH)
 
         await self._database.run(act)
-        self._asked_ms = 0
+        self._rows.stale()
 
     async def remove(self, bucket_id: str) -> None:
         """Forget a bucket and its uploads."""
@@ -188,7 +157,7 @@ class BucketRegistry:
             bump_epoch(connection, EPOCH)
 
         await self._database.run(act)
-        self._asked_ms = 0
+        self._rows.stale()
 
 
 class BucketKeeper:

@@ -8,7 +8,8 @@ import pytest
 from sqlalchemy import delete, insert
 from tests.unit.custody.test_custodian import READ, House, asking, bucket, house, issue
 
-from hyok.custody.keyring import IK, LEASE, Lifetime
+from hyok.custody.intermediate_key import IK, Lifetime
+from hyok.custody.keyring import LEASE
 from hyok.custody.secrets_cache import SecretCache
 from hyok.database.tables import keyring, tombstones
 from hyok.envelope.block import parse

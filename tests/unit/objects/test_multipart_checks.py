@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hyok.errors import Malformed
-from hyok.objects.multipart import _check_parts
+from hyok.objects.completion import check_parts
 from hyok.objects.uploads import UploadPart
 from hyok.s3.checksums import Algorithm, encode
 
@@ -26,8 +26,8 @@ def part(number: int, algorithm: int = Algorithm.CRC32, checksum: bytes = VALUE)
 
 
 def test_checksums_that_were_uploaded_pass_and_none_need_be_said() -> None:
-    _check_parts([part(1), part(2)], {1: {Algorithm.CRC32: encode(VALUE)}})
-    _check_parts([part(1)], {})
+    check_parts([part(1), part(2)], {1: {Algorithm.CRC32: encode(VALUE)}})
+    check_parts([part(1)], {})
 
 
 @pytest.mark.parametrize(
@@ -44,5 +44,5 @@ def test_another_checksum_than_was_uploaded_is_refused(
     held: UploadPart, said: dict[Algorithm, str]
 ) -> None:
     with pytest.raises(Malformed) as caught:
-        _check_parts([held], {1: said})
+        check_parts([held], {1: said})
     assert caught.value.reason == "InvalidPart"

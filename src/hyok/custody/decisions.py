@@ -1,0 +1,199 @@
+"""Decisions: may this be done?  And the record of what was decided and of what came of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hyok.audit.record import AuditRecord
+from hyok.errors import HyokError, Refused, Tampered, Unavailable
+from hyok.policy.decision import Decision, Question
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from hyok.audit.port import Journal
+    from hyok.custody.keks import KekCatalog
+    from hyok.policy.classifications import Classifications
+    from hyok.policy.decision import Engine, StoreFacts
+    from hyok.vocabulary import Ask
+
+CHANGES = (":delete", ":create", ":put", ":abort")
+"""Ends of the actions that leave something changed: their intent is recorded before they happen."""
+
+
+class Decisions:
+    """Asks the engine and writes the journal.
+
+    ``opaque`` gives the id by which the log names an object whose object_id is not known.
+    """
+
+    def __init__(
+        self,
+        *,
+        classifications: Classifications,
+        engine: Engine,
+        store_facts: Mapping[str, StoreFacts],
+        zone: str,
+        journal: Journal,
+        keks: KekCatalog,
+        opaque: Callable[[Ask], Awaitable[str]],
+        clock_ms: Callable[[], int],
+    ) -> None:
+        self._classifications = classifications
+        self._engine = engine
+        self._store_facts = store_facts
+        self._zone = zone
+        self._journal = journal
+        self._keks = keks
+        self._opaque = opaque
+        self._clock_ms = clock_ms
+
+    async def decide(self, ask: Ask) -> Decision:
+        """Decide about an act that uses no key; record a refusal, and the intent of a change.
+
+        Raises:
+            Refused: policy says no (reason ``AccessDenied``).
+            Unavailable: the log does not confirm, so nothing may be changed.
+        """
+        classification = ask.classification or default_class(ask)
+        decision = await self.permit(ask, classification, b"", "")
+        if ask.action.endswith(CHANGES):
+            await self.record(
+                ask,
+                "intend",
+                "pending",
+                classification,
+                reasons=decision.reasons,
+                durable=self.is_write_ahead(classification),
+            )
+        return decision
+
+    def is_write_ahead(self, classification: str) -> bool:
+        known = classification in self._classifications.names()
+        return not known or self._classifications.get(classification).audit.mode == "write-ahead"
+
+    async def permit(
+        self, ask: Ask, classification: str, object_id: bytes, key_name: str
+    ) -> Decision:
+        rule = self._classifications.get(classification) if classification else None
+        store = ask.bucket.store if ask.bucket is not None else ""
+        question = Question(
+            principal=ask.principal,
+            action=ask.action,
+            bucket_id=ask.bucket.bucket_id if ask.bucket is not None else "",
+            tenant=ask.bucket.tenant if ask.bucket is not None else ask.principal.tenant,
+            classification=classification,
+            level=rule.level if rule is not None else 0,
+            store_facts=self._store_facts.get(store),
+            purpose=ask.principal.purpose,
+            zone=self._zone,
+        )
+        decision = self._engine.decide(question)
+        if not decision.allowed:
+            await self.record(
+                ask,
+                "conclude",
+                "denied",
+                classification,
+                object_id=object_id,
+                kek_id=key_name,
+                reasons=decision.reasons,
+                durable=True,
+            )
+            raise Refused(
+                "Access Denied: " + (", ".join(decision.reasons) or "no rule permits this"),
+                reason="AccessDenied",
+            )
+        return decision
+
+    async def record(
+        self,
+        ask: Ask,
+        phase: str,
+        outcome: str,
+        classification: str,
+        *,
+        durable: bool,
+        object_id: bytes = b"",
+        kek_id: str = "",
+        scope: str = "",
+        reasons: tuple[str, ...] = (),
+        error: str = "",
+        size_bytes: int | None = None,
+    ) -> None:
+        await self._journal.record(
+            AuditRecord(
+                at_ms=self._clock_ms(),
+                phase=phase,
+                action=ask.action,
+                outcome=outcome,
+                actor=ask.principal.id,
+                tenant=ask.bucket.tenant if ask.bucket is not None else ask.principal.tenant,
+                origin=ask.origin,
+                request_id=ask.request_id,
+                trace_id=ask.trace_id,
+                object_id=object_id.hex() or await self._opaque(ask),
+                bucket_id=ask.bucket.bucket_id if ask.bucket is not None else "",
+                classification=classification,
+                kek_id=kek_id,
+                scope=scope,
+                reasons=reasons,
+                error=error,
+                size_bytes=size_bytes,
+            ),
+            durable=durable,
+        )
+
+    async def conclude(
+        self,
+        ask: Ask,
+        outcome: str,
+        *,
+        object_id: bytes = b"",
+        kek_id: str = "",
+        size_bytes: int | None = None,
+        error: str = "",
+    ) -> None:
+        """Write the closing record; durable on return where the classification is write-ahead.
+
+        Raises:
+            Unavailable: the log does not confirm, so nobody may be told of success.
+        """
+        classification = ask.classification or default_class(ask)
+        if kek_id and ask.classification is None:
+            kek = await self._keks.find(kek_id)
+            classification = kek.classification if kek is not None else classification
+        await self.record(
+            ask,
+            "conclude",
+            outcome,
+            classification,
+            object_id=object_id,
+            kek_id=kek_id,
+            size_bytes=size_bytes,
+            error=error,
+            durable=self.is_write_ahead(classification),
+        )
+
+    async def failed(
+        self, ask: Ask, classification: str, object_id: bytes, error: HyokError, kek_name: str = ""
+    ) -> None:
+        """Record a failure.  The failure itself is what the caller must see."""
+        try:
+            await self.record(
+                ask,
+                "conclude",
+                "denied" if isinstance(error, Refused) else "failed",
+                classification,
+                object_id=object_id,
+                kek_id=kek_name,
+                error=f"{type(error).__name__}:{error.code or error.reason}",
+                durable=isinstance(error, (Refused, Tampered)),
+            )
+        except Unavailable:
+            return
+
+
+def default_class(ask: Ask) -> str:
+    """Return the classification of an act whose object's is not known: the bucket's."""
+    return ask.bucket.classification if ask.bucket is not None else ""

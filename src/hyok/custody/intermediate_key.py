@@ -1,0 +1,60 @@
+"""IK: an intermediate key in memory, how long it lives there, and how it leaves.
+
+Source: docs/format.md, section 11.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from typing_extensions import override
+
+from hyok.errors import Unavailable
+
+if TYPE_CHECKING:
+    from hyok.envelope.profiles import Profile
+
+
+@dataclass(frozen=True, slots=True)
+class IK:
+    """An intermediate key in memory.  ``kek_id`` and ``profile`` are those of its record now."""
+
+    ik_id: bytes
+    secret: bytearray
+    kek_id: str
+    profile: Profile
+    classification: str
+    scope: str
+    created_ms: int
+    raw: bytes  # the record
+
+    @override
+    def __repr__(self) -> str:
+        return f"IK({self.ik_id.hex()}, {self.scope})"
+
+
+@dataclass(frozen=True, slots=True)
+class Lifetime:
+    """How long and how often an IK may write, and how long it is remembered for reading."""
+
+    write_ms: int
+    writes_max: int
+    read_ms: int
+
+
+FOREVER = Lifetime(1 << 62, 1 << 62, 0)
+"""Of keys that must not change, such as those of names: a KEK that is replaced changes nothing."""
+
+
+def handed(ik: IK) -> IK:
+    """Return a copy for one request: what the cache holds is overwritten when it is dropped."""
+    if not ik.secret:
+        raise Unavailable("The key was just dropped from memory.", reason="ServiceUnavailable")
+    return replace(ik, secret=bytearray(ik.secret))
+
+
+def wipe(ik: IK) -> None:
+    """Overwrite an IK that is dropped."""
+    ik.secret[:] = bytes(len(ik.secret))
+    ik.secret.clear()  # so that a reader who came late finds no key of zeros

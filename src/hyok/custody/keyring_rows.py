@@ -1,0 +1,126 @@
+"""KeyringRows: the table `keyring`: which IK is current, how often it wrote, what its record is.
+
+Changed by compare-and-set: of all processes of the installation one makes the current IK.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlalchemy import insert, or_, select, update
+
+from hyok.database.tables import keyring, tombstones
+from hyok.errors import Conflict
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from hyok.custody.intermediate_key import IK
+    from hyok.database.engine import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A record as the database has it; ``raw`` is None where it has none, or not any more."""
+
+    ik_id: bytes
+    raw: bytes | None
+    created_ms: int
+    destroyed: bool = False
+
+
+class KeyringRows:
+    """All keyring records of the installation, as rows."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def current(self, tenant: str, classification: str, scope: str) -> Row | None:
+        """Return the one that writes now."""
+
+        def act(connection: Connection) -> Row | None:
+            row = connection.execute(
+                select(keyring.c.ik_id, keyring.c.record, keyring.c.created_ms).where(
+                    keyring.c.tenant == tenant,
+                    keyring.c.classification == classification,
+                    keyring.c.scope == scope,
+                    keyring.c.current,
+                )
+            ).one_or_none()
+            return None if row is None else Row(row.ik_id, row.record, row.created_ms)
+
+        return await self._database.read(act)
+
+    async def add(self, tenant: str, ik: IK) -> bool:
+        """Write down a new current one; False when another process was first."""
+
+        def act(connection: Connection) -> None:
+            connection.execute(
+                insert(keyring).values(
+                    ik_id=ik.ik_id,
+                    tenant=tenant,
+                    classification=ik.classification,
+                    scope=ik.scope,
+                    kek_id=ik.kek_id,
+                    record=ik.raw,
+                    created_ms=ik.created_ms,
+                    writes=0,
+                    current=True,
+                )
+            )
+
+        try:
+            await self._database.run(act)
+        except Conflict:
+            return False
+        return True
+
+    async def retire(self, ik_id: bytes) -> None:
+        """An IK writes no more; it goes on reading."""
+
+        def act(connection: Connection) -> None:
+            connection.execute(
+                update(keyring).where(keyring.c.ik_id == ik_id).values(current=False)
+            )
+
+        await self._database.run(act)
+
+    async def take(self, ik_id: bytes, count: int, writes_max: int) -> bool:
+        """Take ``count`` writes from an IK's number; False when it has not so many left."""
+
+        def act(connection: Connection) -> bool:
+            row = connection.execute(
+                select(keyring.c.writes, keyring.c.current).where(keyring.c.ik_id == ik_id)
+            ).one_or_none()
+            if row is None or not row.current or row.writes + count > writes_max:
+                return False
+            connection.execute(
+                update(keyring).where(keyring.c.ik_id == ik_id).values(writes=row.writes + count)
+            )
+            return True
+
+        return await self._database.run(act)
+
+    async def find(self, ik_id: bytes, tenant: str, scope: str) -> Row:
+        """Return the record, and whether it or any of its scope was destroyed."""
+
+        def act(connection: Connection) -> Row:
+            row = connection.execute(
+                select(keyring.c.record, keyring.c.created_ms).where(
+                    keyring.c.ik_id == ik_id, keyring.c.tenant == tenant
+                )
+            ).one_or_none()
+            if row is not None:
+                return Row(ik_id, row.record, row.created_ms, row.record is None)
+            dead = connection.execute(
+                select(tombstones.c.ik_id)
+                .where(
+                    tombstones.c.tenant == tenant,
+                    or_(tombstones.c.ik_id == ik_id, tombstones.c.scope == scope),
+                )
+                .limit(1)
+            ).one_or_none()
+            return Row(ik_id, None, 0, dead is not None)
+
+        return await self._database.read(act)

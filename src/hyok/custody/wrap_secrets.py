@@ -1,0 +1,210 @@
+"""WrapSecrets: under which secret a data key is wrapped, by the classification's key mode.
+
+Source: docs/format.md, sections 7 and 11.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hyok.custody.intermediate_key import Lifetime
+from hyok.custody.key_states import Use, check_use
+from hyok.custody.secrets_cache import SecretCache
+from hyok.envelope.block import Envelope, Mode, check_scope
+from hyok.envelope.profiles import Profile
+from hyok.errors import Refused, Tampered
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hyok.custody.failing_tokens import FailingTokens
+    from hyok.custody.fixed_keys import FixedKeys
+    from hyok.custody.kek import Kek
+    from hyok.custody.keks import KekCatalog
+    from hyok.custody.keyring import Keyring
+    from hyok.custody.watch import HsmWatch
+    from hyok.hsm.port import Hsm
+    from hyok.policy.classifications import Classification, Classifications
+    from hyok.vocabulary import Ask
+
+DIRECT_SCOPE = "object"
+
+
+@dataclass(frozen=True, slots=True)
+class WrapSecret:
+    """A secret and what the envelope says of it."""
+
+    mode: Mode
+    profile: Profile
+    kek_id: str
+    token: bytes
+    secret: bytes
+
+
+class WrapSecrets:
+    """Secrets of the HSM and of the keyring, remembered as long as the classification says."""
+
+    def __init__(
+        self,
+        *,
+        classifications: Classifications,
+        hsm: Hsm,
+        tokens: FailingTokens,
+        watch: HsmWatch,
+        keks: KekCatalog,
+        keyring: Keyring,
+        fixed: FixedKeys,
+        clock_ms: Callable[[], int],
+    ) -> None:
+        self._classifications = classifications
+        self._hsm = hsm
+        self._tokens = tokens
+        self._watch = watch
+        self._keks = keks
+        self._keyring = keyring
+        self._fixed = fixed
+        self._embedded: SecretCache[tuple[bytes, bytes]] = SecretCache(clock_ms, lambda _v: None)
+        self._read_secrets: SecretCache[bytes] = SecretCache(clock_ms, lambda _v: None)
+
+    async def scope(self, ask: Ask, rule: Classification) -> str:
+        """Return the scope of a new object."""
+        assert ask.bucket is not None
+        if rule.keys.mode == "direct":
+            return DIRECT_SCOPE
+        if rule.keys.scope == "subject" and ask.scope_label:
+            return await self._fixed.subject_scope(ask.bucket.tenant, ask.scope_label)
+        return f"bucket:{ask.bucket.bucket_id}"
+
+    async def current(self, ask: Ask, rule: Classification, scope: str) -> WrapSecret:
+        """Return the secret that wraps new objects of this scope.
+
+        Raises:
+            Unavailable: HSM, database or mirror do not answer.
+        """
+        assert ask.bucket is not None
+        assert ask.classification is not None
+        tenant = ask.bucket.tenant
+        if rule.keys.mode == "keyring":
+            self._watch.check_memory_serves(rule)
+            ik = await self._keyring.current(
+                ask.bucket,
+                tenant,
+                ask.classification,
+                scope,
+                _lifetime(rule),
+                mirrored=not rule.keys.shreddable,
+            )
+            return WrapSecret(Mode.KEYRING, ik.profile, ik.kek_id, ik.ik_id, bytes(ik.secret))
+        kek = await self._keks.active(tenant, ask.classification)
+        check_use(kek.state, Use.WRAP)
+        profile = Profile(kek.spec.profile)
+        if rule.keys.mode == "direct":
+            token, secret = await self._hsm.new_token(kek.spec, scope)
+            return WrapSecret(Mode.DIRECT, profile, kek.kek_id, token, secret)
+        self._watch.check_memory_serves(rule)
+        token, secret = await self._embedded.get(
+            (kek.kek_id, scope),
+            _lifetime(rule).write_ms,
+            lambda: self._hsm.new_token(kek.spec, scope),
+        )
+        return WrapSecret(Mode.EMBEDDED, profile, kek.kek_id, token, secret)
+
+    async def of_stored(self, ask: Ask, kek: Kek, found: Envelope) -> tuple[Kek, bytes]:
+        """Return the secret of a stored object, and the KEK under which it is kept now.
+
+        ``kek`` is what `kek_named` returned for this envelope.
+        """
+        if found.mode is Mode.KEYRING:
+            return await self._of_record(ask, found)
+        return kek, await self._of_token(ask.ref.bucket_id, kek, found)
+
+    async def kek_named(self, ask: Ask, found: Envelope) -> Kek:
+        """Return the KEK that an envelope names, if it may serve this object (format.md §7)."""
+        assert ask.bucket is not None
+        check_scope(found.scope, ask.bucket.bucket_id)
+        if (found.scope == DIRECT_SCOPE) is not (found.mode is Mode.DIRECT):
+            raise Tampered("the envelope's scope does not fit its mode")
+        kek = await self._keks.find(found.kek_id)
+        if kek is None or kek.tenant != ask.bucket.tenant:
+            raise Refused("The object's key is not one of ours.", reason="AccessDenied")
+        # In mode keyring the record decides, and it may have been rewritten under another profile.
+        if found.mode is not Mode.KEYRING and kek.spec.profile != found.profile:
+            raise Tampered("the envelope names another profile than its key has")
+        _Judged(ask, self._classifications).rule_of(kek, found.mode)
+        return kek
+
+    async def _of_record(self, ask: Ask, found: Envelope) -> tuple[Kek, bytes]:
+        """Return the IK and the KEK of its record, which was judged like the envelope's."""
+        assert ask.bucket is not None
+        named: list[Kek] = []
+
+        def judge(kek: Kek) -> int:
+            rule = _Judged(ask, self._classifications).rule_of(kek, Mode.KEYRING)
+            check_use(kek.state, Use.UNWRAP)
+            self._watch.check_memory_serves(rule)
+            named[:] = [kek]
+            return _lifetime(rule).read_ms
+
+        ik = await self._keyring.recover(
+            found.token, ask.bucket.tenant, found.scope, ask.bucket, judge
+        )
+        return named[0], bytes(ik.secret)
+
+    async def _of_token(self, bucket_id: str, kek: Kek, found: Envelope) -> bytes:
+        check_use(kek.state, Use.UNWRAP)
+        rule = self._classifications.get(kek.classification)
+        ttl_ms = 0 if found.mode is Mode.DIRECT else _lifetime(rule).read_ms
+        if ttl_ms:
+            self._watch.check_memory_serves(rule)
+        return await self._read_secrets.get(
+            (found.profile, found.kek_id, found.scope, found.token),
+            ttl_ms,
+            lambda: self._tokens.secret(bucket_id, kek.spec, found.scope, found.token),
+        )
+
+    def sweep(self) -> None:
+        """Drop what is past its time."""
+        self._embedded.sweep()
+        self._read_secrets.sweep()
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """Checks of format.md §7 that come before any key is asked for."""
+
+    ask: Ask
+    classifications: Classifications
+
+    def rule_of(self, kek: Kek, mode: Mode) -> Classification:
+        """Return the rule of the KEK's classification, if it may stand in this bucket.
+
+        Raises:
+            Refused: it may not, or objects of it are not kept in this mode.
+        """
+        bucket = self.ask.bucket
+        assert bucket is not None
+        if kek.tenant != bucket.tenant:
+            raise Refused("The object's key is not one of ours.", reason="AccessDenied")
+        if kek.classification not in bucket.allowed:
+            raise Refused(
+                "The object's classification is not allowed in this bucket.",
+                reason="AccessDenied",
+                code="HY-2305",
+            )
+        rule = self.classifications.get(kek.classification)
+        if rule.keys.mode != mode.name.lower():
+            raise Refused(
+                "Objects of this classification do not keep their keys this way.",
+                reason="AccessDenied",
+                code="HY-2306",
+            )
+        return rule
+
+
+def _lifetime(rule: Classification) -> Lifetime:
+    return Lifetime(
+        write_ms=rule.keys.write_ttl_ms,
+        writes_max=1 << 20,
+        read_ms=rule.keys.read_cache_ms,
+    )

@@ -1,0 +1,76 @@
+"""Joining: the store assembles the parts of an upload, the trailer last, once and no more."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hyok.backends.port import Condition, StoredPart
+from hyok.envelope.block import parse
+from hyok.envelope.layout import LAYOUT
+from hyok.envelope.parts import part_id
+from hyok.errors import Conflict, NotFound, Tampered
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hyok.objects.places import Place
+    from hyok.objects.uploads import Upload, UploadPart
+
+
+async def join(
+    place: Place,
+    upload: Upload,
+    parts: Sequence[UploadPart],
+    trailer: bytes,
+    condition: Condition,
+    plain_size: int,
+) -> tuple[str, int]:
+    """Have the store assemble the object; return its ETag and time.
+
+    A Complete that was cut off may have succeeded: then the object is there, with this
+    object_id, and no second trailer is written for it.
+    """
+    store = place.store
+    joined = [StoredPart(p.number, p.store_etag, 0) for p in parts if not p.aside_name]
+    last = parts[-1]
+    number = last.number if last.aside_name else last.number + 1
+    tail = trailer
+    if last.aside_name:
+        _, held = await store.read_whole(place.bucket, last.aside_name)
+        if (
+            len(held) != LAYOUT.part_sealed_size(last.plain_size)
+            or part_id(held[:40]) != last.part_id
+        ):
+            raise Tampered("the part held aside is not the one that was sealed")
+        tail = held + trailer
+    try:
+        joined.append(
+            await store.put_part_whole(
+                place.bucket, place.name, upload.store_upload_id, number, tail
+            )
+        )
+        stored = await store.complete_upload(
+            place.bucket, place.name, upload.store_upload_id, joined, condition
+        )
+    except (NotFound, Conflict) as error:
+        if error.reason == "PreconditionFailed":
+            raise
+        found = await _finished_before(place, upload)
+        if found is None:
+            raise
+        return found
+    if stored.size and stored.size != LAYOUT.object_sealed_size(plain_size):
+        raise Tampered("the store joined the parts to a wrong length", code="HY-3504")
+    return stored.etag, stored.modified_ms
+
+
+async def _finished_before(place: Place, upload: Upload) -> tuple[str, int] | None:
+    try:
+        stored = await place.store.head(place.bucket, place.name)
+    except NotFound:
+        return None
+    if stored.facts is None or not stored.facts.envelope:
+        return None
+    if parse(stored.facts.envelope).object_id != upload.object_id:
+        return None
+    return stored.etag, stored.modified_ms
