@@ -107,6 +107,13 @@ async def opened(
     await asyncio.sleep(0)
 
 
+async def test_each_loop_is_the_one_that_the_name_of_the_test_says(
+    request: pytest.FixtureRequest,
+) -> None:
+    loop = type(asyncio.get_running_loop()).__module__.partition(".")[0]
+    assert loop in request.node.name
+
+
 @pytest.mark.parametrize("tls", [False, True])
 async def test_bodies_arrive_whole_both_ways(opened, pump: PumpPool, tls: bool) -> None:
     _, pool = await opened(tls=tls)
