@@ -56,6 +56,7 @@ class Page:
 
 @dataclass(slots=True)
 class _Kept:
+    asked: tuple[str, str, str]  # bucket_id, prefix, delimiter
     rows: list[Entry | str]  # sorted; a str is a common prefix
     until_ms: int
 
@@ -155,7 +156,8 @@ class Listings:
                 limit,
             )
         kept_id = state.get("kept", "")
-        rows = self._recall(kept_id, ask.at_ms)
+        asked = (bucket.bucket_id, prefix, delimiter)
+        rows = self._recall(kept_id, asked, ask.at_ms)
         if rows is None:
             found = await self._gather(store, bucket.backend_name, name_key, parent, delimiter)
             if found is None:
@@ -170,7 +172,7 @@ class Listings:
         more = begin + limit < len(rows)
         last = _row_key(page[-1]) if page else ""
         if more and not kept_id:
-            kept_id = self._keep(rows, ask.at_ms)
+            kept_id = self._keep(rows, asked, ask.at_ms)
         return Page(
             [row for row in page if isinstance(row, Entry)],
             [row for row in page if isinstance(row, str)],
@@ -178,13 +180,18 @@ class Listings:
             last if more else "",
         )
 
-    def _recall(self, kept_id: str, now_ms: int) -> list[Entry | str] | None:
+    def _recall(
+        self, kept_id: str, asked: tuple[str, str, str], now_ms: int
+    ) -> list[Entry | str] | None:
         kept = self._kept.get(kept_id)
-        return kept.rows if kept is not None and kept.until_ms > now_ms else None
+        # The decision was about this bucket and prefix: a token of another listing shows nothing.
+        if kept is None or kept.asked != asked or kept.until_ms <= now_ms:
+            return None
+        return kept.rows
 
-    def _keep(self, rows: list[Entry | str], now_ms: int) -> str:
+    def _keep(self, rows: list[Entry | str], asked: tuple[str, str, str], now_ms: int) -> str:
         kept_id = self._entropy(12).hex()
-        self._kept[kept_id] = _Kept(rows, now_ms + KEPT_SECONDS_MAX * 1000)
+        self._kept[kept_id] = _Kept(asked, rows, now_ms + KEPT_SECONDS_MAX * 1000)
         while len(self._kept) > KEPT_LISTINGS_MAX:
             self._kept.popitem(last=False)
         return kept_id

@@ -10,6 +10,7 @@ from tests.fakes.memory_store import MemoryStore
 from hyok.backends.port import StoredFacts
 from hyok.envelope.layout import LAYOUT
 from hyok.envelope.names import NameKey
+from hyok.errors import NotFound
 from hyok.objects import listing
 from hyok.objects.listing import Listings
 from hyok.vocabulary import Ask, Bucket, ClassificationName, Principal
@@ -99,3 +100,23 @@ async def test_the_pages_of_a_listing_hold_every_key_once(
     assert (set(keys), set(prefixes)) == expected(prefix, delimiter)
     if limit_of_sorting:
         assert keys == sorted(keys, key=str.encode)
+
+
+async def test_a_token_shows_nothing_of_another_prefix_or_bucket() -> None:
+    """The kept pages of one listing are no way round the decision about another."""
+    lists = await listings()
+    first = await lists.page(ask(), prefix="map1/", limit=2)
+    assert first.next_token
+    other = await lists.page(ask(), prefix="map2/", token=first.next_token, limit=1000)
+    assert all(entry.key.startswith("map2/") for entry in other.entries)
+    elsewhere = Ask(
+        Principal("a", "t"),
+        "bucket:list",
+        Bucket("c", "t", "s", "c", ClassificationName("geheim"), "sealed"),
+        "",
+        "",
+        "",
+        0,
+    )
+    with pytest.raises(NotFound):  # it is gathered anew, from that bucket
+        await lists.page(elsewhere, prefix="map1/", token=first.next_token, limit=1000)
