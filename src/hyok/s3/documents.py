@@ -14,8 +14,8 @@ from xml.parsers import expat
 
 from hyok.errors import Malformed
 from hyok.s3.checksums import ALGORITHMS, Algorithm
-from hyok.s3.metadata import TAGS_MAX, check_tags
 from hyok.s3.names import PART_NUMBER_MAX, unquote_etag
+from hyok.s3.tags import BUCKET_TAGS_MAX, check_tags
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,7 +26,6 @@ SMALL_BYTES_MAX = 64 << 10
 DEPTH_MAX = 8
 ELEMENTS_MAX = 100_000
 DELETE_KEYS_MAX = 1000
-BUCKET_TAGS_MAX = 50
 
 
 @dataclass(slots=True)
@@ -49,7 +48,7 @@ class Element:
         """
         found = self.all(name)
         if len(found) > 1:
-            raise _malformed()
+            raise malformed()
         return found[0].text if found else None
 
 
@@ -72,9 +71,9 @@ def parse(body: bytes | memoryview, root: str, bytes_max: int = SMALL_BYTES_MAX)
     try:
         parser.Parse(bytes(body), True)  # noqa: FBT003 - the library has it by position
     except (expat.ExpatError, ValueError):
-        raise _malformed() from None
+        raise malformed() from None
     if builder.root is None or builder.root.name != root:
-        raise _malformed()
+        raise malformed()
     return builder.root
 
 
@@ -87,7 +86,7 @@ class _Builder:
     def start(self, name: str, _attributes: Mapping[str, str]) -> None:
         self._count += 1
         if self._count > ELEMENTS_MAX or len(self._open) >= DEPTH_MAX:
-            raise _malformed()
+            raise malformed()
         element = Element(name.rpartition(" ")[2])
         if self._open:
             self._open[-1].children.append(element)
@@ -102,10 +101,11 @@ class _Builder:
         self._open[-1].text += text
 
     def doctype(self, *_: object) -> None:
-        raise _malformed()
+        raise malformed()
 
 
-def _malformed() -> Malformed:
+def malformed() -> Malformed:
+    """Return the error of a document that is none of S3's."""
     return Malformed(
         "The XML you provided was not well-formed or did not validate against our published schema",
         reason="MalformedXML",
@@ -135,10 +135,10 @@ def parse_complete(body: bytes | memoryview) -> list[CompletedPart]:
     for element in root.all("Part"):
         number_text, etag = element.value("PartNumber"), element.value("ETag")
         if number_text is None or etag is None:
-            raise _malformed()
+            raise malformed()
         number_text = number_text.strip()
         if not (number_text.isascii() and number_text.isdigit() and len(number_text) <= 5):
-            raise _malformed()
+            raise malformed()
         number = int(number_text)
         if not 1 <= number <= PART_NUMBER_MAX:
             raise Malformed(
@@ -158,7 +158,7 @@ def parse_complete(body: bytes | memoryview) -> list[CompletedPart]:
         }
         parts.append(CompletedPart(number, unquote_etag(etag), checksums))
     if not parts:
-        raise _malformed()
+        raise malformed()
     return parts
 
 
@@ -183,12 +183,12 @@ def parse_delete(body: bytes | memoryview) -> tuple[list[DeleteKey], bool]:
     root = parse(body, "Delete", DELETE_BYTES_MAX)
     objects = root.all("Object")
     if not 1 <= len(objects) <= DELETE_KEYS_MAX:
-        raise _malformed()
+        raise malformed()
     keys: list[DeleteKey] = []
     for element in objects:
         key = element.value("Key")
         if not key:
-            raise _malformed()
+            raise malformed()
         keys.append(
             DeleteKey(
                 key,
@@ -199,7 +199,7 @@ def parse_delete(body: bytes | memoryview) -> tuple[list[DeleteKey], bool]:
     return keys, (root.value("Quiet") or "").strip().lower() == "true"
 
 
-# --- CreateBucket, tagging -----------------------------------------------------------------------
+# --- CreateBucket ------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,25 +219,14 @@ def parse_create_bucket(body: bytes | memoryview) -> BucketAsked:
     if len(body) == 0:
         return BucketAsked()
     root = parse(body, "CreateBucketConfiguration")
-    pairs = [_tag(tag) for tags in root.all("Tags") for tag in tags.all("Tag")]
+    pairs = [tag_pair(tag) for tags in root.all("Tags") for tag in tags.all("Tag")]
     location = (root.value("LocationConstraint") or "").strip()
     return BucketAsked(location, check_tags(pairs, BUCKET_TAGS_MAX))
 
 
-def parse_tagging(body: bytes | memoryview, limit: int = TAGS_MAX) -> dict[str, str]:
-    """Return the tags of a Tagging document.
-
-    Raises:
-        Malformed: bad XML, or tags that S3 does not allow.
-    """
-    sets = parse(body, "Tagging").all("TagSet")
-    if len(sets) != 1:
-        raise _malformed()
-    return check_tags([_tag(tag) for tag in sets[0].all("Tag")], limit)
-
-
-def _tag(element: Element) -> tuple[str, str]:
+def tag_pair(element: Element) -> tuple[str, str]:
+    """Return key and value of a Tag element."""
     key, value = element.value("Key"), element.value("Value")
     if key is None or value is None:
-        raise _malformed()
+        raise malformed()
     return key, value

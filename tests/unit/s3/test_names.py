@@ -8,10 +8,8 @@ from hypothesis import strategies as st
 
 from hyok.errors import HyokError, Malformed, NotFound, Refused
 from hyok.s3.metadata import (
-    check_tags,
     check_user_metadata,
     content_encoding,
-    parse_tagging_header,
 )
 from hyok.s3.names import (
     check_bucket_name,
@@ -146,15 +144,3 @@ def test_the_transfers_own_coding_is_not_kept() -> None:
     assert content_encoding("aws-chunked") == ""
     assert content_encoding("aws-chunked, gzip") == content_encoding("gzip,aws-chunked") == "gzip"
     assert content_encoding(None) == ""
-
-
-def test_tags_in_a_header() -> None:
-    assert parse_tagging_header("a=1&b=x+y%2Bz&c=") == {"a": "1", "b": "x y+z", "c": ""}
-    assert parse_tagging_header(None) == {}
-    for header in ("a=1&a=2", "&".join(f"k{i}=1" for i in range(11)), "=v", "a=%ff"):
-        with pytest.raises(Malformed):
-            parse_tagging_header(header)
-    with pytest.raises(Malformed):
-        check_tags([("k" * 129, "")])
-    with pytest.raises(Malformed):
-        check_tags([("k", "v" * 257)])

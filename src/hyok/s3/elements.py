@@ -1,0 +1,75 @@
+"""The pieces that documents for clients are made of, and how texts and times stand in them.
+
+Source: Amazon S3 API Reference; XML 1.0 section 2.2 (characters).
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from hyok.s3.checksums import Algorithm
+
+NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
+OWNER_NAME = "hyok"
+
+DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n'
+_SPECIAL = re.compile("[\x00-\x08\x0b-\x1f\x7f\ufffe\uffff&<>\"'\t\n\r]")
+_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;"}
+
+
+def escape(text: str) -> str:
+    """Return text as XML character data; control characters as references, as S3 writes them."""
+    return _SPECIAL.sub(lambda m: _ENTITIES.get(m[0]) or f"&#x{ord(m[0]):x};", text)
+
+
+def timestamp(ms: int) -> str:
+    """Return unix milliseconds as S3 writes times in XML."""
+    seconds, rest = divmod(ms, 1000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:03d}Z"
+
+
+def shown(name: str, *, encode_url: bool) -> str:
+    """Return a key as ``encoding-type=url`` has it, or as it is."""
+    return quote(name, safe="/*") if encode_url else name
+
+
+def leaf(name: str, text: str | int) -> str:
+    """Return an element that holds text."""
+    return f"<{name}>{escape(text) if isinstance(text, str) else text}</{name}>"
+
+
+def optional(name: str, text: str) -> str:
+    """Return an element that holds text, or nothing where the text is empty."""
+    return leaf(name, text) if text else ""
+
+
+def flag(name: str, *, on: bool) -> str:
+    """Return an element that holds true or false."""
+    return f"<{name}>{'true' if on else 'false'}</{name}>"
+
+
+def document(root: str, pieces: Iterable[str]) -> bytes:
+    """Return a whole document of S3's namespace."""
+    inner = "".join(pieces)
+    return f'{DECLARATION}<{root} xmlns="{NAMESPACE}">{inner}</{root}>'.encode()
+
+
+def owner_element(name: str, identity: str) -> str:
+    """Return an owner, an initiator or a grantee."""
+    return f"<{name}>{leaf('ID', identity)}{leaf('DisplayName', OWNER_NAME)}</{name}>"
+
+
+def quoted(etag: str) -> str:
+    """Return an ETag as it stands nearly everywhere."""
+    return f'"{etag}"'
+
+
+def checksum_elements(values: Mapping[Algorithm, str]) -> str:
+    """Return the element of every checksum; values in base64."""
+    return "".join([leaf(algorithm.element, text) for algorithm, text in values.items()])
