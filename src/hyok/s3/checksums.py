@@ -1,176 +1,60 @@
-"""Checksums of the plaintext: running values, what a client declared, and joining those of parts.
+"""Checksums of the plaintext: what a client declared, and joining those of parts.
 
-Source: Amazon S3 User Guide, "Checking object integrity"; specs/s3-gateway.md section 5.  The
-numbers of the algorithms are those of format.md section 6.
+Source: Amazon S3 User Guide, "Checking object integrity"; specs/s3-gateway.md section 5.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hashlib
 from dataclasses import dataclass
-from enum import IntEnum
 from functools import lru_cache
-from typing import TYPE_CHECKING, Protocol
-
-from awscrt import checksums as crt
-from isal import isal_zlib
+from typing import TYPE_CHECKING
 
 from hyok.errors import Malformed
+from hyok.s3.algorithms import (
+    ALGORITHMS,
+    CRCS,
+    KNOWN,
+    PREFIX,
+    UNSUPPORTED,
+    Algorithm,
+    Checksum,
+    compute,
+    decode,
+    decode_md5,
+    encode,
+    parse_algorithm,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-PREFIX = "x-amz-checksum-"
+__all__ = [
+    "ALGORITHMS",
+    "KNOWN",
+    "PREFIX",
+    "UNSUPPORTED",
+    "Algorithm",
+    "Checksum",
+    "Declared",
+    "bad_digest",
+    "check_multipart_type",
+    "check_object_size",
+    "combine",
+    "composite",
+    "composite_text",
+    "compute",
+    "decode",
+    "decode_md5",
+    "encode",
+    "parse_algorithm",
+    "parse_declared",
+]
+
 FULL_OBJECT = "FULL_OBJECT"
 COMPOSITE = "COMPOSITE"
 
-
-class Algorithm(IntEnum):
-    """The algorithms, by their number in the format."""
-
-    CRC32 = 1
-    CRC32C = 2
-    CRC64NVME = 3
-    SHA1 = 4
-    SHA256 = 5
-    SHA512 = 6
-
-    @property
-    def header(self) -> str:
-        """The header and trailer that carries the value."""
-        return PREFIX + self.name.lower()
-
-    @property
-    def element(self) -> str:
-        """The XML element that carries the value."""
-        return "Checksum" + self.name
-
-    @property
-    def size(self) -> int:
-        """Bytes of a value."""
-        return _SIZES[self]
-
-
-_SIZES = {
-    Algorithm.CRC32: 4,
-    Algorithm.CRC32C: 4,
-    Algorithm.CRC64NVME: 8,
-    Algorithm.SHA1: 20,
-    Algorithm.SHA256: 32,
-    Algorithm.SHA512: 64,
-}
-ALGORITHMS: Mapping[str, Algorithm] = {algorithm.name: algorithm for algorithm in Algorithm}
-BY_HEADER: Mapping[str, Algorithm] = {algorithm.header: algorithm for algorithm in Algorithm}
-
 # Headers under the prefix that carry no value of an algorithm.
 _NOT_VALUES = frozenset({"algorithm", "type", "mode"})
-
-UNSUPPORTED = (
-    "Checksum algorithm provided is unsupported. Please try again with any of the valid types: "
-    "[CRC32, CRC32C, CRC64NVME, SHA1, SHA256, SHA512]"
-)
-
-_CRCS: Mapping[Algorithm, Callable[[memoryview, int], int]] = {
-    Algorithm.CRC32: isal_zlib.crc32,
-    Algorithm.CRC32C: crt.crc32c,
-    Algorithm.CRC64NVME: crt.crc64nvme,
-}
-_HASHES = {Algorithm.SHA1: "sha1", Algorithm.SHA256: "sha256", Algorithm.SHA512: "sha512"}
-
-
-class _Hash(Protocol):
-    def update(self, data: memoryview, /) -> None: ...
-
-    def digest(self) -> bytes: ...
-
-
-class Checksum:
-    """The running checksum of one body."""
-
-    __slots__ = ("_crc", "_hash", "_value", "algorithm")
-
-    def __init__(self, algorithm: Algorithm) -> None:
-        self.algorithm = algorithm
-        self._value = 0
-        self._crc = _CRCS.get(algorithm)
-        self._hash: _Hash | None = None
-        if self._crc is None:
-            # The client picks the algorithm; SHA-1 is one of S3's, and protects nothing of ours.
-            self._hash = hashlib.new(_HASHES[algorithm], usedforsecurity=False)
-
-    def update(self, view: memoryview) -> None:
-        """Take the next bytes.  Releases the interpreter lock for long ones."""
-        if self._crc is not None:
-            self._value = self._crc(view, self._value)
-        else:
-            assert self._hash is not None
-            self._hash.update(view)
-
-    def digest(self) -> bytes:
-        """Return the value so far, big-endian."""
-        if self._hash is not None:
-            return self._hash.digest()
-        return self._value.to_bytes(_SIZES[self.algorithm], "big")
-
-    def text(self) -> str:
-        """Return the value so far in base64, as S3 writes it."""
-        return encode(self.digest())
-
-
-def compute(algorithm: Algorithm, whole: bytes | memoryview) -> bytes:
-    """Return the checksum of bytes in memory."""
-    checksum = Checksum(algorithm)
-    checksum.update(memoryview(whole))
-    return checksum.digest()
-
-
-def encode(value: bytes) -> str:
-    """Return a raw value in base64."""
-    return base64.b64encode(value).decode("ascii")
-
-
-def decode(algorithm: Algorithm, text: str) -> bytes:
-    """Return the raw value of a base64 text of this algorithm.
-
-    Raises:
-        Malformed: it is none (reason ``InvalidRequest``).
-    """
-    try:
-        value = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        value = b""
-    if len(value) != algorithm.size:
-        raise Malformed(f"Value for {algorithm.header} header is invalid.", reason="InvalidRequest")
-    return value
-
-
-def decode_md5(text: str) -> bytes:
-    """Return the raw value of a Content-MD5 header.
-
-    Raises:
-        Malformed: it is none (reason ``InvalidDigest``).
-    """
-    try:
-        value = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        value = b""
-    if len(value) != 16:
-        raise Malformed("The Content-MD5 you specified is not valid.", reason="InvalidDigest")
-    return value
-
-
-def parse_algorithm(name: str) -> Algorithm:
-    """Return the algorithm of this name.
-
-    Raises:
-        Malformed: unknown (reason ``InvalidRequest``).
-    """
-    algorithm = ALGORITHMS.get(name.upper())
-    if algorithm is None:
-        raise Malformed(UNSUPPORTED, reason="InvalidRequest")
-    return algorithm
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +72,11 @@ class Declared:
 
 
 def parse_declared(
-    header: Callable[[str], str | None], under_prefix: Mapping[str, str], *, trailers: bool
+    header: Callable[[str], str | None],
+    under_prefix: Mapping[str, str],
+    *,
+    trailers: bool,
+    kept: bool = True,
 ) -> Declared:
     """Read the checksum headers of a request with a body.
 
@@ -196,6 +84,9 @@ def parse_declared(
         header: looks a header up by lower-case name.
         under_prefix: the headers under ``x-amz-checksum-`` by the rest of their name.
         trailers: does the payload mode have a trailer?
+        kept: take only algorithms whose value can be kept.  A caller that says False verifies the
+            others too, keeps its own checksum beside the object, and gives theirs back with none
+            but the answer to this request.
 
     Raises:
         Malformed: two checksums, an unknown algorithm, an announced one that is missing, or a
@@ -212,31 +103,28 @@ def parse_declared(
     value: bytes | None = None
     if values:
         name, text = next(iter(values.items()))
-        algorithm = parse_algorithm(name)
+        algorithm = parse_algorithm(name, kept=kept)
         value = decode(algorithm, text)
     elif in_trailer:
-        algorithm = _trailer_algorithm(in_trailer)
-    _check_announced(header("x-amz-sdk-checksum-algorithm"), algorithm)
+        algorithm = _trailer_algorithm(in_trailer, kept=kept)
+    _check_announced(header("x-amz-sdk-checksum-algorithm"), algorithm, kept=kept)
     md5 = header("content-md5")
     return Declared(algorithm, value, None if md5 is None else decode_md5(md5))
 
 
-def _trailer_algorithm(announced: str) -> Algorithm:
+def _trailer_algorithm(announced: str, *, kept: bool) -> Algorithm:
     name = announced.strip().lower()
-    algorithm = BY_HEADER.get(name)
-    if algorithm is not None:
-        return algorithm
     if name.startswith(PREFIX):
-        raise Malformed(UNSUPPORTED, reason="InvalidRequest")
+        return parse_algorithm(name.removeprefix(PREFIX), kept=kept)
     raise Malformed(
         "The value specified in the x-amz-trailer header is not supported", reason="InvalidRequest"
     )
 
 
-def _check_announced(announced: str | None, given: Algorithm | None) -> None:
+def _check_announced(announced: str | None, given: Algorithm | None, *, kept: bool) -> None:
     if announced is None:
         return
-    algorithm = parse_algorithm(announced)
+    algorithm = parse_algorithm(announced, kept=kept)
     if given is None:
         raise Malformed(
             "x-amz-sdk-checksum-algorithm specified, but no corresponding x-amz-checksum-* or "
@@ -259,23 +147,57 @@ def bad_digest(name: str) -> Malformed:
 # --- the checksum of an object from those of its parts -------------------------------------------
 
 
+TYPES: Mapping[Algorithm, tuple[str, ...]] = {
+    Algorithm.CRC32: (COMPOSITE, FULL_OBJECT),
+    Algorithm.CRC32C: (COMPOSITE, FULL_OBJECT),
+    Algorithm.CRC64NVME: (FULL_OBJECT,),
+    Algorithm.SHA1: (COMPOSITE,),
+    Algorithm.SHA256: (COMPOSITE,),
+    Algorithm.SHA512: (COMPOSITE,),
+    Algorithm.MD5: (COMPOSITE,),
+    Algorithm.XXHASH64: (COMPOSITE,),
+    Algorithm.XXHASH3: (COMPOSITE,),
+    Algorithm.XXHASH128: (COMPOSITE,),
+}
+"""What a multipart object's checksum may be made of; the first is the default."""
+
+
 def check_multipart_type(algorithm: Algorithm, asked: str | None) -> str:
     """Return the type of a multipart object's checksum: asked for, or the default.
 
     Raises:
         Malformed: this algorithm has no such type (reason ``InvalidRequest``).
     """
-    kind = (asked or (FULL_OBJECT if algorithm is Algorithm.CRC64NVME else COMPOSITE)).upper()
+    kind = (asked or TYPES[algorithm][0]).upper()
     if kind not in (FULL_OBJECT, COMPOSITE):
         raise Malformed("Value for x-amz-checksum-type header is invalid.", reason="InvalidRequest")
-    fits = algorithm in _CRCS if kind == FULL_OBJECT else algorithm is not Algorithm.CRC64NVME
-    if not fits:
+    if kind not in TYPES[algorithm]:
         raise Malformed(
             f"The {kind} checksum type cannot be used with the {algorithm.name.lower()} "
             "checksum algorithm.",
             reason="InvalidRequest",
         )
     return kind
+
+
+def check_object_size(asked: str | None, plain_size: int) -> None:
+    """Return quietly if ``x-amz-mp-object-size`` is the plaintext length of all parts in bytes.
+
+    Raises:
+        Malformed: it is another length, or none (``InvalidRequest``).
+    """
+    if asked is None:
+        return
+    if not (asked.isascii() and asked.isdigit()) or len(asked) > 16:
+        raise Malformed(
+            "Value for x-amz-mp-object-size header is invalid.", reason="InvalidRequest"
+        )
+    if int(asked) != plain_size:
+        raise Malformed(
+            f"The provided 'x-amz-mp-object-size' header value {asked} does not match what was "
+            f"computed: {plain_size}",
+            reason="InvalidRequest",
+        )
 
 
 def composite(algorithm: Algorithm, values: Iterable[bytes]) -> bytes:
@@ -293,12 +215,12 @@ def combine(algorithm: Algorithm, parts: Sequence[tuple[bytes, int]]) -> bytes:
 
     Only CRCs can be joined: with P the polynomial, crc(A || B) = crc(A) * x^(8 |B|) mod P + crc(B).
     """
-    assert algorithm in _CRCS, "only CRCs can be joined"
+    assert algorithm in CRCS, "only CRCs can be joined"
     whole = 0
     for value, length in parts:
         shifted = _multiply(algorithm, _shift(algorithm, length), whole) if whole else 0
         whole = shifted ^ int.from_bytes(value, "big")
-    return whole.to_bytes(_SIZES[algorithm], "big")
+    return whole.to_bytes(algorithm.size, "big")
 
 
 # Reflected polynomials: the highest bit is the coefficient of x^0.
@@ -312,7 +234,7 @@ _POLYNOMIALS = {
 def _multiply(algorithm: Algorithm, a: int, b: int) -> int:
     """Return a * b modulo the polynomial, over GF(2), all reflected."""
     polynomial = _POLYNOMIALS[algorithm]
-    bit = 1 << (8 * _SIZES[algorithm] - 1)
+    bit = 1 << (8 * algorithm.size - 1)
     product = 0
     while a:
         if a & bit:
@@ -326,7 +248,7 @@ def _multiply(algorithm: Algorithm, a: int, b: int) -> int:
 @lru_cache(maxsize=256)  # parts of one upload mostly have one length
 def _shift(algorithm: Algorithm, length: int) -> int:
     """Return x^(8 * length) modulo the polynomial."""
-    one = 1 << (8 * _SIZES[algorithm] - 1)
+    one = 1 << (8 * algorithm.size - 1)
     result, power, bits = one, one >> 8, length  # one >> 8 is x^8, a byte's shift
     while bits:
         if bits & 1:

@@ -10,15 +10,21 @@ import awscrt.checksums
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.s3.wire import MODEL
 
 from hyok.errors import Malformed
+from hyok.objects.facts import ALGORITHM_NAMES
 from hyok.s3.checksums import (
+    ALGORITHMS,
     COMPOSITE,
     FULL_OBJECT,
+    KNOWN,
+    TYPES,
     Algorithm,
     Checksum,
     Declared,
     check_multipart_type,
+    check_object_size,
     combine,
     composite,
     composite_text,
@@ -42,6 +48,11 @@ CRCS = [Algorithm.CRC32, Algorithm.CRC32C, Algorithm.CRC64NVME]
         (Algorithm.SHA1, hashlib.sha1(b"123456789").hexdigest()),
         (Algorithm.SHA256, hashlib.sha256(b"123456789").hexdigest()),
         (Algorithm.SHA512, hashlib.sha512(b"123456789").hexdigest()),
+        (Algorithm.MD5, hashlib.md5(b"123456789").hexdigest()),
+        # of the python package xxhash 3.8, a binding to the reference implementation
+        (Algorithm.XXHASH64, "8cb841db40e6ae83"),
+        (Algorithm.XXHASH3, "72dcb18b67a17dff"),
+        (Algorithm.XXHASH128, "33119477ede5dcd5e9716427681d5860"),
     ],
 )
 def test_check_values(algorithm: Algorithm, value: str) -> None:
@@ -147,28 +158,6 @@ def test_wrong_declarations_are_refused(headers: dict[str, str], reason: str) ->
     assert refusal.value.reason == reason
 
 
-@pytest.mark.parametrize(
-    ("algorithm", "asked", "kind"),
-    [
-        (Algorithm.CRC32, None, COMPOSITE),
-        (Algorithm.CRC32C, "FULL_OBJECT", FULL_OBJECT),
-        (Algorithm.CRC64NVME, None, FULL_OBJECT),
-        (Algorithm.CRC64NVME, "COMPOSITE", None),
-        (Algorithm.SHA1, "FULL_OBJECT", None),
-        (Algorithm.SHA256, "composite", COMPOSITE),
-        (Algorithm.SHA256, "other", None),
-    ],
-)
-def test_which_algorithm_has_which_type(
-    algorithm: Algorithm, asked: str | None, kind: str | None
-) -> None:
-    if kind is None:
-        with pytest.raises(Malformed):
-            check_multipart_type(algorithm, asked)
-    else:
-        assert check_multipart_type(algorithm, asked) == kind
-
-
 def test_base64_is_strict() -> None:
     assert decode(Algorithm.CRC32, "AAAAAA==") == bytes(4)
     for text in ("AAAAAA", "AAAAAA==\n", "AAAAAAAA", ""):
@@ -176,3 +165,74 @@ def test_base64_is_strict() -> None:
             decode(Algorithm.CRC32, text)
     with pytest.raises(Malformed):
         decode_md5("")
+
+
+# --- every algorithm of the SDKs -----------------------------------------------------------------
+
+
+def test_every_algorithm_that_the_sdks_know_can_be_verified() -> None:
+    assert (
+        set(MODEL.shape_for("ChecksumAlgorithm").enum)
+        == set(KNOWN)
+        == {known.name for known in TYPES}
+    )
+    members = MODEL.operation_model("PutObject").input_shape.members
+    for algorithm in Algorithm:
+        assert members[algorithm.element].serialization["name"] == algorithm.header
+
+
+def test_only_what_the_format_numbers_can_be_kept() -> None:
+    assert {name: int(known) for name, known in ALGORITHMS.items()} == {
+        name: number for number, name in ALGORITHM_NAMES.items()
+    }
+
+
+@pytest.mark.parametrize("algorithm", [a for a in Algorithm if not a.kept])
+def test_what_cannot_be_kept_is_refused_unless_the_caller_only_verifies(
+    algorithm: Algorithm,
+) -> None:
+    value = compute(algorithm, b"x")
+    ways: list[tuple[dict[str, str], dict[str, str]]] = [
+        ({algorithm.name.lower(): encode(value)}, {}),
+        ({}, {"x-amz-trailer": algorithm.header}),
+        (
+            {algorithm.name.lower(): encode(value)},
+            {"x-amz-sdk-checksum-algorithm": algorithm.name},
+        ),
+    ]
+    for under, headers in ways:
+        with pytest.raises(Malformed, match="unsupported") as refusal:
+            parse_declared(headers.get, under, trailers=True)
+        assert refusal.value.reason == "InvalidRequest"
+        declared = parse_declared(headers.get, under, trailers=True, kept=False)
+        assert declared == Declared(algorithm, value if under else None)
+
+
+@pytest.mark.parametrize("algorithm", list(Algorithm))
+@pytest.mark.parametrize("kind", [None, COMPOSITE, FULL_OBJECT, "composite", "OTHER"])
+def test_types_of_a_multipart_checksum(algorithm: Algorithm, kind: str | None) -> None:
+    crc = algorithm.name.startswith("CRC")
+    only_whole = algorithm is Algorithm.CRC64NVME
+    expected = {
+        None: FULL_OBJECT if only_whole else COMPOSITE,
+        COMPOSITE: None if only_whole else COMPOSITE,
+        "composite": None if only_whole else COMPOSITE,
+        FULL_OBJECT: FULL_OBJECT if crc else None,
+        "OTHER": None,
+    }[kind]
+    if expected is None:
+        with pytest.raises(Malformed) as refusal:
+            check_multipart_type(algorithm, kind)
+        assert refusal.value.reason == "InvalidRequest"
+    else:
+        assert check_multipart_type(algorithm, kind) == expected
+
+
+def test_the_size_of_a_multipart_object_may_be_said() -> None:
+    check_object_size(None, 5)
+    check_object_size("5", 5)
+    check_object_size("0", 0)
+    for text in ("6", "", "-5", "x", "5.0", "\u0665", "9" * 17):
+        with pytest.raises(Malformed) as refusal:
+            check_object_size(text, 5)
+        assert refusal.value.reason == "InvalidRequest"

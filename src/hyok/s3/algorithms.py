@@ -1,0 +1,215 @@
+"""The checksum algorithms of S3: running values, and how a value is written.
+
+Source: Amazon S3 User Guide, "Checking object integrity"; specs/s3-gateway.md section 5.  The
+numbers of the algorithms are those of format.md section 6.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from enum import IntEnum
+from typing import TYPE_CHECKING, Protocol
+
+from awscrt import checksums as crt
+from isal import isal_zlib
+
+from hyok.errors import Malformed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+PREFIX = "x-amz-checksum-"
+
+
+_NOT_IN_THE_FORMAT = 100
+
+
+class Algorithm(IntEnum):
+    """The algorithms, by their number in the format; those above 99 have none there.
+
+    What has no number can be verified on its way in, and can be neither kept nor given back.
+    """
+
+    CRC32 = 1
+    CRC32C = 2
+    CRC64NVME = 3
+    SHA1 = 4
+    SHA256 = 5
+    SHA512 = 6
+    MD5 = 101
+    XXHASH64 = 102
+    XXHASH3 = 103
+    XXHASH128 = 104
+
+    @property
+    def kept(self) -> bool:
+        """Has the format a number for it, so that the value can stand beside the object?"""
+        return self < _NOT_IN_THE_FORMAT
+
+    @property
+    def header(self) -> str:
+        """The header and trailer that carries the value."""
+        return PREFIX + self.name.lower()
+
+    @property
+    def element(self) -> str:
+        """The XML element that carries the value."""
+        return "Checksum" + self.name
+
+    @property
+    def size(self) -> int:
+        """Bytes of a value."""
+        return _SIZES[self]
+
+
+_SIZES = {
+    Algorithm.CRC32: 4,
+    Algorithm.CRC32C: 4,
+    Algorithm.CRC64NVME: 8,
+    Algorithm.SHA1: 20,
+    Algorithm.SHA256: 32,
+    Algorithm.SHA512: 64,
+    Algorithm.MD5: 16,
+    Algorithm.XXHASH64: 8,
+    Algorithm.XXHASH3: 8,
+    Algorithm.XXHASH128: 16,
+}
+KNOWN: Mapping[str, Algorithm] = {algorithm.name: algorithm for algorithm in Algorithm}
+"""Every algorithm that can be verified, by name."""
+
+ALGORITHMS: Mapping[str, Algorithm] = {name: known for name, known in KNOWN.items() if known.kept}
+"""Those that can be kept, by name."""
+
+UNSUPPORTED = (
+    "Checksum algorithm provided is unsupported. Please try again with any of the valid types: "
+    f"[{', '.join(ALGORITHMS)}]"
+)
+
+
+class _Hash(Protocol):
+    def update(self, data: memoryview, /) -> None: ...
+
+    def digest(self) -> bytes: ...
+
+
+class _XxHash:
+    """An xxHash as `hashlib` shapes hashes; its digest may be taken more than once."""
+
+    __slots__ = ("_state", "_value")
+
+    def __init__(self, state: crt.XXHash) -> None:
+        self._state = state
+        self._value: bytes | None = None
+
+    def update(self, data: memoryview, /) -> None:
+        self._state.update(bytes(data))  # the library takes nothing else
+
+    def digest(self) -> bytes:
+        if self._value is None:
+            self._value = bytes(self._state.finalize())
+        return self._value
+
+
+CRCS: Mapping[Algorithm, Callable[[memoryview, int], int]] = {
+    Algorithm.CRC32: isal_zlib.crc32,
+    Algorithm.CRC32C: crt.crc32c,
+    Algorithm.CRC64NVME: crt.crc64nvme,
+}
+_HASHES: Mapping[Algorithm, Callable[[], _Hash]] = {
+    # The client picks the algorithm; SHA-1 and MD5 are S3's, and protect nothing of ours.
+    Algorithm.SHA1: lambda: hashlib.sha1(usedforsecurity=False),
+    Algorithm.SHA256: hashlib.sha256,
+    Algorithm.SHA512: hashlib.sha512,
+    Algorithm.MD5: lambda: hashlib.md5(usedforsecurity=False),
+    Algorithm.XXHASH64: lambda: _XxHash(crt.XXHash.new_xxhash64()),
+    Algorithm.XXHASH3: lambda: _XxHash(crt.XXHash.new_xxhash3_64()),
+    Algorithm.XXHASH128: lambda: _XxHash(crt.XXHash.new_xxhash3_128()),
+}
+
+
+class Checksum:
+    """The running checksum of one body."""
+
+    __slots__ = ("_crc", "_hash", "_value", "algorithm")
+
+    def __init__(self, algorithm: Algorithm) -> None:
+        self.algorithm = algorithm
+        self._value = 0
+        self._crc = CRCS.get(algorithm)
+        self._hash: _Hash | None = None
+        if self._crc is None:
+            self._hash = _HASHES[algorithm]()
+
+    def update(self, view: memoryview) -> None:
+        """Take the next bytes.  Releases the interpreter lock for long ones."""
+        if self._crc is not None:
+            self._value = self._crc(view, self._value)
+        else:
+            assert self._hash is not None
+            self._hash.update(view)
+
+    def digest(self) -> bytes:
+        """Return the value so far, big-endian."""
+        if self._hash is not None:
+            return self._hash.digest()
+        return self._value.to_bytes(_SIZES[self.algorithm], "big")
+
+    def text(self) -> str:
+        """Return the value so far in base64, as S3 writes it."""
+        return encode(self.digest())
+
+
+def compute(algorithm: Algorithm, whole: bytes | memoryview) -> bytes:
+    """Return the checksum of bytes in memory."""
+    checksum = Checksum(algorithm)
+    checksum.update(memoryview(whole))
+    return checksum.digest()
+
+
+def encode(value: bytes) -> str:
+    """Return a raw value in base64."""
+    return base64.b64encode(value).decode("ascii")
+
+
+def decode(algorithm: Algorithm, text: str) -> bytes:
+    """Return the raw value of a base64 text of this algorithm.
+
+    Raises:
+        Malformed: it is none (reason ``InvalidRequest``).
+    """
+    try:
+        value = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        value = b""
+    if len(value) != algorithm.size:
+        raise Malformed(f"Value for {algorithm.header} header is invalid.", reason="InvalidRequest")
+    return value
+
+
+def decode_md5(text: str) -> bytes:
+    """Return the raw value of a Content-MD5 header.
+
+    Raises:
+        Malformed: it is none (reason ``InvalidDigest``).
+    """
+    try:
+        value = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        value = b""
+    if len(value) != 16:
+        raise Malformed("The Content-MD5 you specified is not valid.", reason="InvalidDigest")
+    return value
+
+
+def parse_algorithm(name: str, *, kept: bool = True) -> Algorithm:
+    """Return the algorithm of this name; ``kept``: only one that can be kept.
+
+    Raises:
+        Malformed: unknown (reason ``InvalidRequest``).
+    """
+    algorithm = (ALGORITHMS if kept else KNOWN).get(name.upper())
+    if algorithm is None:
+        raise Malformed(UNSUPPORTED, reason="InvalidRequest")
+    return algorithm
