@@ -84,7 +84,6 @@ _ROWS: tuple[tuple[str, int, str], ...] = (
     ("MissingContentLength", 411, "You must provide the Content-Length HTTP header."),
     ("MissingRequestBodyError", 400, "Request Body is empty"),
     ("NoSuchBucket", 404, "The specified bucket does not exist"),
-    ("NoSuchBucketPolicy", 404, "The bucket policy does not exist"),
     ("NoSuchCORSConfiguration", 404, "The CORS configuration does not exist"),
     ("NoSuchKey", 404, "The specified key does not exist."),
     ("NoSuchObjectLockConfiguration", 404, "The object does not have an ObjectLock configuration"),
