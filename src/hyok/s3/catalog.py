@@ -1,4 +1,4 @@
-"""Every operation of S3, how it is recognised, and what we answer: one table.
+"""What we answer to every operation of S3, and how it is recognised: one table.
 
 `hyok.s3.operations` reads it; docs/s3-compatibility.md is made from it.
 
@@ -11,144 +11,23 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from hyok.s3.api import Operation, Target
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-class Target(Enum):
-    """What a request addresses."""
+class Answer(Enum):
+    """What we do with an operation."""
 
-    SERVICE = "service"
-    BUCKET = "bucket"
-    OBJECT = "object"
+    SEALED = "sealed"
+    """Carried out with the meaning it has for the plaintext, here and at the store."""
 
+    FORWARDED = "forwarded"
+    """Signed anew and passed on: nothing in it leaks or takes effect on the plaintext."""
 
-class Operation(Enum):
-    """An operation of S3, by its name in the API reference."""
-
-    ABORT_MULTIPART_UPLOAD = "AbortMultipartUpload"
-    COMPLETE_MULTIPART_UPLOAD = "CompleteMultipartUpload"
-    COPY_OBJECT = "CopyObject"
-    CREATE_BUCKET = "CreateBucket"
-    CREATE_BUCKET_METADATA_CONFIGURATION = "CreateBucketMetadataConfiguration"
-    CREATE_BUCKET_METADATA_TABLE_CONFIGURATION = "CreateBucketMetadataTableConfiguration"
-    CREATE_MULTIPART_UPLOAD = "CreateMultipartUpload"
-    CREATE_SESSION = "CreateSession"
-    DELETE_BUCKET = "DeleteBucket"
-    DELETE_BUCKET_ANALYTICS_CONFIGURATION = "DeleteBucketAnalyticsConfiguration"
-    DELETE_BUCKET_CORS = "DeleteBucketCors"
-    DELETE_BUCKET_ENCRYPTION = "DeleteBucketEncryption"
-    DELETE_BUCKET_INTELLIGENT_TIERING_CONFIGURATION = "DeleteBucketIntelligentTieringConfiguration"
-    DELETE_BUCKET_INVENTORY_CONFIGURATION = "DeleteBucketInventoryConfiguration"
-    DELETE_BUCKET_LIFECYCLE = "DeleteBucketLifecycle"
-    DELETE_BUCKET_METADATA_CONFIGURATION = "DeleteBucketMetadataConfiguration"
-    DELETE_BUCKET_METADATA_TABLE_CONFIGURATION = "DeleteBucketMetadataTableConfiguration"
-    DELETE_BUCKET_METRICS_CONFIGURATION = "DeleteBucketMetricsConfiguration"
-    DELETE_BUCKET_OWNERSHIP_CONTROLS = "DeleteBucketOwnershipControls"
-    DELETE_BUCKET_POLICY = "DeleteBucketPolicy"
-    DELETE_BUCKET_REPLICATION = "DeleteBucketReplication"
-    DELETE_BUCKET_TAGGING = "DeleteBucketTagging"
-    DELETE_BUCKET_WEBSITE = "DeleteBucketWebsite"
-    DELETE_OBJECT = "DeleteObject"
-    DELETE_OBJECT_ANNOTATION = "DeleteObjectAnnotation"
-    DELETE_OBJECT_TAGGING = "DeleteObjectTagging"
-    DELETE_OBJECTS = "DeleteObjects"
-    DELETE_PUBLIC_ACCESS_BLOCK = "DeletePublicAccessBlock"
-    GET_BUCKET_ABAC = "GetBucketAbac"
-    GET_BUCKET_ACCELERATE_CONFIGURATION = "GetBucketAccelerateConfiguration"
-    GET_BUCKET_ACL = "GetBucketAcl"
-    GET_BUCKET_ANALYTICS_CONFIGURATION = "GetBucketAnalyticsConfiguration"
-    GET_BUCKET_CORS = "GetBucketCors"
-    GET_BUCKET_ENCRYPTION = "GetBucketEncryption"
-    GET_BUCKET_INTELLIGENT_TIERING_CONFIGURATION = "GetBucketIntelligentTieringConfiguration"
-    GET_BUCKET_INVENTORY_CONFIGURATION = "GetBucketInventoryConfiguration"
-    GET_BUCKET_LIFECYCLE_CONFIGURATION = "GetBucketLifecycleConfiguration"
-    GET_BUCKET_LOCATION = "GetBucketLocation"
-    GET_BUCKET_LOGGING = "GetBucketLogging"
-    GET_BUCKET_METADATA_CONFIGURATION = "GetBucketMetadataConfiguration"
-    GET_BUCKET_METADATA_TABLE_CONFIGURATION = "GetBucketMetadataTableConfiguration"
-    GET_BUCKET_METRICS_CONFIGURATION = "GetBucketMetricsConfiguration"
-    GET_BUCKET_NOTIFICATION_CONFIGURATION = "GetBucketNotificationConfiguration"
-    GET_BUCKET_OWNERSHIP_CONTROLS = "GetBucketOwnershipControls"
-    GET_BUCKET_POLICY = "GetBucketPolicy"
-    GET_BUCKET_POLICY_STATUS = "GetBucketPolicyStatus"
-    GET_BUCKET_REPLICATION = "GetBucketReplication"
-    GET_BUCKET_REQUEST_PAYMENT = "GetBucketRequestPayment"
-    GET_BUCKET_TAGGING = "GetBucketTagging"
-    GET_BUCKET_VERSIONING = "GetBucketVersioning"
-    GET_BUCKET_WEBSITE = "GetBucketWebsite"
-    GET_OBJECT = "GetObject"
-    GET_OBJECT_ACL = "GetObjectAcl"
-    GET_OBJECT_ANNOTATION = "GetObjectAnnotation"
-    GET_OBJECT_ATTRIBUTES = "GetObjectAttributes"
-    GET_OBJECT_LEGAL_HOLD = "GetObjectLegalHold"
-    GET_OBJECT_LOCK_CONFIGURATION = "GetObjectLockConfiguration"
-    GET_OBJECT_RETENTION = "GetObjectRetention"
-    GET_OBJECT_TAGGING = "GetObjectTagging"
-    GET_OBJECT_TORRENT = "GetObjectTorrent"
-    GET_PUBLIC_ACCESS_BLOCK = "GetPublicAccessBlock"
-    HEAD_BUCKET = "HeadBucket"
-    HEAD_OBJECT = "HeadObject"
-    LIST_BUCKET_ANALYTICS_CONFIGURATIONS = "ListBucketAnalyticsConfigurations"
-    LIST_BUCKET_INTELLIGENT_TIERING_CONFIGURATIONS = "ListBucketIntelligentTieringConfigurations"
-    LIST_BUCKET_INVENTORY_CONFIGURATIONS = "ListBucketInventoryConfigurations"
-    LIST_BUCKET_METRICS_CONFIGURATIONS = "ListBucketMetricsConfigurations"
-    LIST_BUCKETS = "ListBuckets"
-    LIST_DIRECTORY_BUCKETS = "ListDirectoryBuckets"
-    LIST_MULTIPART_UPLOADS = "ListMultipartUploads"
-    LIST_OBJECT_ANNOTATIONS = "ListObjectAnnotations"
-    LIST_OBJECT_VERSIONS = "ListObjectVersions"
-    LIST_OBJECTS = "ListObjects"
-    LIST_OBJECTS_V2 = "ListObjectsV2"
-    LIST_PARTS = "ListParts"
-    OPTIONS_OBJECT = "OptionsObject"
-    POST_OBJECT = "PostObject"
-    PUT_BUCKET_ABAC = "PutBucketAbac"
-    PUT_BUCKET_ACCELERATE_CONFIGURATION = "PutBucketAccelerateConfiguration"
-    PUT_BUCKET_ACL = "PutBucketAcl"
-    PUT_BUCKET_ANALYTICS_CONFIGURATION = "PutBucketAnalyticsConfiguration"
-    PUT_BUCKET_CORS = "PutBucketCors"
-    PUT_BUCKET_ENCRYPTION = "PutBucketEncryption"
-    PUT_BUCKET_INTELLIGENT_TIERING_CONFIGURATION = "PutBucketIntelligentTieringConfiguration"
-    PUT_BUCKET_INVENTORY_CONFIGURATION = "PutBucketInventoryConfiguration"
-    PUT_BUCKET_LIFECYCLE_CONFIGURATION = "PutBucketLifecycleConfiguration"
-    PUT_BUCKET_LOGGING = "PutBucketLogging"
-    PUT_BUCKET_METRICS_CONFIGURATION = "PutBucketMetricsConfiguration"
-    PUT_BUCKET_NOTIFICATION_CONFIGURATION = "PutBucketNotificationConfiguration"
-    PUT_BUCKET_OWNERSHIP_CONTROLS = "PutBucketOwnershipControls"
-    PUT_BUCKET_POLICY = "PutBucketPolicy"
-    PUT_BUCKET_REPLICATION = "PutBucketReplication"
-    PUT_BUCKET_REQUEST_PAYMENT = "PutBucketRequestPayment"
-    PUT_BUCKET_TAGGING = "PutBucketTagging"
-    PUT_BUCKET_VERSIONING = "PutBucketVersioning"
-    PUT_BUCKET_WEBSITE = "PutBucketWebsite"
-    PUT_OBJECT = "PutObject"
-    PUT_OBJECT_ACL = "PutObjectAcl"
-    PUT_OBJECT_ANNOTATION = "PutObjectAnnotation"
-    PUT_OBJECT_LEGAL_HOLD = "PutObjectLegalHold"
-    PUT_OBJECT_LOCK_CONFIGURATION = "PutObjectLockConfiguration"
-    PUT_OBJECT_RETENTION = "PutObjectRetention"
-    PUT_OBJECT_TAGGING = "PutObjectTagging"
-    PUT_PUBLIC_ACCESS_BLOCK = "PutPublicAccessBlock"
-    RENAME_OBJECT = "RenameObject"
-    RESTORE_OBJECT = "RestoreObject"
-    SELECT_OBJECT_CONTENT = "SelectObjectContent"
-    UPDATE_BUCKET_METADATA_ANNOTATION_TABLE_CONFIGURATION = (
-        "UpdateBucketMetadataAnnotationTableConfiguration"
-    )
-    UPDATE_BUCKET_METADATA_INVENTORY_TABLE_CONFIGURATION = (
-        "UpdateBucketMetadataInventoryTableConfiguration"
-    )
-    UPDATE_BUCKET_METADATA_JOURNAL_TABLE_CONFIGURATION = (
-        "UpdateBucketMetadataJournalTableConfiguration"
-    )
-    UPDATE_OBJECT_ENCRYPTION = "UpdateObjectEncryption"
-    UPLOAD_PART = "UploadPart"
-    UPLOAD_PART_COPY = "UploadPartCopy"
-    WRITE_GET_OBJECT_RESPONSE = "WriteGetObjectResponse"
-
-
-SERVED = ""
+    REFUSED = "refused"
+    """Answered with ``NotImplemented`` and the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,12 +44,13 @@ class Row:
     names: tuple[str, ...]
     header: str
     also: frozenset[str]
-    refusal: str  # SERVED, or why we refuse it
+    answer: Answer
+    reason: str  # why it is refused, or why it may be forwarded; empty where it is sealed
 
     @property
     def served(self) -> bool:
-        """Do we carry it out, on sealed objects?"""
-        return not self.refusal
+        """Do we carry it out or pass it on?"""
+        return self.answer is not Answer.REFUSED
 
 
 def _row(
@@ -179,11 +59,14 @@ def _row(
     *,
     header: str = "",
     also: str = "",
-    refused: str = SERVED,
+    refused: str = "",
+    forwarded: str = "",
 ) -> Row:
     """Read ``PUT bucket?acl``: method, target and the parameters that name the operation."""
     method, _, rest = wire.partition(" ")
     target, _, names = rest.partition("?")
+    assert not (refused and forwarded), "one answer to an operation"
+    answer = Answer.REFUSED if refused else Answer.FORWARDED if forwarded else Answer.SEALED
     return Row(
         operation,
         method,
@@ -191,7 +74,8 @@ def _row(
         tuple(names.split("&")) if names else (),
         header,
         frozenset(also.split()),
-        refused,
+        answer,
+        refused or forwarded,
     )
 
 
@@ -243,23 +127,23 @@ ROWS: tuple[Row, ...] = (
     ),
     _row(_O.POST_OBJECT, "POST bucket", refused=_LATER),
     _row(_O.OPTIONS_OBJECT, "OPTIONS object", refused="CORS is not offered in this version"),
-    _row(_O.GET_OBJECT_ATTRIBUTES, "GET object?attributes", refused=_LATER),
-    _row(_O.GET_OBJECT_TAGGING, "GET object?tagging", refused=_LATER),
-    _row(_O.PUT_OBJECT_TAGGING, "PUT object?tagging", refused=_LATER),
-    _row(_O.DELETE_OBJECT_TAGGING, "DELETE object?tagging", refused=_LATER),
-    _row(_O.GET_OBJECT_ACL, "GET object?acl", refused=_ACL),
-    _row(_O.PUT_OBJECT_ACL, "PUT object?acl", refused=_ACL),
+    _row(_O.GET_OBJECT_ATTRIBUTES, "GET object?attributes", also="versionId", refused=_LATER),
+    _row(_O.GET_OBJECT_TAGGING, "GET object?tagging", also="versionId", refused=_LATER),
+    _row(_O.PUT_OBJECT_TAGGING, "PUT object?tagging", also="versionId", refused=_LATER),
+    _row(_O.DELETE_OBJECT_TAGGING, "DELETE object?tagging", also="versionId", refused=_LATER),
+    _row(_O.GET_OBJECT_ACL, "GET object?acl", also="versionId", refused=_ACL),
+    _row(_O.PUT_OBJECT_ACL, "PUT object?acl", also="versionId", refused=_ACL),
     _row(_O.GET_OBJECT_ANNOTATION, "GET object?annotation&annotationName", refused=_LATER),
     _row(_O.LIST_OBJECT_ANNOTATIONS, "GET object?annotation", refused=_LATER),
     _row(_O.PUT_OBJECT_ANNOTATION, "PUT object?annotation", refused=_LATER),
     _row(_O.DELETE_OBJECT_ANNOTATION, "DELETE object?annotation", refused=_LATER),
-    _row(_O.GET_OBJECT_LEGAL_HOLD, "GET object?legal-hold", refused=_LOCK),
-    _row(_O.PUT_OBJECT_LEGAL_HOLD, "PUT object?legal-hold", refused=_LOCK),
-    _row(_O.GET_OBJECT_RETENTION, "GET object?retention", refused=_LOCK),
-    _row(_O.PUT_OBJECT_RETENTION, "PUT object?retention", refused=_LOCK),
+    _row(_O.GET_OBJECT_LEGAL_HOLD, "GET object?legal-hold", also="versionId", refused=_LOCK),
+    _row(_O.PUT_OBJECT_LEGAL_HOLD, "PUT object?legal-hold", also="versionId", refused=_LOCK),
+    _row(_O.GET_OBJECT_RETENTION, "GET object?retention", also="versionId", refused=_LOCK),
+    _row(_O.PUT_OBJECT_RETENTION, "PUT object?retention", also="versionId", refused=_LOCK),
     _row(_O.GET_OBJECT_TORRENT, "GET object?torrent", refused=_WEBSITE),
     _row(_O.RENAME_OBJECT, "PUT object?renameObject", refused=_DIRECTORY),
-    _row(_O.RESTORE_OBJECT, "POST object?restore", refused=_LATER),
+    _row(_O.RESTORE_OBJECT, "POST object?restore", also="versionId", refused=_LATER),
     _row(_O.SELECT_OBJECT_CONTENT, "POST object?select&select-type=2", refused=_CLEAR),
     _row(_O.UPDATE_OBJECT_ENCRYPTION, "PUT object?encryption", refused=_GATEWAY),
     _row(

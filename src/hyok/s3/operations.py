@@ -10,14 +10,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hyok.errors import Malformed, Refused
-from hyok.s3.catalog import OPERATIONS, ROWS, Operation, Row, Target
+from hyok.s3.api import Operation, Target
+from hyok.s3.catalog import OPERATIONS, ROWS, Answer, Row
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from hyok.s3.request import S3Request
 
-__all__ = ["OPERATIONS", "ROWS", "Operation", "Row", "Target", "check_served", "identify"]
+__all__ = ["OPERATIONS", "ROWS", "Answer", "Operation", "Row", "Target", "check_served", "identify"]
 
 
 def _index() -> Mapping[tuple[str, Target], tuple[Row, ...]]:
@@ -59,8 +60,8 @@ def check_served(operation: Operation) -> None:
         Refused: we do not; the sentence names it and says why (reason ``NotImplemented``).
     """
     row = OPERATIONS[operation]
-    if row.refusal:
-        raise Refused(f"{operation.value} is refused: {row.refusal}.", reason="NotImplemented")
+    if row.reason:
+        raise Refused(f"{operation.value} is refused: {row.reason}.", reason="NotImplemented")
 
 
 def _fits(row: Row, request: S3Request) -> bool:

@@ -2,36 +2,43 @@
 
 from __future__ import annotations
 
-from hyok.s3.catalog import ROWS, Row
+from hyok.s3.catalog import ROWS, Answer, Row
 
 _HEAD = """# S3 compatibility
 
 <!-- Made from src/hyok/s3/catalog.py by docs/generate_s3_table.py; a test compares the two. -->
 
-Every operation of Amazon S3 has a row. *sealed*: carried out, and what the store gets is sealed.
-*refused*: answered with `NotImplemented` (501) and the reason given here; nothing is passed on to
-the store unseen.
+Every operation of Amazon S3 has a row with one of three answers. *sealed*: carried out with the
+meaning it has for the plaintext; what the store gets is sealed. *forwarded*: signed anew and passed
+on, since nothing in it leaks or takes effect on the plaintext. *refused*: answered with
+`NotImplemented` (501) and the reason given here. Nothing else is passed on to the store.
 
 """
+
+_COLUMNS = {
+    Answer.SEALED: "Answer",
+    Answer.FORWARDED: "Forwarded because",
+    Answer.REFUSED: "Refused because",
+}
 
 
 def render() -> str:
     """Return the page."""
-    served = sorted((row for row in ROWS if row.served), key=_name)
-    refused = sorted((row for row in ROWS if not row.served), key=_name)
-    lines = [
-        f"{len(served)} operations are served, {len(refused)} are refused by name.",
-        "",
-        "| Operation | Request | Answer |",
-        "|---|---|---|",
-        *[f"| {_name(row)} | `{_wire(row)}` | sealed |" for row in served],
-        "",
-        "| Operation | Request | Refused because |",
-        "|---|---|---|",
-        *[f"| {_name(row)} | `{_wire(row)}` | {row.refusal} |" for row in refused],
-        "",
-    ]
-    return _HEAD + "\n".join(lines)
+    rows = {
+        answer: sorted((row for row in ROWS if row.answer is answer), key=_name)
+        for answer in Answer
+    }
+    counts = [f"{len(rows[answer])} are {answer.value}" for answer in Answer]
+    lines = [f"Of {len(ROWS)} operations {counts[0]}, {counts[1]} and {counts[2]}.", ""]
+    for answer, held in rows.items():
+        lines += [f"## {answer.value.capitalize()}", ""]
+        if not held:
+            lines += ["None.", ""]
+            continue
+        lines += [f"| Operation | Request | {_COLUMNS[answer]} |", "|---|---|---|"]
+        lines += [f"| {_name(row)} | `{_wire(row)}` | {row.reason or 'sealed'} |" for row in held]
+        lines.append("")
+    return _HEAD + "\n".join(lines[:-1]) + "\n"
 
 
 def _name(row: Row) -> str:

@@ -17,7 +17,8 @@ from botocore import UNSIGNED
 from botocore.config import Config
 
 from hyok.errors import Malformed, Refused
-from hyok.s3.operations import OPERATIONS, ROWS, Operation, check_served, identify
+from hyok.gateway.handlers import TABLE
+from hyok.s3.operations import OPERATIONS, ROWS, Answer, Operation, check_served, identify
 from hyok.s3.request import S3Request
 from hyok.s3.table import render
 
@@ -111,6 +112,18 @@ def test_every_operation_of_s3_has_exactly_one_row() -> None:
     assert set(names) == {o.value for o in Operation}
     assert set(MODEL.operation_names) - set(SAME_WIRE) <= set(names)
     assert {row.operation.value for row in ROWS if row.served} == SERVED
+    assert not {row.operation.value for row in ROWS if row.answer is Answer.FORWARDED}
+
+
+def test_an_answer_that_is_not_sealed_says_why() -> None:
+    for row in ROWS:
+        assert bool(row.reason) is (row.answer is not Answer.SEALED)
+
+
+def test_every_operation_that_we_serve_has_a_handler_and_no_other() -> None:
+    assert {operation.value for operation in TABLE} == {
+        row.operation.value for row in ROWS if row.served
+    }
 
 
 def test_what_is_refused_is_refused_by_name_with_the_reason() -> None:
@@ -121,7 +134,7 @@ def test_what_is_refused_is_refused_by_name_with_the_reason() -> None:
         with pytest.raises(Refused, match=operation.value) as refusal:
             check_served(operation)
         assert refusal.value.reason == "NotImplemented"
-        assert row.refusal in str(refusal.value)
+        assert row.reason in str(refusal.value)
 
 
 def request(line: str, **headers: str) -> S3Request:
