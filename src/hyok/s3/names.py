@@ -14,12 +14,19 @@ KEY_BYTES_MAX = 1024
 RESERVED_PREFIX = ".hyok/"
 UPLOAD_ID_CHARS_MAX = 1024
 PART_NUMBER_MAX = 10_000
+VERSION_ID_CHARS_MAX = 1024
+COPY_SOURCE_CHARS_MAX = 8192  # a key of 1024 bytes, each one encoded, and a version id
+
+NULL_VERSION = "null"
+"""The version id of what was written while versions were off or suspended."""
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]").fullmatch
+_BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})").search
 _ADDRESS = re.compile(r"[0-9]{1,3}(\.[0-9]{1,3}){3}").fullmatch
 _HEX_32 = re.compile(r"[0-9a-fA-F]{32}").fullmatch
 _HEX_32_MARKED = re.compile(r"[0-9a-fA-F]{32}-h").fullmatch
 _PART_ID = re.compile(r"[0-9a-f]{32}").fullmatch
+_VERSION_ID = re.compile(r"[A-Za-z0-9._~=+/:-]+").fullmatch
 _UPLOAD_ID = re.compile(r"[A-Za-z0-9._~=+/:-]+").fullmatch
 
 
@@ -114,23 +121,54 @@ def unquote_etag(text: str) -> str:
     return text
 
 
+def parse_version_id(text: str | None) -> str:
+    """Return the version asked for; empty when none is.
+
+    Raises:
+        Malformed: no store gives such an id (reason ``InvalidArgument``).
+    """
+    if text is None:
+        return ""
+    if not text:
+        raise Malformed("Version id cannot be the empty string", reason="InvalidArgument")
+    if len(text) > VERSION_ID_CHARS_MAX or not _VERSION_ID(text):
+        raise Malformed("Invalid version id specified", reason="InvalidArgument")
+    return text
+
+
 def parse_copy_source(header: str) -> tuple[str, str, str]:
     """Return bucket, key and version id of an ``x-amz-copy-source`` header.
 
     Percent-encoded, with or without a leading slash, perhaps with ``?versionId=``.
 
     Raises:
-        Malformed: it names no object (reason ``InvalidArgument``).
+        Malformed: it names no object, or a version that cannot be (reason ``InvalidArgument``).
+        Refused: it names an access point (reason ``NotImplemented``).
     """
-    path, _, version = header.partition("?versionId=")
-    try:
-        clear = unquote_to_bytes(path).decode("utf-8")
-    except UnicodeDecodeError:
-        raise Malformed("The copy source is not UTF-8.", reason="InvalidArgument") from None
+    path, asks_version, version = header.partition("?versionId=")
+    if len(header) > COPY_SOURCE_CHARS_MAX or _BROKEN_ESCAPE(header):
+        raise _no_copy_source()
+    clear = _decoded(path)
+    if clear.removeprefix("/").startswith("arn:"):
+        raise Refused(
+            "Copy sources named by an access point are not offered; name bucket and key.",
+            reason="NotImplemented",
+        )
     bucket, _, key = clear.removeprefix("/").partition("/")
     if not bucket or not key:
-        raise Malformed(
-            "Copy Source must mention the source bucket and key: sourcebucket/sourcekey",
-            reason="InvalidArgument",
-        )
-    return bucket, key, version
+        raise _no_copy_source()
+    return bucket, key, parse_version_id(_decoded(version)) if asks_version else ""
+
+
+def _decoded(text: str) -> str:
+    try:
+        return unquote_to_bytes(text).decode("utf-8")
+    except UnicodeDecodeError:
+        raise Malformed("The copy source is not UTF-8.", reason="InvalidArgument") from None
+
+
+def _no_copy_source() -> Malformed:
+    return Malformed(
+        "Copy Source must mention the source bucket and key: sourcebucket/sourcekey",
+        reason="InvalidArgument",
+    )

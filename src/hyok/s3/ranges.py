@@ -1,4 +1,4 @@
-"""The Range header, over the plaintext.
+"""The Range header, and the one of a copied part, over the plaintext.
 
 Source: RFC 9110 section 14; specs/s3-gateway.md section 4 (one range only; S3 ignores several).
 """
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from hyok.errors import Malformed
 
 _ONE_RANGE = re.compile(r"bytes=([0-9]{0,19})-([0-9]{0,19})", re.ASCII).fullmatch
+_COPY_RANGE = re.compile(r"bytes=([0-9]{1,19})-([0-9]{1,19})", re.ASCII).fullmatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,32 @@ def parse_range(header: str | None, size: int) -> tuple[int, int] | None:
     """
     asked = parse(header)
     return None if asked is None else asked.resolve(size)
+
+
+def parse_copy_range(header: str | None, size: int) -> tuple[int, int]:
+    """Return the half-open range of an ``x-amz-copy-source-range``; without one, the whole.
+
+    Unlike Range it has to be there as it is said: both ends, and inside the object.
+
+    Raises:
+        Malformed: it is not (reason ``InvalidArgument``).
+    """
+    if header is None:
+        return 0, size
+    found = _COPY_RANGE(header.strip())
+    if found is None or int(found[2]) < int(found[1]):
+        raise Malformed(
+            "The x-amz-copy-source-range value must be of the form bytes=first-last where first "
+            "and last are the zero-based offsets of the first and last bytes to copy",
+            reason="InvalidArgument",
+        )
+    first, last = int(found[1]), int(found[2])
+    if last >= size:
+        raise Malformed(
+            f"Range specified is not valid for source object of size: {size}",
+            reason="InvalidArgument",
+        )
+    return first, last + 1
 
 
 def content_range(start: int, stop: int, size: int) -> str:

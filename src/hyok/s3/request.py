@@ -8,6 +8,7 @@ Source: specs/s3-gateway.md section 2.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
 
@@ -17,8 +18,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 QUERY_PARAMETERS_MAX = 64
+HOSTS_MAX = 1024
+"""Hosts whose bucket is remembered; a client comes back with the one it has."""
+
+PORT_MAX = 65_535
 
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})").search
+_HOST = re.compile(
+    r"(?P<name>\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{0,255})(:(?P<port>[0-9]{0,5}))?", re.ASCII
+).fullmatch
 
 
 class S3Request:
@@ -32,7 +40,8 @@ class S3Request:
         base_domains: hosts under which a bucket may stand as a label (``bucket.<base>``).
 
     Raises:
-        Malformed: the path or query cannot be read (reason ``InvalidURI`` or ``InvalidArgument``).
+        Malformed: the path or query cannot be read (reason ``InvalidURI`` or ``InvalidArgument``),
+            or the host, where it may hold a bucket (``BadRequest``).
     """
 
     __slots__ = ("_fields", "bucket", "headers", "key", "method", "query", "raw_path", "raw_query")
@@ -83,13 +92,30 @@ class S3Request:
 
     def _address(self, base_domains: Sequence[str]) -> tuple[str, str]:
         path = self.raw_path
-        host = self.host.rpartition(":")[0] if ":" in self.host else self.host
-        host = host.lower()
-        for base in base_domains:
-            if host.endswith("." + base):
-                return host[: -len(base) - 1], _decode(path[1:], "InvalidURI")
+        bucket = _bucket_in_host(self.host, tuple(base_domains)) if base_domains else ""
+        if bucket:
+            return bucket, _decode(path[1:], "InvalidURI")
         raw_bucket, _, raw_key = path[1:].partition(b"/")
         return _decode(raw_bucket, "InvalidURI"), _decode(raw_key, "InvalidURI")
+
+
+@lru_cache(maxsize=HOSTS_MAX)
+def _bucket_in_host(host: str, base_domains: tuple[str, ...]) -> str:
+    """Return the bucket that stands before a base domain; empty where the path has it."""
+    found = _HOST(host)
+    if found is None or int(found["port"] or 0) > PORT_MAX:
+        raise Malformed("The Host header is malformed.", reason="BadRequest")
+    name = found["name"].lower().removesuffix(".")
+    bases = sorted((base.lower().strip(".") for base in base_domains), key=len, reverse=True)
+    if name in bases:
+        return ""  # first: one base may end in another
+    for base in bases:  # the longest first, for the same reason
+        if name.endswith("." + base):
+            bucket = name[: -len(base) - 1]
+            if not bucket:
+                raise Malformed("The Host header is malformed.", reason="BadRequest")
+            return bucket
+    return ""
 
 
 def _gather(headers: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:

@@ -5,7 +5,6 @@ Source: Amazon S3 API Reference, PutBucketVersioning, GetBucketVersioning, ListO
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -22,16 +21,10 @@ from hyok.s3.elements import (
     shown,
     timestamp,
 )
+from hyok.s3.names import parse_version_id
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-NULL_VERSION = "null"
-"""The version id of what was written while versions were off or suspended."""
-
-VERSION_ID_CHARS_MAX = 1024
-
-_VERSION_ID = re.compile(r"[A-Za-z0-9._~=+/:-]+").fullmatch
 
 
 class Versioning(Enum):
@@ -73,21 +66,6 @@ def parse_versioning(body: bytes | memoryview) -> Versioning:
 def render_versioning(state: Versioning) -> bytes:
     """Return VersioningConfiguration; empty when versions were never switched on."""
     return document("VersioningConfiguration", [optional("Status", state.value)])
-
-
-def parse_version_id(text: str | None) -> str:
-    """Return the version asked for; empty when none is.
-
-    Raises:
-        Malformed: no store gives such an id (reason ``InvalidArgument``).
-    """
-    if text is None:
-        return ""
-    if not text:
-        raise Malformed("Version id cannot be the empty string", reason="InvalidArgument")
-    if len(text) > VERSION_ID_CHARS_MAX or not _VERSION_ID(text):
-        raise Malformed("Invalid version id specified", reason="InvalidArgument")
-    return text
 
 
 # --- ListObjectVersions --------------------------------------------------------------------------

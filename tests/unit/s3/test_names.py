@@ -119,6 +119,22 @@ def test_upload_ids_and_part_numbers() -> None:
         ("b", None),
         ("/b/", None),
         ("b/%ff", None),
+        ("b/%zz", None),
+        ("b/%", None),
+        ("", None),
+        ("/", None),
+        ("//k", None),
+        ("b/" + "%41" * 3000, None),
+        ("/b/a%2Fb%20c", ("b", "a/b c", "")),
+        ("b%2Fk", ("b", "k", "")),
+        ("%2Fb/k", ("b", "k", "")),
+        ("b/a+b", ("b", "a+b", "")),
+        ("b/\u20ac%E2%82%AC", ("b", "\u20ac\u20ac", "")),
+        ("b/k?versionId=null", ("b", "k", "null")),
+        ("b/k?versionId=a%2Bb", ("b", "k", "a+b")),
+        ("b/k?versionId=", None),
+        ("b/k?versionId=a b", None),
+        ("b/k?x=y", ("b", "k?x=y", "")),
     ],
 )
 def test_copy_sources(header: str, expected: tuple[str, str, str] | None) -> None:
@@ -144,3 +160,17 @@ def test_the_transfers_own_coding_is_not_kept() -> None:
     assert content_encoding("aws-chunked") == ""
     assert content_encoding("aws-chunked, gzip") == content_encoding("gzip,aws-chunked") == "gzip"
     assert content_encoding(None) == ""
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "arn:aws:s3:eu-west-1:123456789012:accesspoint/mine/object/k",
+        "arn%3Aaws%3As3%3Aeu-west-1%3A123456789012%3Aaccesspoint%2Fmine%2Fobject%2Fk",
+        "/arn:aws:s3-outposts:eu-west-1:123456789012:outpost/o/object/k",
+    ],
+)
+def test_access_points_are_refused_as_copy_sources(source: str) -> None:
+    with pytest.raises(Refused, match="access point") as refusal:
+        parse_copy_source(source)
+    assert refusal.value.reason == "NotImplemented"

@@ -15,7 +15,7 @@ from hyok.s3.preconditions import (
     parse,
     parse_write,
 )
-from hyok.s3.ranges import content_range, parse_range
+from hyok.s3.ranges import content_range, parse_copy_range, parse_range
 
 ETAG = "d41d8cd98f00b204e9800998ecf8427e-h"
 AT = "Tue, 24 Nov 2026 12:00:00 GMT"
@@ -137,3 +137,30 @@ def test_conditions_of_writes(headers: dict[str, str], expected: object) -> None
     else:
         with pytest.raises(expected):  # type: ignore[call-overload]
             parse_write(headers.get)
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        (None, (0, 100)),
+        ("bytes=0-99", (0, 100)),
+        (" bytes=5-5 ", (5, 6)),
+        ("bytes=0-100", None),
+        ("bytes=100-100", None),
+        ("bytes=9-8", None),
+        ("bytes=9-", None),
+        ("bytes=-9", None),
+        ("bytes=0-1,2-3", None),
+        ("0-1", None),
+        ("bytes=a-b", None),
+        ("bytes=0 - 1", None),
+        ("", None),
+    ],
+)
+def test_ranges_of_a_copied_part(header: str | None, expected: tuple[int, int] | None) -> None:
+    if expected is not None:
+        assert parse_copy_range(header, 100) == expected
+        return
+    with pytest.raises(Malformed) as refusal:
+        parse_copy_range(header, 100)
+    assert refusal.value.reason == "InvalidArgument"

@@ -7,6 +7,7 @@ from tests.unit.s3.wire import as_botocore_reads, as_botocore_writes
 
 from hyok.errors import Malformed, Refused
 from hyok.s3 import answers, documents
+from hyok.s3.names import parse_version_id
 from hyok.s3.versions import (
     MarkerEntry,
     VersionEntry,
@@ -14,7 +15,6 @@ from hyok.s3.versions import (
     VersionsPage,
     list_versions,
     parse_markers,
-    parse_version_id,
     parse_versioning,
     render_versioning,
 )
