@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 EXPIRES_SECONDS_MAX = 604_800
 AUTHORIZATION_BYTES_MAX = 4096
+SESSION_TOKEN_CHARS_MAX = 4096
 
 UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
 STREAMING_SIGNED = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"
@@ -35,6 +36,7 @@ STREAMING_MODES = frozenset(
 
 _TIME = re.compile(r"[0-9]{8}T[0-9]{6}Z").fullmatch
 _HEX_64 = re.compile(r"[0-9a-f]{64}").fullmatch
+_TOKEN = re.compile(rf"[\x21-\x7e]{{1,{SESSION_TOKEN_CHARS_MAX}}}").fullmatch
 _AUTHORIZATION = re.compile(
     r"AWS4-HMAC-SHA256\s+Credential=(?P<credential>[^,\s]+)\s*,\s*"
     r"SignedHeaders=(?P<signed>[^,\s]+)\s*,\s*Signature=(?P<signature>[^,\s]+)\s*"
@@ -188,7 +190,7 @@ def _from_header(authorization: bytes, fields: Mapping[str, bytes]) -> _Claim:
         signed_headers=_signed_names(parts["signed"], wrong),
         signature=_check_signature_form(parts["signature"], wrong),
         expires_s=0,
-        session_token=fields.get("x-amz-security-token", b"").decode("latin-1"),
+        session_token=_session_token(fields.get("x-amz-security-token", b"").decode("latin-1"), ""),
         amz_date=_header_time(fields),
         payload_hash=payload.decode("latin-1"),
         wrong=wrong,
@@ -221,7 +223,11 @@ def _from_query(query: Mapping[str, str], fields: Mapping[str, bytes]) -> _Claim
         signed_headers=_signed_names(query["X-Amz-SignedHeaders"], wrong),
         signature=_check_signature_form(query["X-Amz-Signature"], wrong),
         expires_s=_expires(query["X-Amz-Expires"], wrong),
-        session_token=query.get("X-Amz-Security-Token", ""),
+        session_token=_session_token(
+            # A header counts too: `_check_signed` refuses it unless it is signed.
+            fields.get("x-amz-security-token", b"").decode("latin-1"),
+            query.get("X-Amz-Security-Token", ""),
+        ),
         amz_date=query["X-Amz-Date"],
         payload_hash=_presigned_payload(query, fields),
         wrong=wrong,
@@ -235,6 +241,23 @@ def _presigned_payload(query: Mapping[str, str], fields: Mapping[str, bytes]) ->
     if by_header and by_query and by_header != by_query:
         raise Malformed("x-amz-content-sha256 is given twice.", reason="InvalidArgument")
     return by_header or by_query or UNSIGNED_PAYLOAD
+
+
+def _session_token(by_header: str, by_query: str) -> str:
+    """Return the token, which is under the signature wherever it stands; empty when there is none.
+
+    Raises:
+        Malformed: two different ones (``InvalidArgument``), or none that we gave out
+            (``InvalidToken``).
+    """
+    if by_header and by_query and by_header != by_query:
+        raise Malformed("x-amz-security-token is given twice.", reason="InvalidArgument")
+    token = by_header or by_query
+    if token and not _TOKEN(token):
+        raise Malformed(
+            "The provided token is malformed or otherwise invalid.", reason="InvalidToken"
+        )
+    return token
 
 
 def _credential(text: str, wrong: str) -> tuple[str, str, str, str]:
