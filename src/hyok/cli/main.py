@@ -12,10 +12,11 @@ from hyok.cli import (
     buckets,
     dev,
     doctor,
+    explain,
     export,
     hsm,
     keys,
-    objects,
+    peek,
     recover,
     serve,
 )
@@ -32,7 +33,8 @@ app = typer.Typer(
 dev.register(app)
 serve.register(app)
 doctor.register(app)
-objects.register(app)
+peek.register(app)
+explain.register(app)
 export.register(app)
 open_command.register(app)
 recover.register(app)

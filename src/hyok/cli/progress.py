@@ -21,7 +21,14 @@ def counting(word: str) -> Iterator[Callable[[int, int], None]]:
         task = shown.add_task(word)
 
         def tell(objects: int, size_bytes: int) -> None:
-            said = f"{word}  {objects:,} objects  {size_bytes / 1e6:,.1f} MB"
-            shown.update(task, description=said)
+            counted = f"  {objects:,} objects" if objects else ""
+            shown.update(task, description=f"{word}{counted}  {size_bytes / 1e6:,.1f} MB")
 
         yield tell
+
+
+@contextmanager
+def reading(word: str) -> Iterator[Callable[[int], None]]:
+    """Yield what to call with the bytes read so far."""
+    with counting(word) as tell:
+        yield lambda size_bytes: tell(0, size_bytes)

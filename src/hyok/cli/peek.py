@@ -1,18 +1,16 @@
-"""`hyok peek` and `hyok explain`: what the supplier sees, and what happened."""
+"""`hyok peek`: what the supplier sees of an object, beside what its owner sees."""
 
 from __future__ import annotations
 
-import json
 import string
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hyok.audit.search import find
-from hyok.cli.options import ConfigOption, JsonOption, load, moment
+from hyok.cli.options import ConfigOption, JsonOption  # noqa: TC001 - typer reads them
 from hyok.cli.screen import say, show
 from hyok.cli.session import operator_ask, run
-from hyok.errors import Malformed, NotFound
+from hyok.errors import Malformed
 from hyok.objects.peek import Peeked, peek_object
 
 if TYPE_CHECKING:
@@ -23,9 +21,8 @@ _PRINTABLE = frozenset(string.printable.encode()) - frozenset(b"\t\n\r\x0b\x0c")
 
 
 def register(root: typer.Typer) -> None:
-    """Add these commands."""
+    """Add the command."""
     root.command()(peek)
-    root.command()(explain)
 
 
 def split_address(address: str) -> tuple[str, str]:
@@ -77,45 +74,3 @@ def _dump(raw: bytes) -> list[str]:
         text = "".join(chr(byte) if byte in _PRINTABLE else "." for byte in row)
         lines.append(f"{at:06x}  {row.hex(' '):<47}  {text}")
     return lines
-
-
-def explain(request_id: str, config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Say what happened to a request: who asked, what was decided by which rule, which key."""
-    settings, _ = load(config)
-    records = find(settings.audit.file, request_id)
-    logged = []
-    if settings.log.file is not None and settings.log.file.exists():
-        with settings.log.file.open() as lines:
-            logged = [json.loads(line) for line in lines if request_id in line]
-    if not records and not logged:
-        raise NotFound(
-            f"no request {request_id} is on record",
-            next_step="the id stands in the answer's x-amz-request-id header",
-        )
-    if as_json:
-        show([*records, *logged], as_json=True, empty="")
-        return
-    for record in records:
-        at = record.get("at_ms")
-        when = moment(at) if isinstance(at, int) else ""
-        said = f"{when}  {record.get('phase')}  {record.get('action')}  {record.get('outcome')}"
-        say(said)
-        for name in (
-            "actor",
-            "tenant",
-            "origin",
-            "bucket_id",
-            "classification",
-            "object_id",
-            "kek_id",
-            "scope",
-            "reasons",
-            "error",
-            "size_bytes",
-        ):
-            if name in record:
-                value = record[name]
-                text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-                say(f"    {name}: {text}")
-    for line in logged:
-        say(f"answered {line.get('status')} in {line.get('duration_ms')} ms")

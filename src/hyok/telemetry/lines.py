@@ -1,0 +1,175 @@
+"""Find the lines of a log that mention something: newest first, in bounded memory, by time.
+
+A log is a file of JSON lines in the order of their time, give or take what workers wait for each
+other, with rotated ones beside it (``name.1``, ``name.2.gz``, ``stem-20261128.jsonl``).  A bound in
+time is found by halving the file, so an hour of a year's log costs a few reads.
+
+It knows no field but the one that holds the time, which the caller reads.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hyok.errors import Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    TimeOf = Callable[[bytes], int | None]
+    Tell = Callable[[int], None]
+
+BLOCK_BYTES = 4 << 20
+"""Read at once.  Larger ones were no faster on a page cache, smaller ones pay for more calls."""
+
+LINE_BYTES_MAX = 1 << 20
+"""A line that is longer is none of ours and may be missed where it crosses two blocks."""
+
+SAMPLE_BYTES = 64 << 10
+"""Read for the time at one place: the newest of its lines counts, since a late one may be older."""
+
+SLACK_MS = 60_000
+"""Lines may stand this far from the order of their time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Which time to look at, unix milliseconds, both ends included.
+
+    ``near_ms``: once a line was found, older ones are looked for no further back than this.
+    """
+
+    since_ms: int = 0
+    until_ms: int = 1 << 62
+    near_ms: int = 1 << 62
+
+
+def files_of(path: Path) -> list[Path]:
+    """Return the log and its rotated files that are there, the one written last first."""
+    numbered, dated = f"{path.name}.", f"{path.stem}-"
+    if not path.parent.is_dir():
+        return []
+    found = [
+        one
+        for one in path.parent.iterdir()
+        if one == path
+        or one.name.startswith(numbered)
+        or (path.suffix and one.name.startswith(dated) and path.suffix in one.suffixes)
+    ]
+    found = [one for one in found if one.is_file()]
+    rest = [one for one in found if one != path]
+    rest.sort(key=lambda one: one.stat().st_mtime_ns, reverse=True)
+    return [path, *rest] if path in found else rest
+
+
+def find_lines(
+    files: Sequence[Path],
+    wanted: bytes,
+    time_of: TimeOf,
+    span: Span,
+    tell: Tell = lambda _: None,
+) -> list[bytes]:
+    """Return the lines that hold ``wanted``, oldest first, without their line feeds.
+
+    Args:
+        files: newest first, as `files_of` returns them.
+        wanted: bytes that stand in a line.
+        time_of: reads a line's time in unix milliseconds; None where it has none.
+        span: which time to look at.
+        tell: called with the bytes read so far.
+
+    Raises:
+        Unavailable: a file cannot be read.
+    """
+    search = _Search(wanted, time_of, span, tell)
+    for path in files:
+        try:
+            if path.stat().st_mtime_ns // 1_000_000 < search.floor_ms - SLACK_MS:
+                continue  # nothing was written to it since
+            search.compressed(path) if path.suffix == ".gz" else search.plain(path)
+        except (OSError, EOFError) as error:
+            raise Unavailable(
+                f"the log {path} cannot be read: {error}",
+                code="HY-5104",
+                next_step="run as the service's user, or as root",
+            ) from error
+    return search.found
+
+
+class _Search:
+    """One search through several files; `floor_ms` rises once something was found."""
+
+    def __init__(self, wanted: bytes, time_of: TimeOf, span: Span, tell: Tell) -> None:
+        self._wanted = wanted
+        self._time_of = time_of
+        self._span = span
+        self._tell = tell
+        self._read = 0
+        self._oldest_ms = 1 << 62
+        self.floor_ms = span.since_ms
+        self.found: list[bytes] = []
+
+    def plain(self, path: Path) -> None:
+        """Search from the end to where the time is too old."""
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            size = os.fstat(descriptor).st_size
+            stop = size
+            if self._span.until_ms < 1 << 62:
+                stop = self._after(descriptor, size, self._span.until_ms + SLACK_MS)
+            for block in self._backwards(descriptor, stop):
+                if self._wanted in block:
+                    self._take(line for line in block.split(b"\n") if self._wanted in line)
+                floor = self.floor_ms - SLACK_MS
+                if floor > 0 and self._newest(block[-SAMPLE_BYTES:]) < floor:
+                    return
+        finally:
+            os.close(descriptor)
+
+    def compressed(self, path: Path) -> None:
+        """Search from the beginning: there is no other way."""
+        with gzip.open(path, "rb") as lines:
+            self._take(line.rstrip(b"\n") for line in lines if self._wanted in line)
+
+    def _take(self, lines: Iterator[bytes]) -> None:
+        taken = []
+        for line in lines:
+            at = self._time_of(line)
+            if at is not None and self._span.since_ms <= at <= self._span.until_ms:
+                taken.append(line)
+                self._oldest_ms = min(self._oldest_ms, at)
+                self.floor_ms = max(self._span.since_ms, self._oldest_ms - self._span.near_ms)
+        self.found[:0] = taken  # what is read later was written earlier
+
+    def _backwards(self, descriptor: int, stop: int) -> Iterator[bytes]:
+        """Yield blocks of whole lines, the last one first."""
+        rest = b""
+        while stop:
+            start = max(0, stop - BLOCK_BYTES)
+            block = os.pread(descriptor, stop - start, start) + rest
+            self._read += stop - start
+            self._tell(self._read)
+            cut = block.find(b"\n") + 1 if start else 0
+            rest = block[:cut][:LINE_BYTES_MAX]
+            yield block[cut:]
+            stop = start
+
+    def _after(self, descriptor: int, size: int, at_ms: int) -> int:
+        """Return an offset behind which every line is younger than ``at_ms``."""
+        low, high = 0, size
+        while high - low > SAMPLE_BYTES:
+            middle = (low + high) // 2
+            sample = os.pread(descriptor, SAMPLE_BYTES, middle)
+            if self._newest(sample.partition(b"\n")[2]) > at_ms:
+                high = middle
+            else:
+                low = middle
+        return min(size, high + SAMPLE_BYTES)
+
+    def _newest(self, block: bytes) -> int:
+        times = (self._time_of(line) for line in block.split(b"\n"))
+        return max((at for at in times if at is not None), default=0)
