@@ -119,8 +119,15 @@ def test_a_backup_brings_back_what_only_the_database_knew(tmp_path: Path) -> Non
     home = tmp_path / "home"
     first = running.start(home, "--reset", "--soft-keys")
     first.client().put_object(Bucket="vertrouwelijk", Key="zaak", Body=b"inhoud")
+    first.client().create_multipart_upload(Bucket="vertrouwelijk", Key="bsn-123456782")
     made = command(first, f"./hyok backup {tmp_path}/kopie")
     assert made.returncode == 0, made.stderr
+    kept = (tmp_path / "kopie").read_bytes()
+    database = b"".join(path.read_bytes() for path in home.glob("hyok.db*"))
+    for name in (b"bsn-123456782", b"vertrouwelijk"):
+        assert name in database
+        assert name not in kept
+    assert not list(home.glob("*.copying"))
     refused = command(first, f"./hyok restore {tmp_path}/kopie --force")
     assert refused.returncode == 1
     assert "stop it first" in refused.stderr
@@ -128,7 +135,12 @@ def test_a_backup_brings_back_what_only_the_database_knew(tmp_path: Path) -> Non
     for path in home.glob("hyok.db*"):
         path.unlink()
     (tmp_path / "bad").write_bytes(b"no database")
-    assert command(first, f"./hyok restore {tmp_path}/bad").returncode == 1
+    (tmp_path / "cut").write_bytes(kept[:-1])
+    for broken, said in (("bad", "HY-3103"), ("cut", "HY-2402"), ("none", "HY-3103")):
+        refused = command(first, f"./hyok restore {tmp_path}/{broken}")
+        assert refused.returncode == 1
+        assert said in refused.stderr
+    assert not list(home.glob("hyok.db*"))
     restored = command(first, f"./hyok restore {tmp_path}/kopie")
     assert restored.returncode == 0, restored.stderr
     again = running.start(home)

@@ -42,9 +42,9 @@ def copy_to(source: Path, target: Path) -> int:
         with closing(sqlite3.connect(source)) as live, closing(sqlite3.connect(beside)) as copied:
             live.backup(copied, pages=PAGES_AT_A_TIME)
         check(beside)
-        _flush(beside)
+        flush(beside)
         beside.rename(target)
-        _flush(target.parent)
+        flush(target.parent)
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
@@ -67,28 +67,21 @@ def check(path: Path) -> None:
         raise Malformed(f"{path} is damaged: {said}")
 
 
-def put_back(backup: Path, target: Path, *, force: bool) -> None:
-    """Make ``backup`` the database.  Nobody may be using it.
+def put_back(fresh: Path, target: Path) -> None:
+    """Make the file ``fresh``, of the same folder, the database.  Nobody may be using it.
 
     Raises:
-        Conflict: there is a database, and ``force`` is not given.
-        Malformed: the backup is damaged; nothing was changed.
+        Malformed: it is no database of ours; nothing was changed.
     """
-    if not backup.exists():
-        raise Malformed(f"there is no backup {backup}")
-    check(backup)
-    if target.exists() and not force:
-        raise Conflict(f"{target} is there; --force replaces it")
-    beside = target.with_name(target.name + ".restoring")
-    beside.unlink(missing_ok=True)
-    copy_to(backup, beside)
+    check(fresh)
     for leftover in ("-wal", "-shm"):
         target.with_name(target.name + leftover).unlink(missing_ok=True)
-    beside.rename(target)
-    _flush(target.parent)
+    fresh.rename(target)
+    flush(target.parent)
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
+    """Put a file, or the names in a folder, on disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
