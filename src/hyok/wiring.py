@@ -62,6 +62,8 @@ log = structlog.get_logger("hyok.wiring")
 UNKNOWN = ClassificationName("onbekend")
 SWEEP_SECONDS = 1.0
 STORE_SWEEP_SECONDS = 600.0
+UPLOADS_LOOK_SECONDS = 10.0
+"""How soon a worker forgets the key of an upload that another one ended."""
 DECISIONS_REMEMBERED_MS = 30_000
 
 
@@ -272,9 +274,13 @@ async def open_gateway(core: Core, meter: Meter | None = None) -> Server:
 
 async def keep_house(core: Core) -> None:
     """Drop old keys every second, and what crashes left every ten minutes.  Runs for ever."""
-    swept = 0.0
+    swept = looked = 0.0
     while True:
         core.custodian.sweep()
+        if time.monotonic() - looked > UPLOADS_LOOK_SECONDS:
+            looked = time.monotonic()
+            with contextlib.suppress(HyokError):
+                await core.multipart.forget_ended()
         if time.monotonic() - swept > STORE_SWEEP_SECONDS:
             swept = time.monotonic()
             with contextlib.suppress(HyokError):

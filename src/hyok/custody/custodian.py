@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from hyok.custody.decisions import Decisions, default_class
 from hyok.custody.fixed_keys import TENANT_CLASSIFICATION, FixedKeys
 from hyok.custody.port import RecoveredKey
+from hyok.custody.upload_secrets import UploadSecrets
 from hyok.custody.wrap_secrets import WrapSecrets
-from hyok.envelope.block import Envelope, open_envelope, parse, seal_envelope
+from hyok.envelope.block import Envelope, Mode, open_envelope, parse, seal_envelope
 from hyok.envelope.keys import DataKey, object_context
 from hyok.envelope.layout import HYOK1
 from hyok.envelope.metadata import Metadata, open_metadata, render, seal_metadata
@@ -20,7 +21,7 @@ from hyok.errors import HyokError, Malformed, Tampered
 from hyok.vocabulary import ClassificationName
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from hyok.audit.port import Journal
     from hyok.custody.failing_tokens import FailingTokens
@@ -80,6 +81,7 @@ class KeyCustodian:
             opaque=self._fixed.opaque,
             clock_ms=clock_ms,
         )
+        self._uploads = UploadSecrets(clock_ms)
         self._secrets = WrapSecrets(
             classifications=classifications,
             hsm=hsm,
@@ -88,6 +90,7 @@ class KeyCustodian:
             keks=keks,
             keyring=keyring,
             fixed=self._fixed,
+            uploads=self._uploads,
             clock_ms=clock_ms,
         )
 
@@ -127,8 +130,9 @@ class KeyCustodian:
         multipart: bool,
         metadata: Metadata,
         part_header: bytes,
+        upload_id: str = "",
     ) -> IssuedKey:
-        """Make the key and the envelope of a new object.
+        """Make the key and the envelope of a new object; ``upload_id``: of one that comes in parts.
 
         Raises:
             Refused: policy says no.
@@ -176,10 +180,12 @@ class KeyCustodian:
         except HyokError as error:
             await self._decisions.failed(ask, ask.classification, object_id, error)
             raise
+        if upload_id and wrap.mode is Mode.DIRECT:
+            self._uploads.put(ask, upload_id, parse(envelope), wrap.secret)
         return IssuedKey(data_key, envelope, object_id, wrap.kek_id)
 
-    async def recover(self, ask: Ask, envelope: bytes) -> RecoveredKey:
-        """Open the key of a stored object.
+    async def recover(self, ask: Ask, envelope: bytes, *, upload_id: str = "") -> RecoveredKey:
+        """Open the key of a stored object, or of an open upload of ours with its ``upload_id``.
 
         What the store says is checked against our own configuration before the HSM is asked.
 
@@ -198,7 +204,7 @@ class KeyCustodian:
             raise
         await self._begin(ask, kek, found)
         try:
-            kek, secret = await self._secrets.of_stored(ask, kek, found)
+            kek, secret = await self._secrets.of_stored(ask, kek, found, upload_id)
             return self._opened(ask, found, secret, kek)
         except HyokError as error:
             await self._decisions.failed(ask, kek.classification, object_id, error, kek.kek_id)
@@ -255,8 +261,17 @@ class KeyCustodian:
         """Return a stable id of an object's name for the log, which no one can guess names by."""
         return await self._fixed.opaque_id(ref)
 
+    def uploads_held(self) -> Collection[str]:
+        """Return the ids of the uploads whose keys are in memory."""
+        return self._uploads.held()
+
+    def end_upload(self, upload_id: str) -> None:
+        """Forget the key of an upload that has ended."""
+        self._uploads.end(upload_id)
+
     def sweep(self) -> None:
         """Drop keys past their time; called every second or so."""
+        self._uploads.sweep()
         self._keyring.sweep()
         self._secrets.sweep()
         self._fixed.sweep()

@@ -33,13 +33,14 @@ class Use(StrEnum):
 
     WRAP = "wrap"
     UNWRAP = "unwrap"
+    CONTINUE = "protect more data under a key it wrapped before"  # parts of an open upload
 
 
 ALLOWED_USES: Mapping[KeyState, frozenset[Use]] = {
     KeyState.PRE_ACTIVE: frozenset(),
-    KeyState.ACTIVE: frozenset({Use.WRAP, Use.UNWRAP}),
+    KeyState.ACTIVE: frozenset({Use.WRAP, Use.UNWRAP, Use.CONTINUE}),
     KeyState.SUSPENDED: frozenset(),
-    KeyState.DEACTIVATED: frozenset({Use.UNWRAP}),
+    KeyState.DEACTIVATED: frozenset({Use.UNWRAP, Use.CONTINUE}),
     # Unwrap stays open so that data can be moved to a sound key; policy narrows it to that job.
     KeyState.COMPROMISED: frozenset({Use.UNWRAP}),
     KeyState.DESTROYED: frozenset(),

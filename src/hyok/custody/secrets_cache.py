@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from typing_extensions import override
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Hashable
+    from collections.abc import Awaitable, Callable, Collection, Hashable
 
 ENTRIES_MAX = 50_000
 
@@ -88,6 +88,9 @@ class SecretCache(Generic[V]):
         """Keep a value that is known already."""
         if ttl_ms <= 0:
             return
+        before = self._entries.get(key)
+        if before is not None and before.value is not value:
+            self._drop(key)
         self._entries[key] = _Entry(value, self._clock_ms() + ttl_ms)
         self._entries.move_to_end(key)
         while len(self._entries) > self._entries_max:
@@ -97,6 +100,10 @@ class SecretCache(Generic[V]):
         entry = self._entries.pop(key, None)
         if entry is not None:
             self._wipe(entry.value)
+
+    def names(self) -> Collection[Hashable]:
+        """Return under what something is held."""
+        return list(self._entries)
 
     def sweep(self) -> None:
         """Drop what is past its time."""

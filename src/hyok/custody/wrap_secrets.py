@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from hyok.custody.kek import Kek
     from hyok.custody.keks import KekCatalog
     from hyok.custody.keyring import Keyring
+    from hyok.custody.upload_secrets import UploadSecrets
     from hyok.custody.watch import HsmWatch
     from hyok.hsm.port import Hsm
     from hyok.policy.classifications import Classification, Classifications
@@ -55,6 +56,7 @@ class WrapSecrets:
         keks: KekCatalog,
         keyring: Keyring,
         fixed: FixedKeys,
+        uploads: UploadSecrets,
         clock_ms: Callable[[], int],
     ) -> None:
         self._classifications = classifications
@@ -64,6 +66,7 @@ class WrapSecrets:
         self._keks = keks
         self._keyring = keyring
         self._fixed = fixed
+        self._uploads = uploads
         self._embedded: SecretCache[tuple[bytes, bytes]] = SecretCache(clock_ms, lambda _v: None)
         self._read_secrets: SecretCache[bytes] = SecretCache(clock_ms, lambda _v: None)
 
@@ -110,14 +113,27 @@ class WrapSecrets:
         )
         return WrapSecret(Mode.EMBEDDED, profile, kek.kek_id, token, secret)
 
-    async def of_stored(self, ask: Ask, kek: Kek, found: Envelope) -> tuple[Kek, bytes]:
+    async def of_stored(
+        self, ask: Ask, kek: Kek, found: Envelope, upload_id: str = ""
+    ) -> tuple[Kek, bytes]:
         """Return the secret of a stored object, and the KEK under which it is kept now.
 
-        ``kek`` is what `kek_named` returned for this envelope.
+        ``kek`` is what `kek_named` returned for this envelope; ``upload_id`` names the upload of
+        ours, still open, that it belongs to.
         """
+        use = Use.CONTINUE if upload_id else Use.UNWRAP
         if found.mode is Mode.KEYRING:
-            return await self._of_record(ask, found)
-        return kek, await self._of_token(ask.ref.bucket_id, kek, found)
+            return await self._of_record(ask, kek, found, use)
+        check_use(kek.state, use)
+        if found.mode is Mode.EMBEDDED:
+            return kek, await self._of_shared_token(ask, kek, found)
+        if not upload_id:
+            return kek, await self._of_token(ask, kek, found)
+        self._watch.check_memory_serves(self._classifications.get(kek.classification))
+        secret = await self._uploads.get(
+            ask, upload_id, found, lambda: self._of_token(ask, kek, found)
+        )
+        return kek, secret
 
     async def kek_named(self, ask: Ask, found: Envelope) -> Kek:
         """Return the KEK that an envelope names, if it may serve this object (format.md §7)."""
@@ -134,14 +150,19 @@ class WrapSecrets:
         _Judged(ask, self._classifications).rule_of(kek, found.mode)
         return kek
 
-    async def _of_record(self, ask: Ask, found: Envelope) -> tuple[Kek, bytes]:
+    async def _of_record(
+        self, ask: Ask, decided: Kek, found: Envelope, use: Use
+    ) -> tuple[Kek, bytes]:
         """Return the IK and the KEK of its record, which was judged like the envelope's."""
         assert ask.bucket is not None
         named: list[Kek] = []
 
         def judge(kek: Kek) -> int:
             rule = _Judged(ask, self._classifications).rule_of(kek, Mode.KEYRING)
-            check_use(kek.state, Use.UNWRAP)
+            if kek.classification != decided.classification:
+                # A record never changes its classification, and the other one was decided about.
+                raise Tampered("the envelope names another classification than its key's")
+            check_use(kek.state, use)
             self._watch.check_memory_serves(rule)
             named[:] = [kek]
             return _lifetime(rule).read_ms
@@ -151,16 +172,18 @@ class WrapSecrets:
         )
         return named[0], bytes(ik.secret)
 
-    async def _of_token(self, bucket_id: str, kek: Kek, found: Envelope) -> bytes:
-        check_use(kek.state, Use.UNWRAP)
+    async def _of_token(self, ask: Ask, kek: Kek, found: Envelope) -> bytes:
+        return await self._tokens.secret(ask.ref.bucket_id, kek.spec, found.scope, found.token)
+
+    async def _of_shared_token(self, ask: Ask, kek: Kek, found: Envelope) -> bytes:
         rule = self._classifications.get(kek.classification)
-        ttl_ms = 0 if found.mode is Mode.DIRECT else _lifetime(rule).read_ms
+        ttl_ms = _lifetime(rule).read_ms
         if ttl_ms:
             self._watch.check_memory_serves(rule)
         return await self._read_secrets.get(
             (found.profile, found.kek_id, found.scope, found.token),
             ttl_ms,
-            lambda: self._tokens.secret(bucket_id, kek.spec, found.scope, found.token),
+            lambda: self._of_token(ask, kek, found),
         )
 
     def sweep(self) -> None:

@@ -7,6 +7,7 @@ the middle: it waits, sealed, under `.hyok/aside/` and goes out as one part with
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -15,11 +16,12 @@ from hyok.backends.port import ALWAYS, Condition
 from hyok.envelope.layout import HYOK1
 from hyok.envelope.parts import part_header, part_id
 from hyok.envelope.trailer import Entry, Trailer, seal_trailer
-from hyok.errors import HyokError, Malformed, NotFound
+from hyok.errors import HyokError, Malformed, NotFound, Tampered
 from hyok.objects.completion import check_parts, chosen, whole_checksum
 from hyok.objects.facts import PutFacts, split
 from hyok.objects.joining import join
 from hyok.objects.part_sealing import PartSender
+from hyok.objects.places import Place
 from hyok.objects.uploads import Upload, UploadPart
 from hyok.objects.vault import PutResult
 from hyok.s3.names import etag_out, part_etag_out
@@ -27,8 +29,8 @@ from hyok.s3.names import etag_out, part_etag_out
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from hyok.custody.port import RecoveredKey
     from hyok.objects.facts import ProvenBody
-    from hyok.objects.places import Place
     from hyok.objects.uploads import UploadLedger
     from hyok.objects.vault import ObjectVault
     from hyok.s3.checksums import Algorithm
@@ -38,6 +40,9 @@ PART_PLAIN_BYTES_MAX = 5_368_381_400
 """The largest plaintext whose sealed part fits into a store's 5 GiB (format.md §8, Sizes)."""
 
 ASIDE_PREFIX = ".hyok/aside/"
+NAMES_MAX = 4_096
+"""Sealed names of open uploads held at once: the store knows them, so they are no secret."""
+
 UPLOAD_SECONDS_MAX = 7 * 86_400
 """Uploads older than this are swept; said in docs/s3-compatibility.md."""
 
@@ -76,6 +81,7 @@ class MultipartVault:
         self._vault = vault
         self._ledger = ledger
         self._sender = PartSender(vault.rooms)
+        self._names: OrderedDict[str, str] = OrderedDict()
 
     async def create(
         self, ask: Ask, facts: PutFacts, *, checksum_algorithm: int = 0, checksum_type: str = ""
@@ -88,29 +94,39 @@ class MultipartVault:
         place = await vault.places.of(ask.bucket, ask.key)
         protect = frozenset(vault.classifications.get(ask.classification).seal.protect)
         metadata, clear = split(facts, protect, keeps_metadata=place.store.features.keeps_metadata)
+        upload_id = vault.entropy(24).hex()
         issued = await vault.custodian.issue(
-            ask, plain_size=None, multipart=True, metadata=metadata, part_header=b""
+            ask,
+            plain_size=None,
+            multipart=True,
+            metadata=metadata,
+            part_header=b"",
+            upload_id=upload_id,
         )
         issued.data_key.close()
-        upload_id = vault.entropy(24).hex()
-        store_id = await place.store.begin_upload(
-            place.bucket, place.name, replace(clear, envelope=issued.envelope)
-        )
-        await self._ledger.begin(
-            Upload(
-                upload_id=upload_id,
-                tenant=ask.bucket.tenant,
-                bucket_id=ask.bucket.bucket_id,
-                key=ask.key,
-                store_upload_id=store_id,
-                object_id=issued.object_id,
-                envelope=issued.envelope,
-                classification=ask.classification,
-                checksum_algorithm=checksum_algorithm,
-                checksum_type=checksum_type,
-                begun_ms=ask.at_ms,
+        try:
+            store_id = await place.store.begin_upload(
+                place.bucket, place.name, replace(clear, envelope=issued.envelope)
             )
-        )
+            await self._ledger.begin(
+                Upload(
+                    upload_id=upload_id,
+                    tenant=ask.bucket.tenant,
+                    bucket_id=ask.bucket.bucket_id,
+                    key=ask.key,
+                    store_upload_id=store_id,
+                    object_id=issued.object_id,
+                    envelope=issued.envelope,
+                    classification=ask.classification,
+                    checksum_algorithm=checksum_algorithm,
+                    checksum_type=checksum_type,
+                    begun_ms=ask.at_ms,
+                )
+            )
+            self._remember(upload_id, place.name)
+        except BaseException:
+            self._end(upload_id)
+            raise
         await vault.custodian.conclude(
             ask, "done", object_id=issued.object_id, kek_id=issued.kek_id
         )
@@ -138,6 +154,42 @@ class MultipartVault:
             raise NotFound("The upload has been completed.", reason="NoSuchUpload")
         return upload
 
+    def _remember(self, upload_id: str, name: str) -> None:
+        self._names[upload_id] = name
+        while len(self._names) > NAMES_MAX:
+            self._names.popitem(last=False)
+
+    async def _place_of(self, ask: Ask, upload: Upload) -> Place:
+        """Return where an open upload stands; its sealed name needs no key a second time."""
+        assert ask.bucket is not None
+        name = self._names.get(upload.upload_id)
+        if name is not None:
+            return Place(self._vault.places.store(ask.bucket), ask.bucket.backend_name, name)
+        place = await self._vault.places.of(ask.bucket, ask.key)
+        self._remember(upload.upload_id, place.name)
+        return place
+
+    def _end(self, upload_id: str) -> None:
+        self._names.pop(upload_id, None)
+        self._vault.custodian.end_upload(upload_id)
+
+    async def _key_of(self, ask: Ask, upload: Upload) -> RecoveredKey:
+        """Return the key of an open upload.
+
+        Raises:
+            Tampered: the envelope is not the one that was made for this upload (format.md §8).
+        """
+        key = await self._vault.custodian.recover(ask, upload.envelope, upload_id=upload.upload_id)
+        found = key.envelope
+        if (
+            found.object_id != upload.object_id
+            or not found.multipart
+            or found.plain_size is not None
+        ):
+            key.data_key.close()
+            raise Tampered("the upload's envelope is another object's")
+        return key
+
     async def upload_part(
         self, ask: Ask, upload_id: str, number: int, body: ProvenBody
     ) -> tuple[str, str]:
@@ -157,8 +209,8 @@ class MultipartVault:
                 "Part number 10000 is kept for the object's trailer; use 1 to 9999.",
                 reason="InvalidArgument",
             )
-        place = await self._vault.places.of(ask.bucket, ask.key)
-        key = await self._vault.custodian.recover(ask, upload.envelope)
+        place = await self._place_of(ask, upload)
+        key = await self._key_of(ask, upload)
         header = part_header(self._vault.entropy(32), self._vault.entropy(7))
         attempt = part_id(header)
         aside_name = f"{ASIDE_PREFIX}{upload_id}/{attempt.hex()}" if aside else ""
@@ -223,8 +275,8 @@ class MultipartVault:
             )
         whole = whole_checksum(upload, parts)
         whole.check(checksum, checksum_type)
-        place = await self._vault.places.of(ask.bucket, ask.key)
-        key = await self._vault.custodian.recover(ask, upload.envelope)
+        place = await self._place_of(ask, upload)
+        key = await self._key_of(ask, upload)
         try:
             trailer = seal_trailer(
                 Trailer(
@@ -256,6 +308,7 @@ class MultipartVault:
             kek_id=key.envelope.kek_id,
         )
         await self._ledger.finish(finished)
+        self._end(upload_id)
         await self._clear_aside(place, upload_id)
         await self._vault.custodian.conclude(
             ask,
@@ -293,6 +346,7 @@ class MultipartVault:
             await place.store.abort_upload(place.bucket, place.name, upload.store_upload_id)
         await self._clear_aside(place, upload.upload_id)
         await self._ledger.forget(upload.upload_id)
+        self._end(upload.upload_id)
 
     async def list_parts(self, ask: Ask, upload_id: str, after: int, limit: int) -> Listed:
         """Return a page of an upload's parts, as the ledger has them."""
@@ -309,6 +363,17 @@ class MultipartVault:
         found = await self._ledger.open_uploads(ask.bucket.bucket_id, prefix)
         await self._vault.custodian.conclude(ask, "done")
         return found
+
+    async def forget_ended(self) -> None:
+        """Drop from memory the keys of uploads that another worker completed or aborted.
+
+        Raises:
+            Unavailable: the database does not answer.
+        """
+        held = self._vault.custodian.uploads_held()
+        if held:
+            for upload_id in set(held) - await self._ledger.still_open(held):
+                self._end(upload_id)
 
     async def sweep(self, bucket: Bucket, now_ms: int) -> int:
         """Drop uploads of the bucket past their life; return how many."""

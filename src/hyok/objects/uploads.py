@@ -16,7 +16,8 @@ from hyok.database.tables import upload_parts, uploads
 from hyok.errors import NotFound
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
+    from collections.abc import Set as AbstractSet
 
     from sqlalchemy import Connection, Row
 
@@ -193,6 +194,17 @@ class UploadLedger:
 
         found = await self._database.read(act)
         return sorted(found, key=lambda upload: (upload.key.encode(), upload.begun_ms))
+
+    async def still_open(self, upload_ids: Collection[str]) -> AbstractSet[str]:
+        """Return which of these uploads have not ended."""
+
+        def act(connection: Connection) -> AbstractSet[str]:
+            query = select(uploads.c.upload_id).where(
+                uploads.c.upload_id.in_(upload_ids), uploads.c.state == "open"
+            )
+            return set(connection.scalars(query))
+
+        return await self._database.read(act)
 
     async def stale(self, bucket_id: str, before_ms: int) -> Sequence[Upload]:
         """Return uploads of a bucket begun before a moment, open or done."""

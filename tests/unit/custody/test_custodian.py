@@ -350,9 +350,10 @@ def test_only_an_active_key_wraps_and_a_destroyed_one_does_nothing(state: KeySta
         assert allowed or state is not KeyState.ACTIVE
         if allowed:
             check_use(state, use)
-            assert use is Use.UNWRAP or state is KeyState.ACTIVE
+            assert use is not Use.WRAP or state is KeyState.ACTIVE
         else:
             with pytest.raises(Refused):
                 check_use(state, use)
+    assert Use.CONTINUE not in ALLOWED_USES[KeyState.COMPROMISED]
     assert KeyState.ACTIVE not in TRANSITIONS[KeyState.COMPROMISED]
     assert not TRANSITIONS[KeyState.DESTROYED]
