@@ -5,19 +5,20 @@ Source: docs/format.md, sections 7, 10 and 11; NIST SP 800-57 for the states.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from hyok.custody.decisions import Decisions, default_class
 from hyok.custody.fixed_keys import TENANT_CLASSIFICATION, FixedKeys
 from hyok.custody.port import RecoveredKey
+from hyok.custody.sharing import may_share, may_share_mode
 from hyok.custody.upload_secrets import UploadSecrets
 from hyok.custody.wrap_secrets import WrapSecrets
-from hyok.envelope.block import Envelope, Mode, open_envelope, parse, seal_envelope
+from hyok.envelope.block import Envelope, Mode, open_envelope, parse, rewrap, seal_envelope
 from hyok.envelope.keys import DataKey, object_context
 from hyok.envelope.layout import HYOK1
 from hyok.envelope.metadata import Metadata, open_metadata, render, seal_metadata
-from hyok.errors import HyokError, Malformed, Tampered
+from hyok.errors import HyokError, Malformed, Refused, Tampered
 from hyok.vocabulary import ClassificationName
 
 if TYPE_CHECKING:
@@ -30,12 +31,13 @@ if TYPE_CHECKING:
     from hyok.custody.keyring import Keyring
     from hyok.custody.watch import HsmWatch
     from hyok.envelope.names import NameKey
+    from hyok.envelope.trailer import Trailer
     from hyok.hsm.port import Hsm
     from hyok.policy.classifications import Classifications
     from hyok.policy.decision import Decision, Engine, StoreFacts
     from hyok.vocabulary import Ask, Bucket, ObjectRef
 
-__all__ = ["TENANT_CLASSIFICATION", "IssuedKey", "KeyCustodian"]
+__all__ = ["TENANT_CLASSIFICATION", "IssuedKey", "KeyCustodian", "Rewrapped"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,15 @@ class IssuedKey:
     """A new object's key and its envelope."""
 
     data_key: DataKey
+    envelope: bytes
+    object_id: bytes
+    kek_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rewrapped:
+    """A new envelope of data that stays as it is."""
+
     envelope: bytes
     object_id: bytes
     kek_id: str
@@ -210,6 +221,99 @@ class KeyCustodian:
             await self._decisions.failed(ask, kek.classification, object_id, error, kek.kek_id)
             raise
 
+    async def may_share(self, ask: Ask, envelope: bytes) -> bool:
+        """Say whether a copy as ``ask`` wants it may share the data key of this stored object.
+
+        A first look, at an envelope that is not proven yet; `rewrap` looks again.
+        """
+        assert ask.classification is not None
+        rule = self._classifications.get(ask.classification)
+        found = _parsed(envelope)
+        if not may_share_mode(rule, found):
+            return False
+        kek = await self._secrets.wrapping_kek(ask)
+        scope = await self._secrets.scope(ask, rule)
+        return (found.kek_id, found.scope) == (kek.kek_id, scope)
+
+    async def rewrap(
+        self, ask: Ask, key: RecoveredKey, trailer: Trailer, metadata: Metadata | None = None
+    ) -> Rewrapped | None:
+        """Wrap a stored object's key anew: for itself, or for a copy at ``ask.ref``.
+
+        The data, the data key and the object_id stay (format.md §9).  ``key`` is what `recover`
+        gave; ``trailer`` the object's own, opened with it: only that fills in a length that was
+        open.  ``metadata`` replaces what is sealed beside the data, under a fresh salt.
+
+        Returns:
+            None when a copy must have a data key of its own (docs/adr/0015).
+
+        Raises:
+            Refused: policy says no; or the key was compromised, and a new wrapping would not mend
+                that (code HY-2308).
+            Malformed: the metadata does not fit (reason ``MetadataTooLarge``).
+            Unavailable: HSM, database or log do not answer.
+        """
+        found = key.envelope
+        if trailer.object_id != found.object_id:
+            raise Tampered("the trailer belongs to another object")
+        ask = replace(ask, classification=ask.classification or key.classification)
+        assert ask.classification is not None
+        rule = self._classifications.get(ask.classification)
+        copying = ask.ref != key.ref
+        scope = await self._secrets.scope(ask, rule) if copying else found.scope
+        decision = await self._decisions.permit(
+            ask, ask.classification, found.object_id, key.kek_id
+        )
+        await self._decisions.record(
+            ask,
+            "intend",
+            "pending",
+            ask.classification,
+            object_id=found.object_id,
+            kek_id=key.kek_id,
+            scope=scope,
+            reasons=decision.reasons,
+            durable=rule.audit.mode == "write-ahead",
+        )
+        try:
+            if not copying:
+                await self._secrets.check_renewable(key)
+            wrap = await self._secrets.current(ask, rule, scope)
+            if copying and not may_share(key, wrap, rule):
+                await self.conclude(ask, "failed", object_id=found.object_id, error="own-key")
+                return None
+            if ask.classification != key.classification:
+                raise Refused(
+                    "An object of another classification is sealed anew, not rewrapped.",
+                    reason="AccessDenied",
+                    code="HY-2309",
+                )
+            block = None
+            if metadata is not None:
+                block = seal_metadata(
+                    render(metadata), key.data_key, self._entropy(16), found.object_id
+                )
+            envelope = rewrap(
+                found,
+                key.data_key,
+                secret=wrap.secret,
+                context=_context(ask),
+                profile=wrap.profile,
+                mode=wrap.mode,
+                wrap_salt=self._entropy(32),
+                kek_id=wrap.kek_id,
+                scope=wrap.scope,
+                token=wrap.token,
+                plain_size=trailer.plain_size,
+                metadata_block=block,
+            )
+        except HyokError as error:
+            await self._decisions.failed(
+                ask, ask.classification, found.object_id, error, key.kek_id
+            )
+            raise
+        return Rewrapped(envelope, found.object_id, wrap.kek_id)
+
     async def _begin(self, ask: Ask, kek: Kek, found: Envelope) -> None:
         """Decide with the classification of the envelope, and record the intent."""
         decision = await self._decisions.permit(
@@ -235,7 +339,8 @@ class KeyCustodian:
         except Tampered:
             data_key.close()
             raise
-        return RecoveredKey(data_key, found, metadata, ClassificationName(kek.classification))
+        classification = ClassificationName(kek.classification)
+        return RecoveredKey(data_key, found, metadata, classification, ask.ref, kek.kek_id)
 
     async def names_key(self, bucket: Bucket) -> NameKey:
         """Return the key of a bucket's sealed names.

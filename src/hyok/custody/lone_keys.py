@@ -104,7 +104,8 @@ class LoneKeys:
         except Tampered:
             data_key.close()
             raise
-        return RecoveredKey(data_key, found, metadata, ClassificationName(kek.classification))
+        classification = ClassificationName(kek.classification)
+        return RecoveredKey(data_key, found, metadata, classification, ref, kek.kek_id)
 
     async def names_key(self, bucket: Bucket) -> NameKey | None:
         """Return the key of a bucket's sealed names; None where they are clear."""

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from hyok.envelope.block import Envelope
     from hyok.envelope.keys import DataKey
     from hyok.envelope.metadata import Metadata
-    from hyok.vocabulary import Ask, Bucket, ClassificationName
+    from hyok.vocabulary import Ask, Bucket, ClassificationName, ObjectRef
 
 KEYRING_FOLDER = "keyring/"
 """Where a bucket's mirror keeps records: ``keyring/<ik_id in hex>``."""
@@ -47,6 +47,8 @@ class RecoveredKey:
     envelope: Envelope
     metadata: Metadata
     classification: ClassificationName
+    ref: ObjectRef  # the object whose context it opened in
+    kek_id: str  # the key version it is kept under now; a record may have been rewritten
 
 
 class KeyOpener(Protocol):

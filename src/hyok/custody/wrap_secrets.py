@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hyok.custody.intermediate_key import Lifetime
-from hyok.custody.key_states import Use, check_use
+from hyok.custody.key_states import ALLOWED_USES, Use, check_use
 from hyok.custody.secrets_cache import SecretCache
 from hyok.envelope.block import Envelope, Mode, check_scope
 from hyok.envelope.profiles import Profile
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from hyok.custody.kek import Kek
     from hyok.custody.keks import KekCatalog
     from hyok.custody.keyring import Keyring
+    from hyok.custody.port import RecoveredKey
     from hyok.custody.upload_secrets import UploadSecrets
     from hyok.custody.watch import HsmWatch
     from hyok.hsm.port import Hsm
@@ -39,6 +40,7 @@ class WrapSecret:
     mode: Mode
     profile: Profile
     kek_id: str
+    scope: str
     token: bytes
     secret: bytes
 
@@ -98,20 +100,47 @@ class WrapSecrets:
                 _lifetime(rule),
                 mirrored=not rule.keys.shreddable,
             )
-            return WrapSecret(Mode.KEYRING, ik.profile, ik.kek_id, ik.ik_id, bytes(ik.secret))
+            return WrapSecret(
+                Mode.KEYRING, ik.profile, ik.kek_id, scope, ik.ik_id, bytes(ik.secret)
+            )
         kek = await self._keks.active(tenant, ask.classification)
         check_use(kek.state, Use.WRAP)
         profile = Profile(kek.spec.profile)
         if rule.keys.mode == "direct":
             token, secret = await self._hsm.new_token(kek.spec, scope)
-            return WrapSecret(Mode.DIRECT, profile, kek.kek_id, token, secret)
+            return WrapSecret(Mode.DIRECT, profile, kek.kek_id, scope, token, secret)
         self._watch.check_memory_serves(rule)
         token, secret = await self._embedded.get(
             (kek.kek_id, scope),
             _lifetime(rule).write_ms,
             lambda: self._hsm.new_token(kek.spec, scope),
         )
-        return WrapSecret(Mode.EMBEDDED, profile, kek.kek_id, token, secret)
+        return WrapSecret(Mode.EMBEDDED, profile, kek.kek_id, scope, token, secret)
+
+    async def wrapping_kek(self, ask: Ask) -> Kek:
+        """Return the key version under which new objects of this classification are kept.
+
+        Raises:
+            Unavailable: there is none.
+        """
+        assert ask.bucket is not None
+        assert ask.classification is not None
+        return await self._keks.active(ask.bucket.tenant, ask.classification)
+
+    async def check_renewable(self, key: RecoveredKey) -> None:
+        """Return quietly if a new wrapping of this key is worth anything.
+
+        Raises:
+            Refused: whoever had the old key may have had this one (code HY-2308).
+        """
+        kek = await self._keks.find(key.kek_id)
+        if kek is None or Use.CONTINUE not in ALLOWED_USES[kek.state]:
+            raise Refused(
+                "The key of this object was compromised: a new wrapping of it would not help.",
+                reason="AccessDenied",
+                code="HY-2308",
+                next_step="seal the object anew: read it and write it again",
+            )
 
     async def of_stored(
         self, ask: Ask, kek: Kek, found: Envelope, upload_id: str = ""

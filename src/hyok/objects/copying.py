@@ -1,7 +1,7 @@
-"""CopyObject: the source is opened and sealed again under a new key.
+"""CopyObject: by the store where a copy may share the data key, else opened and sealed again.
 
-A copy by rewrap would share the DEK, so that destroying one copy's key would not destroy the other
-(format.md §9); a new DEK is always right, and a copy between classifications needs it.
+A new data key is always right, and a copy between classifications or shred scopes needs it
+(format.md §9); `store_copy` knows when the store may copy the sealed bytes itself.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from hyok.backends.port import ALWAYS, Condition
 from hyok.objects.facts import Proofs
+from hyok.objects.store_copy import copy_in_store
 from hyok.s3 import checksums
 
 if TYPE_CHECKING:
@@ -66,16 +67,28 @@ async def copy_object(
     target: Ask,
     check: Callable[[ObjectFacts], None],
     facts: Callable[[ObjectFacts], PutFacts],
+    keeps_tags: bool = True,
     condition: Condition = ALWAYS,
 ) -> tuple[PutResult, ObjectFacts]:
     """Copy one object; return what was written and the source's facts.
 
     ``check`` judges the source's preconditions; ``facts`` says what the copy carries (COPY or
-    REPLACE of metadata and tags).
+    REPLACE of metadata and tags), ``keeps_tags`` that its tags are the source's.
 
     Raises:
         NotFound, Refused, Conflict, Tampered, Unavailable: as reading or writing says.
     """
+    copied = await copy_in_store(
+        vault,
+        source=source,
+        target=target,
+        check=check,
+        facts=facts,
+        keeps_tags=keeps_tags,
+        condition=condition,
+    )
+    if copied is not None:
+        return copied
     opened = await vault.open(source, None, check, checksums=True)
     try:
         body = OpenedBody(opened, vault.pump, vault.rooms)

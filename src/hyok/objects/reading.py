@@ -7,7 +7,7 @@ the list of parts.  Every store read after the first is conditional on the same 
 from __future__ import annotations
 
 import base64
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from hyok.backends.port import Span
@@ -130,6 +130,15 @@ class Opened:
         self._key.data_key.close()
 
 
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What is proven of an object without reading its body."""
+
+    key: RecoveredKey
+    facts: ObjectFacts
+    trailer: Trailer
+
+
 def _nothing_to_prove() -> None:
     return
 
@@ -156,18 +165,9 @@ class ObjectReader:
         part_number: int | None = None,
     ) -> Opened:
         """Open envelope and, where needed, trailer; judge; place the range."""
-        if stored.facts is None or not stored.facts.envelope:
-            raise Tampered(
-                "The stored object carries no envelope, so it was not written by this gateway.",
-                code="HY-3501",
-                effect="It is not handed out.",
-                next_step="adopt the bucket's plaintext objects, or restore the object",
-            )
-        size = _plain_size(stored)
-        key = await self._keys.recover(ask, stored.facts.envelope)
+        key, facts = await self._key_of(ask, stored)
+        size = facts.size
         try:
-            _check_size(key, size)
-            facts = _facts(stored, key, size)
             check(facts)
             trailer = None
             needed = checksums and not facts.checksums
@@ -187,6 +187,34 @@ class ObjectReader:
         except BaseException:
             key.data_key.close()
             raise
+
+    async def _key_of(self, ask: Ask, stored: Stored) -> tuple[RecoveredKey, ObjectFacts]:
+        if stored.facts is None or not stored.facts.envelope:
+            raise Tampered(
+                "The stored object carries no envelope, so it was not written by this gateway.",
+                code="HY-3501",
+                effect="It is not handed out.",
+                next_step="adopt the bucket's plaintext objects, or restore the object",
+            )
+        size = _plain_size(stored)
+        key = await self._keys.recover(ask, stored.facts.envelope)
+        if key.envelope.plain_size not in (None, size):
+            key.data_key.close()
+            raise Tampered("the stored length is not the one that was sealed", code="HY-3503")
+        return key, _facts(stored, key, size)
+
+    async def examine(self, ask: Ask, place: ReadPlace, stored: Stored) -> Examined:
+        """Open envelope and trailer of a stored object, and nothing of its body.
+
+        The caller closes the data key.
+        """
+        key, facts = await self._key_of(ask, stored)
+        try:
+            trailer = await read_trailer(place, stored, key)
+        except BaseException:
+            key.data_key.close()
+            raise
+        return Examined(key, _with_trailer(facts, trailer), trailer)
 
     def _opened(
         self,
@@ -337,11 +365,6 @@ def _plain_size(stored: Stored) -> int:
         ) from error
 
 
-def _check_size(key: RecoveredKey, size: int) -> None:
-    if key.envelope.plain_size is not None and key.envelope.plain_size != size:
-        raise Tampered("the stored length is not the one that was sealed", code="HY-3503")
-
-
 def _facts(stored: Stored, key: RecoveredKey, size: int) -> ObjectFacts:
     metadata = key.metadata
     assert stored.facts is not None
@@ -353,7 +376,7 @@ def _facts(stored: Stored, key: RecoveredKey, size: int) -> ObjectFacts:
         user_metadata=joined_map(metadata, "um", stored.facts.user_metadata),
         tags=joined_map(metadata, "tg", stored.facts.tags),
         classification=key.classification,
-        kek_id=key.envelope.kek_id,
+        kek_id=key.kek_id,
         object_id=key.envelope.object_id.hex(),
         checksums=metadata.ck or {},
         version_id=stored.version_id,

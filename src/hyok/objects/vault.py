@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hyok.backends.port import Stored, StoreSink
-    from hyok.custody.custodian import IssuedKey, KeyCustodian
+    from hyok.custody.custodian import IssuedKey, KeyCustodian, Rewrapped
     from hyok.objects.facts import Proofs, ProvenBody, PutFacts
     from hyok.objects.places import Place, Places
     from hyok.policy.classifications import Classifications
@@ -63,7 +63,7 @@ class ObjectVault:
         self.rooms = rooms
         self.pump = pump
         self.entropy = entropy
-        self._reader = ObjectReader(custodian, rooms)
+        self.reader = ObjectReader(custodian, rooms)
 
     def check_names(self, ask: Ask) -> None:
         """Return quietly if an object of this classification may stand in this bucket.
@@ -123,7 +123,7 @@ class ObjectVault:
                     sink.abort()
                     raise
         except BaseException as error:
-            await self._conclude_failure(ask, issued, error)
+            await self.conclude_failure(ask, issued, error)
             raise
         finally:
             issued.data_key.close()
@@ -134,7 +134,9 @@ class ObjectVault:
             etag_out(stored.etag), stored.modified_ms, issued.kek_id, stored.version_id
         )
 
-    async def _conclude_failure(self, ask: Ask, issued: IssuedKey, error: BaseException) -> None:
+    async def conclude_failure(
+        self, ask: Ask, issued: IssuedKey | Rewrapped, error: BaseException
+    ) -> None:
         """Record a failed write.  The failure itself is what the caller must see."""
         word = type(error).__name__
         if isinstance(error, HyokError) and error.reason:
@@ -160,7 +162,7 @@ class ObjectVault:
         assert ask.bucket is not None
         place = await self.places.of(ask.bucket, ask.key)
         stored = await place.store.head(place.bucket, place.name)
-        opened = await self._reader.open(ask, place, stored, asked=None, checksums=checksums)
+        opened = await self.reader.open(ask, place, stored, asked=None, checksums=checksums)
         try:
             check(opened.facts)
         finally:
@@ -193,7 +195,7 @@ class ObjectVault:
         assert ask.bucket is not None
         place = await self.places.of(ask.bucket, ask.key)
         stored, first, first_at = await self._first_read(place, asked, part_number)
-        return await self._reader.open(
+        return await self.reader.open(
             ask,
             place,
             stored,

@@ -220,7 +220,7 @@ async def delete_many(services: Services, call: Call) -> None:
 
 
 async def copy(services: Services, call: Call) -> None:
-    """Copy one object: opened, and sealed again under a new key.
+    """Copy one object.
 
     The source is looked at first: its classification is the least that the copy gets.
     """
@@ -272,6 +272,7 @@ async def copy(services: Services, call: Call) -> None:
         target=target,
         check=unchanged,
         facts=chosen,
+        keeps_tags=not replaces_tags,
         condition=write_condition(request),
     )
     whole = known_checksums(seen.checksums) if seen.checksum_type == "FULL_OBJECT" else {}

@@ -1,0 +1,147 @@
+"""A copy that the store makes itself: the sealed bytes stay as they are, the envelope is new.
+
+Only between objects that may share a data key (docs/adr/0015-copies-that-share-a-data-key.md), and
+only where it pays: a small object is read and sealed again in as many calls.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from hyok.backends.port import ALWAYS, Condition
+from hyok.envelope.layout import LAYOUT
+from hyok.errors import Conflict, Tampered
+from hyok.objects.facts import split
+from hyok.objects.vault import PutResult
+from hyok.s3.names import etag_out
+from hyok.vocabulary import WHOLE_BODY_BYTES_MAX
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hyok.backends.port import Stored, StoredFacts
+    from hyok.objects.facts import ObjectFacts, PutFacts
+    from hyok.objects.places import Place
+    from hyok.objects.reading import Examined
+    from hyok.objects.vault import ObjectVault
+    from hyok.vocabulary import Ask
+
+SEALED_BYTES_MIN = LAYOUT.object_sealed_size(WHOLE_BODY_BYTES_MAX) + 1
+
+
+async def copy_in_store(
+    vault: ObjectVault,
+    *,
+    source: Ask,
+    target: Ask,
+    check: Callable[[ObjectFacts], None],
+    facts: Callable[[ObjectFacts], PutFacts],
+    keeps_tags: bool,
+    condition: Condition,
+) -> tuple[PutResult, ObjectFacts] | None:
+    """Copy one object inside its store; None when it must be sealed anew.
+
+    Parameters and errors are those of `copying.copy_object`.
+    """
+    assert source.bucket is not None
+    assert target.bucket is not None
+    if (source.bucket.tenant, source.bucket.store) != (target.bucket.tenant, target.bucket.store):
+        return None
+    place = await vault.places.of(source.bucket, source.key)
+    if not _store_can(vault, place, target, condition, keeps_tags=keeps_tags):
+        return None
+    stored = await place.store.head(place.bucket, place.name)
+    if not SEALED_BYTES_MIN <= stored.size <= place.store.features.single_put_bytes_max:
+        return None
+    if stored.facts is None or not await vault.custodian.may_share(target, stored.facts.envelope):
+        return None
+    vault.check_names(target)
+    examined = await vault.reader.examine(source, place, stored)
+    try:
+        check(examined.facts)
+        result = await _copy(vault, place, stored, examined, target, facts, condition)
+    finally:
+        examined.key.data_key.close()
+    await vault.custodian.conclude(
+        source,
+        "done",
+        object_id=examined.key.envelope.object_id,
+        kek_id=examined.key.kek_id,
+        size_bytes=0 if result is None else examined.facts.size,
+    )
+    return None if result is None else (result, examined.facts)
+
+
+def _store_can(
+    vault: ObjectVault, place: Place, target: Ask, condition: Condition, *, keeps_tags: bool
+) -> bool:
+    features = place.store.features
+    if condition != ALWAYS and not features.conditional_copy:
+        return False
+    assert target.classification is not None
+    # Tags in clear are carried over by the store; how to drop them there it does not say.
+    in_clear = (
+        features.keeps_metadata
+        and "tags" not in vault.classifications.get(target.classification).seal.protect
+    )
+    return keeps_tags or not in_clear
+
+
+async def _copy(
+    vault: ObjectVault,
+    place: Place,
+    stored: Stored,
+    examined: Examined,
+    target: Ask,
+    facts: Callable[[ObjectFacts], PutFacts],
+    condition: Condition,
+) -> PutResult | None:
+    assert target.bucket is not None
+    assert target.classification is not None
+    to = await vault.places.of(target.bucket, target.key)
+    protect = frozenset(vault.classifications.get(target.classification).seal.protect)
+    metadata, clear = split(
+        facts(examined.facts), protect, keeps_metadata=to.store.features.keeps_metadata
+    )
+    # The bytes are the same, so what was proven of them stays true.
+    metadata = replace(metadata, ck=dict(examined.key.metadata.ck or {}))
+    renewed = await vault.custodian.rewrap(target, examined.key, examined.trailer, metadata)
+    if renewed is None:
+        return None
+    try:
+        made = await _copied(
+            place, stored, to, replace(clear, envelope=renewed.envelope), condition
+        )
+    except BaseException as error:
+        await vault.conclude_failure(target, renewed, error)
+        raise
+    await vault.custodian.conclude(
+        target,
+        "done",
+        object_id=renewed.object_id,
+        kek_id=renewed.kek_id,
+        size_bytes=examined.facts.size,
+    )
+    return PutResult(etag_out(made.etag), made.modified_ms, renewed.kek_id, made.version_id)
+
+
+async def _copied(
+    place: Place, stored: Stored, to: Place, facts: StoredFacts, condition: Condition
+) -> Stored:
+    """Have the store copy the version that was examined."""
+    wanted = condition
+    itself = (place.bucket, place.name) == (to.bucket, to.name)
+    if itself and condition == ALWAYS and to.store.features.conditional_copy:
+        wanted = Condition(if_match=stored.etag)
+    try:
+        made = await place.store.copy(
+            place.bucket, place.name, to.bucket, to.name, facts, stored.etag, wanted
+        )
+    except Conflict as error:
+        if condition != ALWAYS:
+            raise
+        raise Conflict("The source was replaced.", reason="ConditionalRequestConflict") from error
+    if made.size != stored.size:
+        raise Tampered("the store made a copy of another length", code="HY-3504")
+    return made
