@@ -103,7 +103,6 @@ _ROWS: tuple[tuple[str, int, str], ...] = (
     ("TooManyBuckets", 400, "You have attempted to create more buckets than allowed."),
     ("UnexpectedContent", 400, "This request does not support content."),
     ("UnsupportedSignature", 400, "The signature version is not supported."),
-    ("UserKeyMustBeSpecified", 400, "The form must contain a field called key."),
     ("XAmzContentSHA256Mismatch", 400, "The provided x-amz-content-sha256 does not match."),
 )
 

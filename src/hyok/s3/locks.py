@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from hyok.errors import Malformed, NotFound, Refused
 from hyok.s3.documents import malformed, parse
 from hyok.s3.elements import document, leaf, timestamp
+from hyok.s3.times import parse_date
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
 DAYS_MAX = 36_500
 YEARS_MAX = 100
 
-_DATE = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})"
-).fullmatch
 _NUMBER = re.compile(r"-?[0-9]{1,10}", re.ASCII).fullmatch
 
 
@@ -165,18 +163,6 @@ def parse_legal_hold(body: bytes | memoryview) -> bool:
 def render_legal_hold(*, on: bool) -> bytes:
     """Return LegalHold."""
     return document("LegalHold", [leaf("Status", "ON" if on else "OFF")])
-
-
-def parse_date(text: str) -> int | None:
-    """Return an ISO 8601 time as unix milliseconds; None when it is none."""
-    text = text.strip()
-    if not _DATE(text):
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-        return int(moment.timestamp() * 1000)
-    except (ValueError, OverflowError):
-        return None
 
 
 def _mode(element: Element) -> Mode:

@@ -42,7 +42,7 @@ _AUTHORIZATION = re.compile(
     r"SignedHeaders=(?P<signed>[^,\s]+)\s*,\s*Signature=(?P<signature>[^,\s]+)\s*"
 ).fullmatch
 
-_SIGV2 = (
+SIGV2_REFUSED = (
     "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256."
 )
 
@@ -113,7 +113,7 @@ def parse_credentials(
         expires_s=claim.expires_s,
         session_token=claim.session_token,
         amz_date=claim.amz_date,
-        at_ms=_time_ms(claim.amz_date, claim.wrong),
+        at_ms=parse_time_ms(claim.amz_date, claim.wrong),
         payload_hash=_check_payload(claim.payload_hash),
         method=method.encode(),
         raw_path=raw_path,
@@ -167,7 +167,7 @@ def _from_header(authorization: bytes, fields: Mapping[str, bytes]) -> _Claim:
     wrong = "AuthorizationHeaderMalformed"
     text = authorization.decode("latin-1")
     if text.startswith("AWS "):
-        raise Malformed(_SIGV2, reason="InvalidRequest")
+        raise Malformed(SIGV2_REFUSED, reason="InvalidRequest")
     if text.startswith("AWS4-ECDSA-P256-SHA256"):
         raise Refused("Signature Version 4A is not supported.", reason="NotImplemented")
     if not text.startswith(ALGORITHM):
@@ -175,7 +175,7 @@ def _from_header(authorization: bytes, fields: Mapping[str, bytes]) -> _Claim:
     parts = _AUTHORIZATION(text) if len(text) <= AUTHORIZATION_BYTES_MAX else None
     if parts is None:
         raise Malformed("The authorization header is malformed.", reason=wrong)
-    access_key, date, region, service = _credential(parts["credential"], wrong)
+    access_key, date, region, service = split_credential(parts["credential"], wrong)
     payload = fields.get("x-amz-content-sha256")
     if payload is None:
         raise Malformed(
@@ -188,9 +188,11 @@ def _from_header(authorization: bytes, fields: Mapping[str, bytes]) -> _Claim:
         region=region,
         service=service,
         signed_headers=_signed_names(parts["signed"], wrong),
-        signature=_check_signature_form(parts["signature"], wrong),
+        signature=check_signature_form(parts["signature"], wrong),
         expires_s=0,
-        session_token=_session_token(fields.get("x-amz-security-token", b"").decode("latin-1"), ""),
+        session_token=check_session_token(
+            fields.get("x-amz-security-token", b"").decode("latin-1"), ""
+        ),
         amz_date=_header_time(fields),
         payload_hash=payload.decode("latin-1"),
         wrong=wrong,
@@ -200,7 +202,7 @@ def _from_header(authorization: bytes, fields: Mapping[str, bytes]) -> _Claim:
 def _from_query(query: Mapping[str, str], fields: Mapping[str, bytes]) -> _Claim:
     wrong = "AuthorizationQueryParametersError"
     if "Signature" in query:
-        raise Malformed(_SIGV2, reason="InvalidRequest")
+        raise Malformed(SIGV2_REFUSED, reason="InvalidRequest")
     algorithm = query.get("X-Amz-Algorithm", "")
     if algorithm == "AWS4-ECDSA-P256-SHA256":
         raise Refused("Signature Version 4A is not supported.", reason="NotImplemented")
@@ -214,16 +216,16 @@ def _from_query(query: Mapping[str, str], fields: Mapping[str, bytes]) -> _Claim
                 "X-Amz-Expires parameters.",
                 reason=wrong,
             )
-    access_key, date, region, service = _credential(query["X-Amz-Credential"], wrong)
+    access_key, date, region, service = split_credential(query["X-Amz-Credential"], wrong)
     return _Claim(
         access_key=access_key,
         date=date,
         region=region,
         service=service,
         signed_headers=_signed_names(query["X-Amz-SignedHeaders"], wrong),
-        signature=_check_signature_form(query["X-Amz-Signature"], wrong),
+        signature=check_signature_form(query["X-Amz-Signature"], wrong),
         expires_s=_expires(query["X-Amz-Expires"], wrong),
-        session_token=_session_token(
+        session_token=check_session_token(
             # A header counts too: `_check_signed` refuses it unless it is signed.
             fields.get("x-amz-security-token", b"").decode("latin-1"),
             query.get("X-Amz-Security-Token", ""),
@@ -243,7 +245,7 @@ def _presigned_payload(query: Mapping[str, str], fields: Mapping[str, bytes]) ->
     return by_header or by_query or UNSIGNED_PAYLOAD
 
 
-def _session_token(by_header: str, by_query: str) -> str:
+def check_session_token(by_header: str, by_query: str) -> str:
     """Return the token, which is under the signature wherever it stands; empty when there is none.
 
     Raises:
@@ -260,7 +262,8 @@ def _session_token(by_header: str, by_query: str) -> str:
     return token
 
 
-def _credential(text: str, wrong: str) -> tuple[str, str, str, str]:
+def split_credential(text: str, wrong: str) -> tuple[str, str, str, str]:
+    """Return access key, day, region and service of a Credential; ``wrong``: the code if none."""
     pieces = text.rsplit("/", 4)  # an access key may itself hold a slash
     if len(pieces) != 5 or pieces[4] != TERMINATOR or not all(pieces):
         raise Malformed(
@@ -278,7 +281,8 @@ def _signed_names(text: str, wrong: str) -> tuple[str, ...]:
     return names
 
 
-def _check_signature_form(text: str, wrong: str) -> str:
+def check_signature_form(text: str, wrong: str) -> str:
+    """Return the text if it has the form of a signature; ``wrong``: the code if it has not."""
     if not _HEX_64(text):
         raise Malformed("The Signature must be 64 hexadecimal digits.", reason=wrong)
     return text
@@ -311,7 +315,8 @@ def _header_time(fields: Mapping[str, bytes]) -> str:
 
 
 @lru_cache(maxsize=64)  # one value per second; many requests share it
-def _time_ms(amz_date: str, wrong: str) -> int:
+def parse_time_ms(amz_date: str, wrong: str) -> int:
+    """Return ``yyyymmddThhmmssZ`` as unix milliseconds; ``wrong``: the code if it is none."""
     if _TIME(amz_date):
         try:
             moment = datetime(

@@ -26,7 +26,6 @@ from hyok.s3.locks import (
     answer_headers,
     asks_bypass,
     parse_configuration,
-    parse_date,
     parse_headers,
     parse_legal_hold,
     parse_retention,
@@ -34,6 +33,7 @@ from hyok.s3.locks import (
     render_legal_hold,
     render_retention,
 )
+from hyok.s3.times import parse_date
 
 NOW = 1_795_521_600_000  # 2026-11-24T12:00:00Z
 DAY = 86_400_000
