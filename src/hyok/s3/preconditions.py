@@ -139,11 +139,11 @@ def _time_ms(text: str | None) -> int | None:
         return None
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError:
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        return int(moment.timestamp() * 1000)
+    except (ValueError, OverflowError):
         return None  # RFC 9110: a date that cannot be read is ignored
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return int(moment.timestamp() * 1000)
 
 
 def _failed(condition: str) -> Conflict:

@@ -306,12 +306,15 @@ def _header_time(fields: Mapping[str, bytes]) -> str:
         return date
     try:
         moment = parsedate_to_datetime(date)
-    except ValueError:
+        if moment.tzinfo is None:  # "-0000": UTC, and never the zone of this machine
+            moment = moment.replace(tzinfo=UTC)
+        moment = moment.astimezone(UTC)
+    except (ValueError, OverflowError):
         raise NotAuthenticated(
             "AWS authentication requires a valid Date or x-amz-date header.",
             reason="AccessDenied",
         ) from None
-    return moment.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+    return moment.strftime("%Y%m%dT%H%M%SZ")
 
 
 @lru_cache(maxsize=64)  # one value per second; many requests share it

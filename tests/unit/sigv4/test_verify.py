@@ -6,6 +6,7 @@ query parameters and of chunked uploads); botocore is the independent signer of 
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from hashlib import sha256
 
@@ -435,3 +436,39 @@ def test_a_date_header_serves_where_x_amz_date_is_missing() -> None:
     assert request is not None
     assert request.amz_date == "20130524T000000Z"
     assert request.at_ms == NOW_MS
+
+
+@pytest.mark.parametrize(
+    "date",
+    [
+        b"",
+        b"yesterday",
+        b"Fri, 24-May-13333333333333333333333 00:00:00 GMT",
+        b"Mon, 01 Jan 0001 00:00:00 +2359",
+        b"Fri, 31 Dec 9999 23:59:59 -2359",
+    ],
+)
+def test_a_date_header_that_is_no_time_is_refused(date: bytes) -> None:
+    headers = [h for h in range_get() if h[0] not in (b"x-amz-date", b"authorization")]
+    signed = "date;host;range;x-amz-content-sha256"
+    headers += [(b"date", date), (b"authorization", authorization("0" * 64, signed))]
+    with pytest.raises(HyokError) as refusal:
+        passes("GET", b"/test.txt", b"", headers)
+    assert refusal.value.reason in ("AccessDenied", "AuthorizationHeaderMalformed")
+
+
+def test_a_date_of_no_zone_is_utc_wherever_this_machine_stands(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    try:
+        headers = [h for h in range_get() if h[0] not in (b"x-amz-date", b"authorization")]
+        auth = authorization("0" * 64, "date;host;range;x-amz-content-sha256")
+        headers += [(b"date", b"Fri, 24 May 2013 00:00:00 -0000"), (b"authorization", auth)]
+        claim = parse_credentials("GET", b"/test.txt", b"", headers)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert claim is not None
+    assert claim.at_ms == NOW_MS
