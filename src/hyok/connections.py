@@ -94,6 +94,15 @@ def build_hsm(settings: Settings) -> Hsm:
     )
 
 
+def build_token(settings: Settings, name: str) -> Hsm:
+    """Return one token of the group as an HSM of its own, for questions about that token alone."""
+    return HsmPool(
+        [TokenSpec(name, str(agent_socket(settings, name)))],
+        attempt_seconds=settings.hsm.deadline_seconds + 0.5,
+        grace_seconds=1.0,
+    )
+
+
 def build_store(settings: StoreSettings) -> ObjectStore:
     """Return the store of these settings."""
     if settings.kind == "files":

@@ -155,8 +155,8 @@ def make_bucket(config: Path, name: str, classification: str, store: str) -> Non
     subprocess.run([sys.executable, "-m", "hyok", *command], check=True, stdout=subprocess.DEVNULL)
 
 
-def serve(config: Path) -> Gateway:
-    """Start `hyok serve gateway` with settings of `configure` and wait until it is ready."""
+def serve(config: Path, until: str = "readyz") -> Gateway:
+    """Start `hyok serve gateway` with settings of `configure`; wait until it is ready, or lives."""
     text = config.read_text()
     port, management = re.findall(r"(?m)^port = (\d+)$", text)
     found = re.search(r'run_directory = "(.*)"', text)
@@ -170,7 +170,7 @@ def serve(config: Path) -> Gateway:
     deadline = time.monotonic() + READY_SECONDS_MAX
     while True:
         try:
-            urllib.request.urlopen(f"http://127.0.0.1:{management}/readyz", timeout=5).close()
+            urllib.request.urlopen(f"http://127.0.0.1:{management}/{until}", timeout=5).close()
         except OSError:
             if process.poll() is not None or time.monotonic() > deadline:
                 process.kill()

@@ -13,16 +13,17 @@ import typer
 from hyok.cli.options import ConfigOption, JsonOption, load, moment
 from hyok.cli.screen import mark, say, show
 from hyok.cli.session import run, services
-from hyok.connections import agent_socket, agent_specs
-from hyok.errors import Malformed
+from hyok.connections import agent_socket, agent_specs, build_token
+from hyok.errors import Malformed, NotFound, Refused, Tampered, Unavailable
 from hyok.hsm.prove import prove as prove_module
-from hyok.hsm.setup import init_softhsm
+from hyok.hsm.setup import NSS_LABEL, init_nss, init_softhsm
 from hyok.hsm.supervise import reset_pin
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hyok.hsm.port import TokenHealth
+    from hyok.custody.kek import Kek
+    from hyok.hsm.port import Hsm
     from hyok.wiring import Core
 
 app = typer.Typer(help="HSM tokens.", no_args_is_help=True)
@@ -31,24 +32,38 @@ app = typer.Typer(help="HSM tokens.", no_args_is_help=True)
 @app.command()
 def init(
     directory: Annotated[Path, typer.Argument(help="A new folder for the token.")],
-    label: Annotated[str, typer.Option(help="The token's label.")] = "hyok-test",
+    label: Annotated[str, typer.Option(help="The token's label; SoftHSM.")] = "hyok-test",
+    profile: Annotated[str, typer.Option("--profile", help="softhsm, or nss.")] = "softhsm",
+    name: Annotated[str, typer.Option("--name", help="The token's name in the settings.")] = (
+        "primary"
+    ),
 ) -> None:
-    """Make a SoftHSM token for tests: keys in files, under a PIN; never for production."""
+    """Make a software token for tests: keys in files, under a PIN; never for production."""
+    if profile not in ("softhsm", "nss"):
+        raise Malformed(
+            f"a token of the HSM profile {profile} is not made by hyok",
+            next_step="make it with the vendor's tools; softhsm and nss are for tests",
+        )
     directory = directory.absolute()
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     pin_file = directory / "hsm.pin"
     if not pin_file.exists():
         pin_file.touch(mode=0o600)
         pin_file.write_text(secrets.token_hex(8))
-    config = init_softhsm(directory, label, pin_file.read_text(), secrets.token_hex(8))
+    if profile == "nss":
+        init_nss(directory, pin_file)
+        label, variable, value = NSS_LABEL, "HYOK_TOKEN_DIRECTORY", directory
+    else:
+        value = init_softhsm(directory, label, pin_file.read_text(), secrets.token_hex(8))
+        variable = "SOFTHSM2_CONF"
     say(f"token {label!r} stands in {directory}.  In the settings:")
     say("  [hsm]")
-    say('  profile = "softhsm"')
+    say(f'  profile = "{profile}"')
     say("  [[hsm.tokens]]")
-    say('  name = "primary"')
+    say(f'  name = "{name}"')
     say(f'  label = "{label}"')
     say(f'  pin_file = "{pin_file}"')
-    say(f'  environment = {{ SOFTHSM2_CONF = "{config}" }}')
+    say(f'  environment = {{ {variable} = "{value}" }}')
 
 
 @app.command()
@@ -92,28 +107,53 @@ def prove(
 
 @app.command()
 def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Ask every token of the group, and say how it is."""
+    """Ask every token of the group about every key, and say how it is."""
 
-    async def act(core: Core) -> Sequence[TokenHealth]:
-        await core.watch.look()
-        return await core.hsm.health()
+    async def act(core: Core) -> list[dict[str, object]]:
+        keks = await core.keks.all()
+        if core.settings.hsm.kind == "software":
+            return [await _state_of(core.hsm, keks)]
+        rows = []
+        for token in core.settings.hsm.tokens:
+            alone = build_token(core.settings, token.name)
+            try:
+                rows.append(await _state_of(alone, keks))
+            finally:
+                await alone.close()
+        return rows
 
-    rows = [
-        {
-            "token": token.token,
-            "healthy": token.healthy,
-            "since": moment(token.since_ms),
-            "calls": token.calls,
-            "failures": token.failures,
-            "p50_ms": round(token.p50_ms, 2),
-            "p99_ms": round(token.p99_ms, 2),
-            "last_error": token.last_error,
-        }
-        for token in run(config, act)
-    ]
+    rows = run(config, act)
     show(rows, as_json=as_json, empty="The settings name no token.")
     if not all(row["healthy"] for row in rows):
         sys.exit(1)
+
+
+async def _state_of(token: Hsm, keks: Sequence[Kek]) -> dict[str, object]:
+    """Return how one token is; ``keys``: how many answer their check values in it."""
+    right, wrong = 0, ""
+    try:
+        if not keks:
+            await token.find_keks()
+        for kek in keks:
+            try:
+                await token.check(kek.spec)
+                right += 1
+            except (NotFound, Tampered, Refused) as error:
+                wrong = wrong or error.cause
+    except Unavailable as error:
+        wrong = error.cause
+    (health,) = await token.health()
+    return {
+        "token": health.token,
+        "healthy": health.healthy and not wrong,
+        "keys": f"{right} of {len(keks)}",
+        "since": moment(health.since_ms),
+        "calls": health.calls,
+        "failures": health.failures,
+        "p50_ms": round(health.p50_ms, 2),
+        "p99_ms": round(health.p99_ms, 2),
+        "last_error": wrong or health.last_error,
+    }
 
 
 @app.command("reset-pin")

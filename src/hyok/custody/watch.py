@@ -1,6 +1,7 @@
 """HsmWatch: does the HSM answer?  Asked by a real operation every few seconds.
 
 Keys in memory would hide its absence; the classification says whether they may serve without it.
+One key that does not answer is not the HSM's absence: another is asked before that is said.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 from hyok.errors import HyokError, Unavailable
 
 if TYPE_CHECKING:
+    from hyok.custody.kek import Kek
     from hyok.custody.keks import KekCatalog
     from hyok.hsm.port import Hsm
     from hyok.policy.classifications import Classification
@@ -21,12 +23,16 @@ ANSWER_SECONDS_MAX = 3.0
 """Longer than an agent takes to be started again; shorter than a request would wait for a token."""
 
 
+KEYS_ASKED = 2
+
+
 class HsmWatch:
     """One in each process.  ``reachable`` is the last answer; `run` keeps it true to life."""
 
     def __init__(self, hsm: Hsm, keks: KekCatalog) -> None:
         self._hsm = hsm
         self._keks = keks
+        self._at = 0
         self.reachable = True
         self.cause = ""
 
@@ -34,19 +40,31 @@ class HsmWatch:
         """Ask now; return whether the HSM answers."""
         try:
             known = await self._keks.all()
-            if known:
-                async with asyncio.timeout(ANSWER_SECONDS_MAX):
-                    await self._hsm.check(known[0].spec)
+        except HyokError as error:  # the database has a line of its own in /readyz
+            self.reachable, self.cause = not isinstance(error, Unavailable), str(error)
+            return self.reachable
+        reachable, cause = True, ""
+        for _ in range(min(KEYS_ASKED, len(known))):
+            # The one that answered last is asked first.
+            reachable, cause = await self._ask(known[self._at % len(known)])
+            if reachable:
+                break
+            self._at += 1
+        self.reachable, self.cause = reachable, cause
+        return reachable
+
+    async def _ask(self, kek: Kek) -> tuple[bool, str]:
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS_MAX):
+                await self._hsm.check(kek.spec)
         except TimeoutError:
-            self.reachable, self.cause = False, "the HSM does not answer in time"
+            return False, "the HSM does not answer in time"
         except Unavailable as error:
-            self.reachable, self.cause = False, str(error)
+            return False, str(error)
         except HyokError as error:
             # It answers; what it says is for `hyok doctor`.
-            self.reachable, self.cause = True, str(error)
-        else:
-            self.reachable, self.cause = True, ""
-        return self.reachable
+            return True, str(error)
+        return True, ""
 
     def check_memory_serves(self, rule: Classification) -> None:
         """Keys in memory serve without the HSM only where the classification says so."""

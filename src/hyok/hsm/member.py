@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -13,13 +15,15 @@ from hyok.hsm.record import TokenRecord
 from hyok.hsm.wire import Answer, Outcome, Verb
 
 if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
 
     from hyok.hsm.port import KekSpec
 
 CHECK_SCOPE = ""
 """The scope of check tokens: format.md §10 names none."""
+
+LINES_FOR_OTHERS = 2
+"""Lines that calls about one KEK leave free: a module that hangs on it must not stop the others."""
 
 _ORIGINS_MAX = 1024
 _GENERATIONS_TRIED_MAX = 3
@@ -65,10 +69,30 @@ class Member:
         self.mending: asyncio.Task[None] | None = None
         self.pin_refused = False
         self._lines = AgentLines(spec.socket_path, lines_max)
+        self._share_max = max(1, lines_max - LINES_FOR_OTHERS)
+        self._shares: dict[str, asyncio.Semaphore] = {}
         self._clock = clock
         self._generation = 0
         self._checked: set[KekSpec] = set()
         self._origins: dict[KekSpec, bytes] = {}
+
+    @asynccontextmanager
+    async def share(self, kek_id: str, seconds: float) -> AsyncIterator[None]:
+        """Take part of what calls about one KEK may take of our lines; others get theirs.
+
+        Raises:
+            MemberFailed: too many such calls are under way, and none ended within ``seconds``.
+        """
+        room = self._shares.setdefault(kek_id, asyncio.Semaphore(self._share_max))
+        try:
+            async with asyncio.timeout(seconds):
+                await room.acquire()
+        except TimeoutError as error:
+            raise MemberFailed("too many calls about one key", asked=True, busy=True) from error
+        try:
+            yield
+        finally:
+            room.release()
 
     async def ask(self, verb: Verb, fields: tuple[bytes, ...], seconds: float) -> Answer:
         """Return the answer; its outcome is never UNAVAILABLE or PIN_REFUSED."""

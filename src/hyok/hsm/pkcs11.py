@@ -73,7 +73,10 @@ class Pkcs11Token:
     def _check_in_use(self, profile: int) -> None:
         """Return quietly if this profile was switched on, and so was self-tested."""
         if profile not in self.dialect.profiles:
-            raise Refused(f"profile {profile} is not switched on for the token {self._label}")
+            raise Refused(
+                f"profile {profile} is not switched on for the token {self._label}",
+                reason="ProfileOff",
+            )
 
     def _signed(self, kek_id: str, data: bytes) -> bytes:
         self._check_in_use(Profile.HMAC_SHA256)

@@ -11,8 +11,10 @@ Source: docs/format.md, sections 10 and 13; design 5.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import secrets
 import time
+from collections import OrderedDict
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from hyok.envelope.profiles import Profile, check_token, derive_seed
@@ -32,6 +34,7 @@ ATTEMPT_SECONDS = 5.5  # an agent ends itself after 5 s; then we should hear tha
 DEADLINE_SECONDS = 12.0
 CREATE_SECONDS = 60.0
 ASKED_MAX = 2
+PROVEN_MAX = 8
 _MEND_SECONDS_MIN = 0.05
 _MEND_SECONDS_MAX = 2.0
 
@@ -68,13 +71,14 @@ class HsmPool:
         self._grace_seconds = grace_seconds
         self._clock = clock
         self._changed = asyncio.Event()
-        self._last_kek: KekSpec | None = None
+        # KEKs that worked, the last one last: what trials use, in turn, so that a key on which the
+        # module hangs does not bring down each new agent.
+        self._proven: OrderedDict[str, KekSpec] = OrderedDict()
 
     # ── the port ────────────────────────────────────────────────────────────────────────────
 
     async def secret(self, kek: KekSpec, scope: str, token: bytes) -> bytes:
         check_token(Profile(kek.profile), token)
-        self._last_kek = kek
 
         async def work(member: Member) -> bytes:
             if kek.profile == Profile.HMAC_SHA256:
@@ -83,7 +87,7 @@ class HsmPool:
                 return _done(kek, await member.ask_about(kek, Verb.HMAC, fields, seconds))[0]
             return await self._open(member, kek, scope, token)
 
-        return await self._somewhere(kek.kek_id, work)
+        return await self._somewhere(kek, work)
 
     async def _open(self, member: Member, kek: KekSpec, scope: str, token: bytes) -> bytes:
         fields = (bytes([kek.profile]), kek.kek_id.encode(), scope.encode(), token)
@@ -105,7 +109,6 @@ class HsmPool:
         return origin
 
     async def new_token(self, kek: KekSpec, scope: str) -> tuple[bytes, bytes]:
-        self._last_kek = kek
         match Profile(kek.profile):
             case Profile.HMAC_SHA256:
                 token = secrets.token_bytes(32)
@@ -121,7 +124,7 @@ class HsmPool:
                     token, seed = _done(kek, answer)
                     return token, derive_seed(seed, kek.kek_id, scope)
 
-                return await self._somewhere(kek.kek_id, work)
+                return await self._somewhere(kek, work)
 
     async def _new_public_token(self, kek: KekSpec, scope: str) -> tuple[bytes, bytes]:
         async def work(member: Member) -> bytes:
@@ -130,7 +133,7 @@ class HsmPool:
                 _fail(kek, said)
             return await self._origin(member, kek)
 
-        origin = await self._somewhere(kek.kek_id, work)
+        origin = await self._somewhere(kek, work)
         seed = secrets.token_bytes(32)
         return seal_to(kek.public_key, seed), derive_seed(seed, kek.kek_id, scope, origin)
 
@@ -138,17 +141,17 @@ class HsmPool:
         if not 1 <= len(kek_id.encode()) <= 64:
             raise Malformed("a kek_id is 1 to 64 bytes")
         kind = Profile(profile)
+        unproven = KekSpec(kek_id, int(kind), b"")
 
         async def work(member: Member) -> KekSpec:
             fields = (bytes([kind]), kek_id.encode())
-            unproven = KekSpec(kek_id, int(kind), b"")
             made = _done(unproven, await member.ask(Verb.CREATE, fields, CREATE_SECONDS))
             if kind is Profile.HMAC_SHA256:
                 return KekSpec(kek_id, int(kind), made[0])
             return await self._with_check_token(member, kek_id, kind, made)
 
         # Once: after a call that died the key may exist, and another try would say Conflict.
-        return await self._somewhere(kek_id, work, asked_max=1, deadline_seconds=2 * CREATE_SECONDS)
+        return await self._somewhere(unproven, work, asked_max=1, deadline_seconds=2 * CREATE_SECONDS)
 
     async def _with_check_token(
         self, member: Member, kek_id: str, kind: Profile, made: tuple[bytes, ...]
@@ -171,16 +174,17 @@ class HsmPool:
             if (said := await member.check(kek, self._attempt_seconds)) is not None:
                 _fail(kek, said)
 
-        await self._somewhere(kek.kek_id, work)
+        await self._somewhere(kek, work)
 
     async def find_keks(self) -> Sequence[KekSpec]:
+        nameless = KekSpec("", 1, b"")
+
         async def work(member: Member) -> list[KekSpec]:
-            nameless = KekSpec("", 1, b"")
             flat = _done(nameless, await member.ask(Verb.FIND, (), self._attempt_seconds))
             pairs = zip(flat[::2], flat[1::2], strict=True)
             return [KekSpec(name.decode(), 1, value) for name, value in pairs]
 
-        return await self._somewhere("", work)
+        return await self._somewhere(nameless, work)
 
     async def health(self) -> Sequence[TokenHealth]:
         wall_ms = time.time_ns() // 1_000_000
@@ -194,7 +198,7 @@ class HsmPool:
 
     async def _somewhere(
         self,
-        kek_id: str,
+        kek: KekSpec,
         work: Callable[[Member], Awaitable[T]],
         *,
         asked_max: int = ASKED_MAX,
@@ -207,9 +211,10 @@ class HsmPool:
         while True:
             member = await self._choose(unfit, ends)
             try:
-                return await work(member)
+                async with member.share(kek.kek_id, self._attempt_seconds):
+                    done = await work(member)
             except OtherKey:
-                unfit[member] = _other_key(kek_id)
+                unfit[member] = _other_key(kek.kek_id)
             except NotFound as error:
                 # Perhaps not copied there yet, or the token is another one than we think.
                 unfit[member] = error
@@ -219,6 +224,16 @@ class HsmPool:
                 asked += error.asked
                 if asked >= asked_max or self._clock() > ends:
                     raise self._unavailable() from error
+            else:
+                self._note_proven(kek)
+                return done
+
+    def _note_proven(self, kek: KekSpec) -> None:
+        if kek.check_value:
+            self._proven[kek.kek_id] = kek
+            self._proven.move_to_end(kek.kek_id)
+            if len(self._proven) > PROVEN_MAX:
+                self._proven.popitem(last=False)
 
     async def _choose(self, unfit: dict[Member, HyokError], ends: float) -> Member:
         """Return the best token, waiting for one while there is hope.
@@ -253,10 +268,12 @@ class HsmPool:
 
     async def _try_until_well(self, member: Member) -> None:
         pause_seconds = _MEND_SECONDS_MIN
-        while True:
+        for trial in itertools.count():
             # Jitter: all gateways notice the same fault at the same moment.
             await asyncio.sleep(pause_seconds * (0.5 + secrets.randbelow(1000) / 1000))
-            if await member.is_well(self._last_kek, self._attempt_seconds):
+            known = list(reversed(self._proven.values()))
+            kek = known[trial % len(known)] if known else None
+            if await member.is_well(kek, self._attempt_seconds):
                 member.record.mend(self._clock())
                 self._changed.set()
                 return
@@ -307,6 +324,13 @@ def _fail(kek: KekSpec, answer: Answer) -> NoReturn:
             raise Tampered(f"a token does not open under the KEK {kek.kek_id}", code="HY-2108")
         case Outcome.MALFORMED:
             raise Malformed(cause)
+        case _ if _word(answer) == "ProfileOff":
+            raise Refused(
+                cause,
+                code="HY-2109",
+                effect=f"The KEK {kek.kek_id} was not used.",
+                next_step="Name it in hsm.profiles of the settings, then start the gateway again.",
+            )
         case _:
             raise Refused(
                 f"the HSM cannot do this with the KEK {kek.kek_id}: {cause}",

@@ -1,4 +1,4 @@
-"""A SoftHSM token for development and tests, in a folder of its own.
+"""SoftHSM and NSS tokens for development and tests, each in a folder of its own.
 
 Not for production: the keys lie in files, under the PIN.
 """
@@ -17,6 +17,7 @@ MODULES = (
     "/usr/lib64/pkcs11/libsofthsm2.so",
     "/usr/local/lib/softhsm/libsofthsm2.so",
 )
+NSS_LABEL = "NSS Certificate DB"  # of every token in a folder of NSS
 _INIT_SECONDS_MAX = 30
 
 
@@ -60,6 +61,30 @@ def init_softhsm(directory: Path, label: str, pin: str, so_pin: str) -> Path:
             config, "--init-token", "--free", "--label", label, "--pin", pin, "--so-pin", so_pin
         )
     return config
+
+
+def init_nss(directory: Path, pin_file: Path) -> None:
+    """Make an NSS token, under the PIN in ``pin_file``; one that is there is left as it is.
+
+    Raises:
+        Unavailable: certutil is not installed or refuses.
+    """
+    if (directory / "key4.db").exists():
+        return
+    try:
+        subprocess.run(  # noqa: S603 - the arguments are a list and go to no shell
+            ["certutil", "-N", "-d", f"sql:{directory}", "-f", str(pin_file)],  # noqa: S607 - PATH is ours
+            capture_output=True,
+            timeout=_INIT_SECONDS_MAX,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise Unavailable(
+            "certutil failed",
+            code="HY-2104",
+            effect="The token was not made.",
+            next_step="Install the package libnss3-tools.",
+        ) from error
 
 
 def softhsm_labels(config: Path) -> list[str]:

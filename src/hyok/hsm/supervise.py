@@ -42,6 +42,9 @@ if TYPE_CHECKING:
 PAUSE_SECONDS_MIN = 0.1
 PAUSE_SECONDS_MAX = 30.0
 STEADY_SECONDS = 10.0
+OTHERS_SECONDS = 3.0
+"""How long a group that has one answering token waits for its others at the start."""
+
 _TICK_SECONDS = 0.02
 _PING_EVERY_SECONDS = 1.0
 _ENV_KEPT = ("PATH", "LANG", "LC_ALL", "TZ", "HOME", "PYTHONPATH", "LD_LIBRARY_PATH")
@@ -110,24 +113,34 @@ class AgentSupervisor:
         """Return what is known of each agent now."""
         return [keeper.state() for keeper in self._keepers]
 
-    def wait_ready(self, timeout_seconds: float = 10.0) -> None:
-        """Return when every agent answers, whatever its state.
+    def wait_ready(self, timeout_seconds: float = 10.0) -> list[str]:
+        """Return when every agent answers, whatever its state; or one does, and others had time.
+
+        Returns:
+            The names of the tokens whose agents do not answer yet; each is tried on and on.
 
         Raises:
-            Unavailable: one did not within the time, or found its module or settings unfit.
+            Unavailable: none did within the time, or one found its module or settings unfit.
         """
-        deadline = time.monotonic() + timeout_seconds
-        for keeper in self._keepers:
-            while not is_answering(keeper.spec.socket_path, 1.0):
-                # An agent that is unfit will be so again: its settings are wrong.
-                unfit = keeper.state().last_exit == EXIT_UNFIT
-                if unfit or time.monotonic() > deadline:
-                    raise Unavailable(
-                        f"the agent of HSM token {keeper.spec.name} does not answer",
-                        code="HY-2101",
-                        next_step="Its log says why; hyok hsm status shows every token.",
-                    )
-                time.sleep(0.02)
+        began = time.monotonic()
+        waiting = self._keepers
+        while waiting := [
+            keeper for keeper in waiting if not is_answering(keeper.spec.socket_path, 1.0)
+        ]:
+            waited = time.monotonic() - began
+            # An agent that is unfit will be so again: its settings are wrong.
+            unfit = [keeper for keeper in waiting if keeper.state().last_exit == EXIT_UNFIT]
+            others = len(waiting) < len(self._keepers)
+            if not unfit and others and waited > min(OTHERS_SECONDS, timeout_seconds):
+                break
+            if unfit or waited > timeout_seconds:
+                raise Unavailable(
+                    f"the agent of HSM token {(unfit or waiting)[0].spec.name} does not answer",
+                    code="HY-2101",
+                    next_step="Its log says why; hyok hsm status shows every token.",
+                )
+            time.sleep(0.02)
+        return [keeper.spec.name for keeper in waiting]
 
 
 class _Keeper:

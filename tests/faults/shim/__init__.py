@@ -32,10 +32,12 @@ class Shim:
         self.library = str(build(directory))
         self._orders = directory / f"{name}.orders"
         self._counts = directory / f"{name}.counts"
+        self._messages = directory / f"{name}.messages"
         self.environment = {
             "SHIM_MODULE": softhsm_module(),
             "SHIM_ORDERS": str(self._orders),
             "SHIM_COUNTS": str(self._counts),
+            "SHIM_MESSAGES": str(self._messages),
         }
 
     def order(self, *lines: str) -> None:
@@ -52,3 +54,13 @@ class Shim:
         raw = self._counts.read_bytes()
         place = _FUNCTIONS.index(function) * 8
         return int(struct.unpack_from("=Q", raw, place)[0])
+
+    def signed(self) -> list[bytes]:
+        """Return every message that was given to C_Sign, by every process so far, in order."""
+        raw = self._messages.read_bytes() if self._messages.exists() else b""
+        found = []
+        while raw:
+            (size,) = struct.unpack_from("=I", raw)
+            found.append(raw[4 : 4 + size])
+            raw = raw[4 + size :]
+        return found

@@ -8,7 +8,10 @@
  *                 spin         never return and burn the processor
  *                 fail <ckr>   answer this code instead of calling
  *                 abort        end the process
- *               and "<function> <order> <number> once", which is obeyed by one call of all.
+ *               and "<function> <order> <number> once", which is obeyed by one call of all;
+ *               "<function> <order> <number> always <label>", which is obeyed for the keys whose
+ *               CKA_LABEL this is: for C_SignInit, C_EncryptInit, C_DecryptInit and C_UnwrapKey.
+ * SHIM_MESSAGES file to which every message given to C_Sign is appended, its length (u32) first
  *
  * The declarations are our own: the few of PKCS#11 2.40 that are needed.
  */
@@ -39,6 +42,7 @@ static struct list *real;
 static struct list ours;
 static uint64_t *counts;
 static char orders_path[4096];
+static int messages = -1;
 
 static const char *NAMES[COUNT] = {
     "C_Initialize", "C_Finalize", "C_GetInfo", "C_GetFunctionList", "C_GetSlotList",
@@ -73,19 +77,45 @@ static int take_once(void) {
     return 1;
 }
 
+/* Whether this call begins to use the key of this label. */
+static int is_for(const char *label, int place, U session, U key) {
+    struct { U type; P value; U size; } attribute;
+    char found[256];
+    if (strcmp(NAMES[place], "C_SignInit") && strcmp(NAMES[place], "C_EncryptInit") &&
+        strcmp(NAMES[place], "C_DecryptInit") && strcmp(NAMES[place], "C_UnwrapKey")) return 0;
+    attribute.type = 3; /* CKA_LABEL */
+    attribute.value = found;
+    attribute.size = sizeof found - 1;
+    if (real->call[24](session, key, &attribute, (U)1)) return 0;
+    found[attribute.size] = 0;
+    return !strcmp(found, label);
+}
+
+/* Keep what is signed: one write, so that threads and processes do not mix theirs. */
+static void keep(const B *data, U size) {
+    B line[1024];
+    uint32_t length = (uint32_t)size;
+    if (size > sizeof line - 4) return;
+    memcpy(line, &length, 4);
+    memcpy(line + 4, data, size);
+    if (write(messages, line, 4 + size) < 0) return;
+}
+
 /* Count the call and obey; return 0 to go on, else the code to answer. */
-static CK_RV before(int place) {
+static CK_RV before(int place, U a, U b, U c) {
+    if (messages >= 0 && !strcmp(NAMES[place], "C_Sign")) keep((const B *)b, c);
     if (counts) __atomic_add_fetch(&counts[place], 1, __ATOMIC_SEQ_CST);
     FILE *file = fopen(orders_path, "r");
     if (!file) return 0;
-    char name[64], order[16], once[8];
+    char name[64], order[16], once[8], label[65];
     char line[128];
     CK_RV answer = 0;
     while (fgets(line, sizeof line, file)) {
         unsigned long number = 0;
-        once[0] = 0;
-        if (sscanf(line, "%63s %15s %lu %7s", name, order, &number, once) < 2) continue;
+        once[0] = label[0] = 0;
+        if (sscanf(line, "%63s %15s %lu %7s %64s", name, order, &number, once, label) < 2) continue;
         if (strcmp(name, NAMES[place])) continue;
+        if (label[0] && !is_for(label, place, a, c)) continue;
         if (!strcmp(once, "once") && !take_once()) continue;
         if (!strcmp(order, "delay")) nap((long)number);
         else if (!strcmp(order, "hang")) for (;;) pause();
@@ -101,7 +131,7 @@ static CK_RV before(int place) {
  * these tests a caller may hand over more words than the callee reads. */
 #define PASS(place)                                                                              \
     static CK_RV f##place(U a, U b, U c, U d, U e, U f, U g, U h) {                              \
-        CK_RV rv = before(place);                                                                \
+        CK_RV rv = before(place, a, b, c);                                                       \
         return rv ? rv : real->call[place](a, b, c, d, e, f, g, h);                              \
     }
 PASS(0) PASS(1) PASS(2) PASS(4) PASS(5) PASS(6) PASS(7) PASS(8) PASS(9) PASS(10) PASS(11) PASS(12)
@@ -122,6 +152,8 @@ static void load(void) {
             if (room != MAP_FAILED) counts = room;
         }
     }
+    const char *kept = getenv("SHIM_MESSAGES");
+    if (kept) messages = open(kept, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     P library = path ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL;
     CK_RV (*list)(struct list **) = library ? dlsym(library, "C_GetFunctionList") : NULL;
     if (!list || list(&real)) real = NULL;

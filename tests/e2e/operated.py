@@ -1,0 +1,198 @@
+"""An installation as an operator makes it: settings by hand, everything else by the CLI."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+import urllib.error
+import urllib.request
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tests.e2e import running
+from typer.testing import CliRunner
+
+from hyok.cli.main import app
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+ROOT = Path(__file__).parents[2]
+TENANT = "gemeente"
+CLASSES = ("intern", "vertrouwelijk", "geheim")
+
+# Many commands in one process: agents and audit writer are started once, where none run.
+_SCRIPT = """
+import json, os, sys
+from pathlib import Path
+from hyok.cli.main import app
+from hyok.cli.options import load
+from hyok.cli.session import services
+from hyok.errors import HyokError
+path = Path(os.environ["HYOK_CONFIG"])
+try:
+    with services(*load(path)):
+        for command in json.loads(sys.argv[1]):
+            app(command, standalone_mode=False)
+            print("\\x1e", end="", flush=True)
+except HyokError as error:
+    sys.exit(error.explain())
+"""
+
+
+def cli(config: Path, commands: Sequence[Sequence[str]], ok: Sequence[int] = (0,)) -> list[str]:
+    """Run commands of `hyok`, one after the other in one process; return what each printed."""
+    done = subprocess.run(
+        [sys.executable, "-c", _SCRIPT, json.dumps(commands)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**_environment(), "HYOK_CONFIG": str(config)},
+    )
+    assert done.returncode in ok, done.stdout + done.stderr
+    return done.stdout.split("\x1e")
+
+
+def _environment() -> dict[str, str]:
+    import os
+
+    return {**os.environ, "HOME": "/nonexistent"}
+
+
+def init_token(folder: Path, *options: str) -> dict[str, Any]:
+    """Make a token with `hyok hsm init`; return the [hsm] table that it tells to write."""
+    done = CliRunner().invoke(app, ["hsm", "init", str(folder), *options])
+    assert done.exit_code == 0, done.output
+    table: dict[str, Any] = tomllib.loads(done.output.partition("settings:\n")[2])["hsm"]
+    return table
+
+
+@dataclass
+class Operated:
+    """The folder of one installation, and what may be done with it."""
+
+    home: Path
+    run_directory: Path
+    config: Path
+    port: int
+    management: int
+    gateways: list[running.Gateway] = field(default_factory=list)
+
+    def cli(self, *commands: Sequence[str], ok: Sequence[int] = (0,)) -> list[str]:
+        return cli(self.config, commands, ok)
+
+    def furnish(self, profile: int = 1, tenant: str = TENANT, prefix: str = "") -> None:
+        """Make keys of this profile, a bucket for each class, and an app that may do everything."""
+        keys = [("system", "secrets"), (tenant, "tenant"), *((tenant, name) for name in CLASSES)]
+        *_, shown, _ = self.cli(
+            *(
+                [*("keys", "create", "--tenant", owner, "--classification", name)]
+                + ["--profile", str(profile)]
+                for owner, name in keys
+            ),
+            *(
+                [*("buckets", "create", prefix + name, "--tenant", tenant)]
+                + ["--classification", name]
+                for name in CLASSES
+            ),
+            [*("apps", "create", f"{tenant}-zaaksysteem", "--tenant", tenant, "--json")]
+            + ["--clearance", "geheim", "--purpose", "zaakafhandeling"],
+        )
+        (self.home / "demo.json").write_text(json.dumps(json.loads(shown)[0]))
+
+    def serve(self, *, ready: bool = True) -> running.Gateway:
+        """Start `hyok serve gateway`; wait until it is ready, or only until it lives."""
+        made = running.serve(self.config, until="readyz" if ready else "livez")
+        self.gateways.append(made)
+        return made
+
+    def close(self) -> None:
+        """End what runs, and expect that each ends well."""
+        codes = [made.stop() for made in self.gateways if made.process.poll() is None]
+        shutil.rmtree(self.run_directory, ignore_errors=True)
+        assert not any(codes), codes
+
+    def readyz(self) -> tuple[int, dict[str, str]]:
+        """Return status and document of /readyz."""
+        try:
+            with urllib.request.urlopen(
+                f"http://127.0.0.1:{self.management}/readyz", timeout=10
+            ) as answer:
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, json.load(error)
+
+    def wait_ready(self, seconds: float = 30.0) -> float:
+        """Return how long it took until /readyz is well."""
+        began = time.monotonic()
+        while self.readyz()[0] != 200:
+            assert time.monotonic() - began < seconds, self.readyz()
+            time.sleep(0.05)
+        return time.monotonic() - began
+
+    def agents(self, token: str = "") -> list[int]:
+        """Return the pids of the agents, or of the one of a token."""
+        return list(_processes("hyok.hsm.agent", f"{self.run_directory}/hsm-{token}"))
+
+
+def _processes(*parts: str) -> Iterator[int]:
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdigit():
+            continue
+        try:
+            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+        except OSError:
+            continue
+        if all(part in command for part in parts):
+            yield int(folder.name)
+
+
+def install(
+    home: Path,
+    hsm: Mapping[str, Any],
+    *,
+    deadline_seconds: float = 5.0,
+    workers: int = 1,
+    limits: str = "",
+) -> Operated:
+    """Write the settings of an installation with this [hsm] table."""
+    home.mkdir(mode=0o700, exist_ok=True)
+    for name in ("log", "audit"):
+        (home / name).mkdir(exist_ok=True)
+    run_directory = Path(tempfile.mkdtemp(prefix="hyok-op-"))  # a socket's path must be short
+    port, management = running.free_port(), running.free_port()
+    tokens = ["[[hsm.tokens]]\n" + _table(token) for token in hsm["tokens"]]
+    config = home / "hyok.toml"
+    config.write_text(
+        f'[installation]\nrun_directory = "{run_directory}"\n'
+        f"[gateway]\nport = {port}\nworkers = {workers}\n"
+        f"[limits]\n{limits}"
+        f"[management]\nport = {management}\n"
+        f'[database]\nurl = "sqlite:///{home / "hyok.db"}"\n'
+        f'[audit]\nfile = "{home / "audit" / "audit.jsonl"}"\n'
+        f'[policies]\ndirectory = "{ROOT / "policies"}"\n'
+        f'[log]\nfile = "{home / "log" / "gateway.jsonl"}"\n'
+        f'[hsm]\nprofile = "{hsm["profile"]}"\ndeadline_seconds = {deadline_seconds}\n'
+        f'profiles_directory = "{ROOT / "hsm" / "profiles"}"\n'
+        f"profiles = {list(hsm.get('profiles', ()))}\n" + "".join(tokens) + "[[stores]]\n"
+        f'kind = "files"\nname = "local"\npath = "{home / "store"}"\n'
+    )
+    return Operated(home, run_directory, config, port, management)
+
+
+def _table(token: Mapping[str, Any]) -> str:
+    lines = []
+    for name, value in token.items():
+        if isinstance(value, dict):
+            inner = ", ".join(f"{key} = {json.dumps(text)}" for key, text in value.items())
+            lines.append(f"{name} = {{ {inner} }}")
+        else:
+            lines.append(f"{name} = {json.dumps(value)}")
+    return "\n".join(lines) + "\n"
