@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
+import itertools
 import json
+import os
 import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import tomllib
 import urllib.error
@@ -15,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from botocore.exceptions import ClientError
 from tests.e2e import running
 from typer.testing import CliRunner
 
@@ -22,6 +28,8 @@ from hyok.cli.main import app
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
+    from tests.faults.shim import Shim
 
 ROOT = Path(__file__).parents[2]
 TENANT = "gemeente"
@@ -53,16 +61,10 @@ def cli(config: Path, commands: Sequence[Sequence[str]], ok: Sequence[int] = (0,
         capture_output=True,
         text=True,
         check=False,
-        env={**_environment(), "HYOK_CONFIG": str(config)},
+        env={**os.environ, "HOME": "/nonexistent", "HYOK_CONFIG": str(config)},
     )
     assert done.returncode in ok, done.stdout + done.stderr
     return done.stdout.split("\x1e")
-
-
-def _environment() -> dict[str, str]:
-    import os
-
-    return {**os.environ, "HOME": "/nonexistent"}
 
 
 def init_token(folder: Path, *options: str) -> dict[str, Any]:
@@ -196,3 +198,109 @@ def _table(token: Mapping[str, Any]) -> str:
         else:
             lines.append(f"{name} = {json.dumps(value)}")
     return "\n".join(lines) + "\n"
+
+
+# ── one installation on SoftHSM, made once and copied ───────────────────────────────────────────
+
+
+@functools.cache
+def _template() -> Path:
+    """Return a folder with `home` and `token-a`: made by the CLI, nothing of it runs."""
+    folder = Path(tempfile.mkdtemp(prefix="hyok-template-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    made = install(folder / "home", init_token(folder / "token-a", "--name", "a"))
+    made.furnish()
+    made.cli(
+        [*("buckets", "create", "koud", "--tenant", TENANT), *("--classification", "intern")]
+    )
+    made.close()
+    return folder
+
+
+def copied(
+    folder: Path, *, tokens: str = "a", shim: Shim | None = None, limits: str = "", **more: Any
+) -> Operated:
+    """Return an installation of its own on copies of the template's token.
+
+    Args:
+        tokens: a letter for each token of the group; all hold the same keys.
+        shim: the module between the agents and SoftHSM.
+    """
+    template = _template()
+    shutil.copytree(template / "home", folder / "home")
+    table: dict[str, Any] = {"profile": "softhsm", "tokens": []}
+    for name in tokens:
+        place = folder / f"token-{name}"
+        shutil.copytree(template / "token-a", place)
+        config = place / "softhsm2.conf"
+        config.write_text(config.read_text().replace(str(template / "token-a"), str(place)))
+        token: dict[str, Any] = {
+            "name": name,
+            "label": "hyok-test",
+            "pin_file": str(place / "hsm.pin"),
+            "environment": {"SOFTHSM2_CONF": str(config)},
+        }
+        if shim is not None:
+            token["module"] = shim.library
+            token["environment"] |= shim.environment
+        table["tokens"].append(token)
+    return install(folder / "home", table, limits=limits, **more)
+
+
+def status_of(error: ClientError) -> int:
+    """Return the HTTP status of a client's error."""
+    return int(error.response["ResponseMetadata"]["HTTPStatusCode"])
+
+
+@dataclass
+class Load:
+    """Clients that write and read without retries, each in a thread of its own, until told."""
+
+    gateway: running.Gateway
+    buckets: Sequence[str]
+    clients: int = 4
+    done: int = 0
+    slowest: float = 0.0
+    wrong: list[str] = field(default_factory=list)
+    failed: list[int] = field(default_factory=list)
+    held: dict[tuple[str, str], bytes] = field(default_factory=dict)
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _threads: list[threading.Thread] = field(default_factory=list)
+
+    def __enter__(self) -> Load:
+        self._threads = [
+            threading.Thread(target=self._run, args=(number,)) for number in range(self.clients)
+        ]
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(60)
+
+    def _run(self, number: int) -> None:
+        s3 = self.gateway.client()
+        for turn in itertools.count():
+            if self._stop.is_set():
+                return
+            bucket = self.buckets[(number + turn) % len(self.buckets)]
+            began = time.monotonic()
+            try:
+                self._once(s3, bucket, f"{number}/{turn % 7}", f"{number}-{turn} ".encode() * 300)
+            except ClientError as error:
+                self.failed.append(status_of(error))
+            except Exception as error:  # noqa: BLE001 - whatever a client meets is told
+                self.wrong.append(repr(error))
+            self.slowest = max(self.slowest, time.monotonic() - began)
+
+    def _once(self, s3: Any, bucket: str, key: str, body: bytes) -> None:
+        known = self.held.pop((bucket, key), None)
+        if known is not None and s3.get_object(Bucket=bucket, Key=key)["Body"].read() != known:
+            self.wrong.append(f"{bucket}/{key}: another body than was written")
+        s3.put_object(Bucket=bucket, Key=key, Body=body)
+        self.held[bucket, key] = body  # only what was acknowledged is expected again
+        if s3.get_object(Bucket=bucket, Key=key)["Body"].read() != body:
+            self.wrong.append(f"{bucket}/{key}: another body than was just written")
+        self.done += 3
