@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from hyok.envelope.profiles import Profile, check_token, derive_seed
 from hyok.errors import Conflict, HyokError, Malformed, NotFound, Refused, Tampered, Unavailable
+from hyok.hsm.hung_keys import HungKeys
 from hyok.hsm.member import CHECK_SCOPE, Member, MemberFailed, OtherKey, TokenSpec
 from hyok.hsm.port import KekSpec, TokenHealth
 from hyok.hsm.public_key import make_origin, public_key_der, seal_to
@@ -69,11 +70,14 @@ class HsmPool:
         self._members = [Member(spec, lines_max, clock) for spec in tokens]
         self._attempt_seconds, self._deadline_seconds = attempt_seconds, deadline_seconds
         self._grace_seconds = grace_seconds
+        # The agent ends half a second before we would give up (hyok.connections).
+        self._late_seconds = max(attempt_seconds / 2, attempt_seconds - 0.6)
         self._clock = clock
         self._changed = asyncio.Event()
         # KEKs that worked, the last one last: what trials use, in turn, so that a key on which the
         # module hangs does not bring down each new agent.
         self._proven: OrderedDict[str, KekSpec] = OrderedDict()
+        self._hung = HungKeys()
 
     # ── the port ────────────────────────────────────────────────────────────────────────────
 
@@ -210,8 +214,12 @@ class HsmPool:
         unfit: dict[Member, HyokError] = {}
         while True:
             member = await self._choose(unfit, ends)
+            began = self._clock()
             try:
                 async with member.share(kek.kek_id, self._attempt_seconds):
+                    began = self._clock()
+                    if self._hung.is_held(kek.kek_id, began):
+                        raise _held(kek.kek_id)
                     done = await work(member)
             except OtherKey:
                 unfit[member] = _other_key(kek.kek_id)
@@ -220,6 +228,7 @@ class HsmPool:
                 unfit[member] = error
             except MemberFailed as error:
                 if not error.busy:
+                    self._note_hung(kek, member, began)
                     self._mend(member)
                 asked += error.asked
                 if asked >= asked_max or self._clock() > ends:
@@ -228,7 +237,14 @@ class HsmPool:
                 self._note_proven(kek)
                 return done
 
+    def _note_hung(self, kek: KekSpec, member: Member, began: float) -> None:
+        """Note a call that outlasted the deadline while the token answered others."""
+        now = self._clock()
+        if now - began >= self._late_seconds and member.record.last_success > began:
+            self._hung.note(kek.kek_id, now)
+
     def _note_proven(self, kek: KekSpec) -> None:
+        self._hung.forget(kek.kek_id)
         if kek.check_value:
             self._proven[kek.kek_id] = kek
             self._proven.move_to_end(kek.kek_id)
@@ -337,6 +353,15 @@ def _fail(kek: KekSpec, answer: Answer) -> NoReturn:
                 code="HY-2109",
                 next_step="hyok hsm prove shows what the module offers.",
             )
+
+
+def _held(kek_id: str) -> Unavailable:
+    return Unavailable(
+        f"the HSM does not return from calls about the key {kek_id}",
+        code="HY-2101",
+        effect="It is tried again every few seconds; other keys are served.",
+        next_step="hyok hsm status shows each token; the HSM's own log may say why.",
+    )
 
 
 def _other_key(kek_id: str) -> Tampered:

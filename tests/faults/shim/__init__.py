@@ -47,6 +47,10 @@ class Shim:
         beside.write_text("".join(line + "\n" for line in lines))
         beside.replace(self._orders)
 
+    def was_taken(self) -> bool:
+        """Return whether some call has obeyed the "once" order that stands now."""
+        return Path(f"{self._orders}.taken").exists()
+
     def calls(self, function: str) -> int:
         """Return how often ``function`` was called, by every process so far."""
         if not self._counts.exists():
