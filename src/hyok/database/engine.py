@@ -40,6 +40,9 @@ WAITING_MAX = 512
 BUSY_SECONDS_MAX = 5
 """How long a writer waits for another process's transaction before `Unavailable`."""
 
+_DAMAGED = ("file is not a database", "disk image is malformed")
+"""What SQLite says of a file that it cannot read."""
+
 
 class Database:
     """One database.  Safe from many tasks and threads; one instance per process.
@@ -136,6 +139,16 @@ def _unavailable() -> Unavailable:
     )
 
 
+def _damaged() -> Unavailable:
+    return Unavailable(
+        "The database is damaged.",
+        reason="ServiceUnavailable",
+        code="HY-3104",
+        effect="Nothing was changed.",
+        next_step="stop the gateway, keep the file aside, then hyok restore, or else hyok recover",
+    )
+
+
 @contextmanager
 def _translated() -> Iterator[None]:
     """Turn the driver's errors into ours.  A statement that is wrong is our bug and passes."""
@@ -151,6 +164,8 @@ def _translated() -> Iterator[None]:
     except PoolTimeout as error:
         raise _unavailable() from error
     except DBAPIError as error:
+        if any(word in str(error.orig) for word in _DAMAGED):
+            raise _damaged() from error
         if not _is_outage(error):
             raise
         raise _unavailable() from error

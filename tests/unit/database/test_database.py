@@ -250,6 +250,16 @@ def test_a_wrong_statement_is_our_bug_and_not_an_outage(database: Database) -> N
         database.read_sync(lambda c: c.execute(text("SELECT * FROM nowhere")))
 
 
+def test_a_file_that_is_no_database_is_said_to_be_damaged(tmp_path: Path) -> None:
+    (tmp_path / "hyok.db").write_bytes(b"no database " * 100)
+    made = Database(f"sqlite:///{tmp_path}/hyok.db")
+    try:
+        with pytest.raises(Unavailable, match="damaged"):
+            made.migrate()
+    finally:
+        made.close()
+
+
 def test_a_writer_that_waits_too_long_is_told_to_try_again(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,218 @@
+"""What has to be asked: HSM, keys, stores, backup, audit log."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+from typing import TYPE_CHECKING
+
+from hyok.audit.file import find_ending
+from hyok.cli.diagnosis.check import Check
+from hyok.cli.options import moment
+from hyok.custody.custodian import TENANT_CLASSIFICATION
+from hyok.custody.key_states import KeyState
+from hyok.custody.secret_box import CLASSIFICATION as SECRETS
+from hyok.custody.secret_box import TENANT as SYSTEM
+from hyok.database.copy import file_of
+from hyok.errors import HyokError, Refused
+from hyok.objects.probe import probe_store
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from hyok.cli.diagnosis.check import Checklist, Word
+    from hyok.custody.kek import Kek
+    from hyok.wiring import Core
+
+BACKUP_DAYS_MAX = 2
+DAY_MS = 86_400_000
+SHOWN_MAX = 5
+
+
+async def ask_all(core: Core, checks: Checklist, now_ms: int) -> None:
+    """Add what HSM, database, stores and audit log say, in this order."""
+    await checks.ask("tokens", _tokens(core))
+    await checks.ask("keys", _keys(core))
+    await checks.ask("keys in use", _needed(core))
+    await checks.ask("key age", _ages(core, now_ms))
+    await checks.ask("stores", _stores(core))
+    await checks.ask("buckets", _buckets(core))
+    await checks.ask("backup", _backup(core, now_ms))
+    checks.look("audit log", lambda: _audit(core.settings.audit.file))
+
+
+async def _tokens(core: Core) -> Sequence[Check]:
+    """Which tokens answered their last real operation?"""
+    await core.watch.look()
+    health = await core.hsm.health()
+    ill = [token for token in health if not token.healthy]
+    if not ill:
+        names = ", ".join(token.token for token in health) or "software keys"
+        return [Check("tokens", "ok", f"{names}: they answer")]
+    all_ill = len(ill) == len(health)
+    means = (
+        "nothing is sealed and nothing opened until one answers: 503"
+        if all_ill
+        else "the others serve; one more failure may be the last"
+    )
+    word: Word = "FAIL" if all_ill else "warn"
+    return [
+        Check(
+            "tokens",
+            word,
+            f"{token.token} does not answer since {moment(token.since_ms)} UTC: {token.last_error}",
+            means,
+            "hyok hsm status; after a wrong PIN: hyok hsm reset-pin " + token.token,
+        )
+        for token in ill
+    ]
+
+
+async def _keys(core: Core) -> Check:
+    """Do the HSM's keys answer the check values that we wrote down?"""
+    keks = await core.keks.all()
+    if not keks:
+        step = f"hyok keys create --tenant {SYSTEM} --classification {SECRETS}"
+        return Check("keys", "FAIL", "there are none", "nothing can be sealed", step)
+    bad = []
+    for kek in keks:
+        try:
+            await core.hsm.check(kek.spec)
+        except HyokError as error:
+            bad.append(f"{kek.kek_id}: {error.cause}")
+    if bad:
+        means = "what is sealed under them does not open"
+        return Check("keys", "FAIL", _some(bad), means, "hyok hsm status; restore the token's keys")
+    return Check("keys", "ok", f"{len(keks)} keys answer their check values")
+
+
+async def _needed(core: Core) -> Check:
+    """Has every tenant and classification in use a key that may write?"""
+    active = {
+        (kek.tenant, kek.classification)
+        for kek in await core.keks.all()
+        if kek.state is KeyState.ACTIVE
+    }
+    wanted = {(SYSTEM, SECRETS)}
+    for bucket in await core.registry.all():
+        wanted |= {(bucket.tenant, TENANT_CLASSIFICATION), (bucket.tenant, bucket.classification)}
+    missing = sorted(wanted - active)
+    if not missing:
+        return Check("keys in use", "ok", f"{len(wanted)} in use, each has an active version")
+    tenant, classification = missing[0]
+    return Check(
+        "keys in use",
+        "FAIL",
+        "no active key: " + _some([f"{one}/{other}" for one, other in missing]),
+        "writing there gets 503",
+        f"hyok keys create --tenant {tenant} --classification {classification}",
+    )
+
+
+async def _ages(core: Core, now_ms: int) -> Check:
+    """Is a key older than its classification allows?"""
+    known = set(core.classifications.names())
+    old = [
+        kek
+        for kek in await core.keks.all()
+        if kek.state is KeyState.ACTIVE and kek.classification in known and kek.created_ms
+        if now_ms - kek.created_ms
+        > core.classifications.get(kek.classification).keys.rotate_every_ms
+    ]
+    if not old:
+        return Check("key age", "ok", "no key is older than its classification allows")
+    first: Kek = old[0]
+    return Check(
+        "key age",
+        "warn",
+        _some([f"{kek.kek_id}, {(now_ms - kek.created_ms) // DAY_MS} days" for kek in old]),
+        "rotation is due",
+        f"hyok keys create --tenant {first.tenant} --classification {first.classification}",
+    )
+
+
+async def _stores(core: Core) -> Sequence[Check]:
+    """Does each store take, give back and remove a few bytes?"""
+    buckets = await core.registry.all()
+    found = []
+    for name, store in core.stores.items():
+        here = [bucket.backend_name for bucket in buckets if bucket.store == name]
+        try:
+            if here:
+                await probe_store(store, here[0], secrets.token_bytes)
+                found.append(Check("stores", "ok", f"{name} writes, reads and deletes"))
+            else:
+                await store.list_buckets()
+                found.append(Check("stores", "ok", f"{name} answers; it has no bucket yet"))
+        except HyokError as error:
+            means = error.effect or "objects there can be neither read nor written"
+            step = error.next_step or "look at the store, the network and its credentials"
+            found.append(Check("stores", "FAIL", f"{name}: {error.cause}", means, step))
+    return found
+
+
+async def _buckets(core: Core) -> Check:
+    """Is every registered bucket in its store?"""
+    buckets = await core.registry.all()
+    missing = []
+    for bucket in buckets:
+        try:
+            there = await core.places.store(bucket).has_bucket(bucket.backend_name)
+        except HyokError as error:
+            missing.append(f"{bucket.bucket_id} ({error.cause})")
+            continue
+        if not there:
+            missing.append(f"{bucket.bucket_id} (not in {bucket.store})")
+    if missing:
+        means = "requests for them fail"
+        step = "make it in the store again, or restore it there"
+        return Check("buckets", "FAIL", _some(missing), means, step)
+    return Check("buckets", "ok", f"{len(buckets)} buckets are where they should be")
+
+
+async def _backup(core: Core, now_ms: int) -> Check:
+    """A shreddable record has its only copy in the database."""
+    rules = [core.classifications.get(name) for name in core.classifications.names()]
+    names = [rule.classification for rule in rules if rule.keys.shreddable and not rule.denied]
+    if not names:
+        return Check("backup", "ok", "no classification keeps keys in the database alone")
+    means = f"it holds the only keys of {', '.join(names)}: lost with it, they are lost for good"
+    try:
+        database = file_of(core.settings.database.url)
+    except Refused as error:
+        step = "see to it that pg_dump runs daily, and that its files are sealed"
+        return Check("backup", "warn", error.cause, means, step)
+    made = await asyncio.to_thread(_made_ms, database.with_name(database.name + ".backup-made"))
+    if made is None:
+        word: Word = "warn" if core.settings.installation.mode == "development" else "FAIL"
+        said = "the database was never backed up"
+        return Check("backup", word, said, means, "hyok backup FILE, daily")
+    days = (now_ms - made) / DAY_MS
+    said = f"the last one is {days:.1f} days old"
+    if days < BACKUP_DAYS_MAX:
+        return Check("backup", "ok", said)
+    return Check("backup", "FAIL", said, means, "hyok backup FILE, daily")
+
+
+def _made_ms(stamp: Path) -> int | None:
+    try:
+        return int(stamp.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _audit(path: Path) -> Check:
+    """Does the log end in records of ours?"""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        ending = find_ending(descriptor)
+    finally:
+        os.close(descriptor)
+    return Check("audit log", "ok", f"{path}, {ending.seq:,} records")
+
+
+def _some(lines: Sequence[str]) -> str:
+    more = f" and {len(lines) - SHOWN_MAX} more" if len(lines) > SHOWN_MAX else ""
+    return ", ".join(lines[:SHOWN_MAX]) + more
