@@ -15,6 +15,7 @@ from hyok.cli import (
     explain,
     export,
     hsm,
+    init,
     keys,
     peek,
     recover,
@@ -32,6 +33,7 @@ app = typer.Typer(
 )
 dev.register(app)
 serve.register(app)
+init.register(app)
 doctor.register(app)
 peek.register(app)
 explain.register(app)
@@ -51,4 +53,9 @@ def main() -> None:
         app()
     except HyokError as error:
         sys.stderr.write(error.explain() + "\n")
+        sys.exit(1)
+    except OSError as error:
+        # A path that somebody gave: our own files are looked after where they are used.
+        said = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        sys.stderr.write(f"{said} Next: look at the path and at who may use it\n")
         sys.exit(1)
