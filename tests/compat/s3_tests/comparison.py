@@ -1,0 +1,172 @@
+"""What two runs of the suite say about each other, held against the list of accepted deviations."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+KINDS = ("ssec", "acl", "policy", "by-design", "store", "pending")
+"""SSE-C; ACL grants; bucket policy; what hyok answers otherwise on purpose; what a store's own
+door lets its client do and no other client of the store can; what is not built yet."""
+
+APART = ("ssec", "acl", "policy")
+"""Counted by themselves: here a gateway that keeps the keys and decides on access must differ."""
+
+TARGET = 0.97  # of what passes at the store, outside those three
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How one test ended at one door, and what it asked on the way."""
+
+    test: str
+    outcome: str  # passed | failed | skipped | error
+    markers: frozenset[str] = frozenset()
+    calls: Sequence[str] = ()
+    requests: Sequence[str] = ()
+    why: str = ""
+    seconds: float = 0.0
+
+    @property
+    def passed(self) -> bool:
+        return self.outcome == "passed"
+
+
+@dataclass(frozen=True, slots=True)
+class Deviation:
+    """A test that may fail through the gateway, and what its failure has to show."""
+
+    test: str
+    kind: str
+    reason: str
+    answer: str  # found in how it fails: the test still deviates for the reason that was given
+    stores: frozenset[str] = frozenset()  # empty: in front of every store
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the comparison found."""
+
+    both: Sequence[str] = ()
+    unlisted: Sequence[Result] = ()  # pass at the store, fail through us, not in the list
+    listed: Sequence[Deviation] = ()
+    otherwise: Sequence[tuple[Deviation, Result]] = ()  # deviate, but not as the list says
+    stale: Sequence[Deviation] = ()  # listed, and do not deviate any more
+    missing: Sequence[str] = ()  # passed at the store, and never ended through us
+    better: Sequence[str] = ()  # fail at the store, pass through us
+    counts: Mapping[str, tuple[int, int]] = field(default_factory=dict)  # family: (through, store)
+
+    @property
+    def holds(self) -> bool:
+        """Is nothing left to look at?"""
+        return not (self.unlisted or self.otherwise or self.stale or self.missing)
+
+    def share(self, *, apart: bool) -> float:
+        """Return what passes through us of what passes at the store, in or out of `APART`."""
+        rows = [row for family, row in self.counts.items() if (family in APART) == apart]
+        through, store = (sum(row[i] for row in rows) for i in (0, 1))
+        return through / store if store else 1.0
+
+
+def read_results(text: str) -> dict[str, Result]:
+    """Return the results of a run by test, from one JSON line for each."""
+    found = {}
+    for line in text.splitlines():
+        row = json.loads(line)
+        row["markers"] = frozenset(row["markers"])
+        found[row["test"]] = Result(**row)
+    return found
+
+
+def read_deviations(text: str) -> list[Deviation]:
+    """Return the accepted deviations of a TOML text.
+
+    Raises:
+        ValueError: an entry is twice there, or says too little.
+    """
+    found: dict[str, Deviation] = {}
+    for row in tomllib.loads(text).get("deviation", []):
+        row["stores"] = frozenset(row.get("stores", ()))
+        made = Deviation(**row)
+        if made.test in found:
+            raise ValueError(f"{made.test} is listed twice")
+        if made.kind not in KINDS:
+            raise ValueError(f"{made.test}: the kind {made.kind!r} is none of {', '.join(KINDS)}")
+        if not made.reason or not made.answer:
+            raise ValueError(f"{made.test} needs a reason, and a word of how it fails")
+        found[made.test] = made
+    return list(found.values())
+
+
+def family_of(result: Result) -> str:
+    """Return the family of a test, by what it asks: one of `APART`, or "rest"."""
+    asked = " ".join(result.requests)
+    if "x-amz-server-side-encryption-customer-" in asked:
+        return "ssec"
+    if any(f"{method} ?policy" in asked for method in ("PUT", "GET", "DELETE")):
+        return "policy"
+    if "publicAccessBlock" in asked:
+        return "policy"
+    if "x-amz-acl" in asked or "x-amz-grant-" in asked or "?acl" in asked:
+        return "acl"
+    if "ownershipControls" in asked:
+        return "acl"
+    return "rest"
+
+
+def compare(
+    store_name: str,
+    at_store: Mapping[str, Result],
+    through: Mapping[str, Result],
+    deviations: Iterable[Deviation],
+) -> Verdict:
+    """Return what differs between the doors, and what of it was accepted."""
+    wanted = {name: result for name, result in at_store.items() if result.passed}
+    listed = {d.test: d for d in deviations if not d.stores or store_name in d.stores}
+    return Verdict(
+        both=[name for name in wanted if name in through and through[name].passed],
+        unlisted=[
+            through[name]
+            for name in wanted
+            if name in through and not through[name].passed and name not in listed
+        ],
+        listed=[listed[name] for name in wanted if name in listed],
+        otherwise=[
+            (listed[name], through[name])
+            for name in wanted
+            if name in listed
+            and name in through
+            and not through[name].passed
+            and listed[name].answer not in shown(through[name])
+        ],
+        stale=[
+            deviation
+            for name, deviation in listed.items()
+            if name not in wanted or (name in through and through[name].passed)
+        ],
+        missing=[name for name in wanted if name not in through],
+        better=[n for n, result in through.items() if result.passed and n not in wanted],
+        counts=_counts(wanted, through),
+    )
+
+
+def shown(result: Result) -> str:
+    """Return everything that is known of a failure, to look for a word in."""
+    return "\n".join([*result.calls, result.why])
+
+
+def _counts(
+    wanted: Mapping[str, Result], through: Mapping[str, Result]
+) -> dict[str, tuple[int, int]]:
+    counts: dict[str, tuple[int, int]] = {}
+    for name, result in wanted.items():
+        family = family_of(result)
+        passed, all_of_it = counts.get(family, (0, 0))
+        ours = name in through and through[name].passed
+        counts[family] = (passed + ours, all_of_it + 1)
+    return counts
