@@ -1,4 +1,7 @@
-"""Runs the whole suite: static checks first, then every test: ``./hyok test [--long] [paths]``."""
+"""Runs the whole suite: static checks first, then every test.
+
+``./hyok test [--long] [--s3-tests CHECKOUT] [paths]``
+"""
 
 from __future__ import annotations
 
@@ -26,6 +29,10 @@ def main(arguments: list[str]) -> int:
     if "--long" in arguments:
         arguments.remove("--long")
         environment["HYOK_LONG"] = "1"
+    if "--s3-tests" in arguments:  # a checkout of ceph/s3-tests: a suite of others, never ours
+        at = arguments.index("--s3-tests")
+        environment["HYOK_S3_TESTS"] = str(Path(arguments[at + 1]).resolve(strict=True))
+        del arguments[at : at + 2]
     failed = []
     for name, command in CHECKS if not arguments else ():
         began = time.monotonic()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from tests.compat.s3_tests.users import SECTIONS, User, seaweedfs_identities, store_users
 from tests.e2e import running
-from tests.peers import seaweedfs
+from tests.peers import radosgw, seaweedfs
 
 from hyok import settings as settings_file
 from hyok.cli.apps import create_app
@@ -22,7 +22,7 @@ from hyok.s3.answers import OWNER_NAME
 from hyok.wiring import open_core
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
 NEW_BUCKETS = "onbekend"
@@ -49,28 +49,42 @@ class Door:
 
 
 @contextmanager
-def doors_in(folder: Path, *, names: str) -> Iterator[tuple[Door, Door]]:
+def doors_in(folder: Path, *, store: str, names: str) -> Iterator[tuple[Door, Door]]:
     """Start a store and a gateway before it; ``names`` of new buckets are "clear" or "sealed"."""
     with ExitStack() as over:
         users = store_users()
-        (folder / "weed").mkdir(parents=True)
-        weed = seaweedfs.start(
-            folder / "weed", identities=seaweedfs_identities(users), options=SEAWEEDFS_OPTIONS
-        )
-        over.callback(weed.stop)
+        (folder / "store").mkdir(parents=True)
+        behind = STORES[store](folder / "store", users)
+        over.callback(behind.stop)
         home = folder / "home"
         assert running.start(home, "--reset").stop() == 0
         config = running.configure(
             home,
             "suite",
-            running.s3_store("weed", weed.endpoint, weed.credentials_file()),
+            running.s3_store("suite", behind.endpoint, behind.credentials_file()),
             https=False,
         )
         _rewrite(config, folder / "policies", names)
         gateway = running.serve(config)
         over.callback(gateway.stop)
         through = asyncio.run(_make_users(config))
-        yield Door("store", weed.endpoint, users), Door("hyok", gateway.endpoint, through)
+        yield Door("store", behind.endpoint, users), Door("hyok", gateway.endpoint, through)
+
+
+def _seaweedfs(folder: Path, users: Mapping[str, User]) -> seaweedfs.SeaweedFS:
+    identities = seaweedfs_identities(users)
+    return seaweedfs.start(folder, identities=identities, options=SEAWEEDFS_OPTIONS)
+
+
+def _radosgw(folder: Path, users: Mapping[str, User]) -> radosgw.Radosgw:
+    made = radosgw.start(folder)
+    for user in users.values():
+        made.create_user(user.user_id, user.display_name, user.access_key, user.secret)
+    return made
+
+
+STORES: Mapping[str, Callable[[Path, Mapping[str, User]], seaweedfs.SeaweedFS | radosgw.Radosgw]]
+STORES = {"seaweedfs": _seaweedfs, "radosgw": _radosgw}
 
 
 def _rewrite(config: Path, policies: Path, names: str) -> None:
@@ -84,7 +98,7 @@ def _rewrite(config: Path, policies: Path, names: str) -> None:
     assert count == 1
     classification.write_text(rules)
     text = text.replace(found[0], f'[policies]\ndirectory = "{policies}"')
-    config.write_text(text.replace("[gateway]\n", '[gateway]\ndefault_store = "weed"\n', 1))
+    config.write_text(text.replace("[gateway]\n", '[gateway]\ndefault_store = "suite"\n', 1))
 
 
 async def _make_users(config: Path) -> dict[str, User]:

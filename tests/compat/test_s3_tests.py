@@ -1,0 +1,54 @@
+"""ceph/s3-tests at a real store, and through hyok before the same store: what passes must pass.
+
+Runs only with a checkout of that suite: ``./hyok test --long --s3-tests CHECKOUT``.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from tests.compat.s3_tests import suite
+from tests.compat.s3_tests.comparison import TARGET, compare, read_deviations, read_results
+from tests.compat.s3_tests.doors import doors_in
+from tests.compat.s3_tests.report import table
+from tests.peers import radosgw
+
+CHECKOUT = os.environ.get("HYOK_S3_TESTS", "")
+CHOSEN = ("s3tests/functional/test_s3.py", "s3tests/functional/test_headers.py")
+DEVIATIONS = Path(__file__).with_name("deviations.toml")
+RUNS = ("seaweedfs/clear", "seaweedfs/sealed", "radosgw/clear")
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.e2e,
+    pytest.mark.slow,
+    pytest.mark.skipif(not CHECKOUT, reason="needs --s3-tests CHECKOUT"),
+]
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_what_passes_at_the_store_passes_through_hyok(
+    run: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store, names = run.split("/")
+    if store == "radosgw" and radosgw.missing():
+        pytest.skip(f"not installed: {', '.join(radosgw.missing())}")
+    checkout = Path(CHECKOUT)
+    suite.python_of(checkout)
+    results = tmp_path / "results"
+    with doors_in(tmp_path, store=store, names=names) as doors:
+        started = [suite.start(checkout, door, results, CHOSEN) for door in doors]
+        ended = [process.wait() for process in started]
+        assert set(ended) <= {0, 1}, f"the suite did not run to its end: {results}"
+        at_store, through = [
+            read_results(suite.results_of(results, door).read_text()) for door in doors
+        ]
+    verdict = compare(run, at_store, through, read_deviations(DEVIATIONS.read_text()))
+    said = table(run, at_store, through, verdict)
+    with capsys.disabled():
+        print(f"\n{said}", flush=True)
+    assert verdict.both, said
+    assert verdict.holds, said
+    assert verdict.share(apart=False) >= TARGET, said
