@@ -10,14 +10,19 @@ from pathlib import Path
 
 import pytest
 from tests.compat.s3_tests import suite
-from tests.compat.s3_tests.comparison import TARGET, compare, read_deviations, read_results
+from tests.compat.s3_tests.comparison import (
+    DEVIATIONS,
+    TARGET,
+    compare,
+    read_deviations,
+    read_results,
+)
 from tests.compat.s3_tests.doors import doors_in
 from tests.compat.s3_tests.report import table
 from tests.peers import radosgw
 
 CHECKOUT = os.environ.get("HYOK_S3_TESTS", "")
 CHOSEN = ("s3tests/functional/test_s3.py", "s3tests/functional/test_headers.py")
-DEVIATIONS = Path(__file__).with_name("deviations.toml")
 RUNS = ("seaweedfs/clear", "seaweedfs/sealed", "radosgw/clear")
 
 pytestmark = [

@@ -6,6 +6,7 @@ import json
 
 import pytest
 from tests.compat.s3_tests.comparison import (
+    DEVIATIONS,
     Deviation,
     Result,
     compare,
@@ -14,7 +15,6 @@ from tests.compat.s3_tests.comparison import (
     read_results,
 )
 from tests.compat.s3_tests.report import table
-from tests.compat.test_s3_tests import DEVIATIONS
 
 ACL = Deviation("b", "acl", "no ACLs", "PutBucketAcl: 501")
 
@@ -113,21 +113,35 @@ def test_a_family_is_told_by_what_a_test_asks(asked: str, family: str) -> None:
 @pytest.mark.parametrize(
     "entry",
     [
-        {"test": "a", "kind": "whim", "reason": "r", "answer": "501"},
-        {"test": "a", "kind": "acl", "reason": "", "answer": "501"},
-        {"test": "a", "kind": "acl", "reason": "r", "answer": ""},
+        {"kind": "whim", "reason": "r", "answer": "501"},
+        {"kind": "acl", "reason": "", "answer": "501"},
+        {"kind": "acl", "reason": "r", "answer": ""},
     ],
 )
 def test_a_deviation_says_what_kind_and_why_and_how(entry: dict[str, str]) -> None:
     lines = "\n".join(f'{name} = "{value}"' for name, value in entry.items())
     with pytest.raises(ValueError, match="a"):
-        read_deviations(f"[[deviation]]\n{lines}\n")
+        read_deviations(f'[[deviation]]\ntests = ["a"]\n{lines}\n')
 
 
-def test_a_deviation_is_listed_once() -> None:
-    entry = '[[deviation]]\ntest = "a"\nkind = "acl"\nreason = "r"\nanswer = "501"\n'
-    with pytest.raises(ValueError, match="twice"):
-        read_deviations(entry * 2)
+@pytest.mark.parametrize(
+    ("first", "second", "twice"),
+    [
+        ([], [], True),
+        (["seaweedfs"], ["seaweedfs/sealed"], True),
+        (["seaweedfs/clear"], ["seaweedfs/sealed"], False),
+    ],
+)
+def test_a_deviation_is_listed_once_for_a_run(
+    first: list[str], second: list[str], twice: bool
+) -> None:
+    entry = '[[deviation]]\ntests = ["a"]\nkind = "acl"\nreason = "r"\nanswer = "501"\nonly = '
+    text = f"{entry}{first}\n{entry}{second}\n"
+    if twice:
+        with pytest.raises(ValueError, match="twice"):
+            read_deviations(text)
+    else:
+        assert [one.test for one in read_deviations(text)] == ["test_s3.py::a"] * 2
 
 
 def test_results_are_read_as_the_plugin_writes_them() -> None:
