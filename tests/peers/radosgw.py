@@ -65,7 +65,8 @@ osd data = {folder}/osd
 rgw data = {folder}/rgw
 rgw frontends = beast endpoint=127.0.0.1:{port}
 rgw crypt require ssl = false
-rgw lc debug interval = 10
+# A day of a lifecycle rule takes so many seconds.
+rgw lc debug interval = 2
 """
 
 

@@ -19,6 +19,9 @@ SECTIONS = {
 }
 """Roles in the suite, and the sections of its file; it refuses to start without one of them."""
 
+LIFECYCLE_DAY_SECONDS = 2
+"""What a day of a lifecycle rule takes where a store can be told so; the suite waits for days."""
+
 OWN_TENANT = "testx"
 
 
@@ -81,6 +84,7 @@ def settings_of_suite(endpoint: str, users: Mapping[str, User]) -> str:
             f"access_key = {user.access_key}",
             f"secret_key = {user.secret}",
         ]
-        lines += ["api_name = us-east-1"] if role == "main" else []
+        if role == "main":
+            lines += ["api_name = us-east-1", f"lc_debug_interval = {LIFECYCLE_DAY_SECONDS}"]
         lines += [f"tenant = {OWN_TENANT}"] if role == "tenant" else []
     return "\n".join(lines) + "\n"
