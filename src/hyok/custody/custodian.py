@@ -235,6 +235,11 @@ class KeyCustodian:
         scope = await self._secrets.scope(ask, rule)
         return (found.kek_id, found.scope) == (kek.kek_id, scope)
 
+    async def is_current(self, ask: Ask, key: RecoveredKey) -> bool:
+        """Say whether a stored object is kept under the key version that writes now."""
+        ask = replace(ask, classification=key.classification)
+        return key.kek_id == (await self._secrets.wrapping_kek(ask)).kek_id
+
     async def rewrap(
         self, ask: Ask, key: RecoveredKey, trailer: Trailer, metadata: Metadata | None = None
     ) -> Rewrapped | None:

@@ -250,3 +250,11 @@ settings = Table(
     Column("value", Text, nullable=False),
     Column("changed_ms", BigInteger, nullable=False),
 )
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", String(128), primary_key=True),
+    Column("holder", LargeBinary(16), nullable=False),
+    Column("until_ms", BigInteger, nullable=False),
+)
