@@ -81,12 +81,12 @@ class Vaults:
         key: str = "sleutel",
         action: str = "object:put",
         *,
-        bucket_id: str = "dossiers",
+        bucket_id: str = "",
         classification: str = "",
         case: str = "",
     ) -> Ask:
         """Return what an app of the tenant asks; writes get the bucket's classification."""
-        here = self.buckets[bucket_id]
+        here = self.buckets[bucket_id or next(iter(self.buckets))]
         writing = action == "object:put"
         name = classification or (here.classification if writing else None)
         return replace(asking(name, action, case=case), bucket=here, key=key)
@@ -116,9 +116,13 @@ class Vaults:
 
 
 async def vaults_over(
-    house: House, store: ObjectStore | None = None, *, classification: str = "openbaar"
+    house: House,
+    store: ObjectStore | None = None,
+    *,
+    classification: str = "openbaar",
+    name: str = "dossiers",
 ) -> Vaults:
-    """Return a worker over a store with one bucket, ``dossiers``, of this classification."""
+    """Return a worker over a store with one bucket of this classification."""
     made = store or MemoryStore()
     places = Places({"local": made}, house.custodian)
     vault = ObjectVault(
@@ -131,5 +135,5 @@ async def vaults_over(
     )
     multipart = MultipartVault(vault, UploadLedger(house.database))
     vaults = Vaults(house, made, vault, multipart, {})
-    await vaults.make_bucket("dossiers", classification)
+    await vaults.make_bucket(name, classification)
     return vaults
