@@ -73,9 +73,34 @@ class Tampered(HyokError):
 
 
 class Unavailable(HyokError):
-    """An HSM, store or database did not answer in time.  Safe to try again."""
+    """An HSM, store or database did not answer in time.  Safe to try again.
+
+    Args:
+        cause, reason, code, effect, next_step: as `HyokError`.
+        untouched: the peer did nothing of what was asked (it was not reached, or it said so), so
+            that even a write with a condition may be sent again.
+        lasting: the same request would fail again; people help, a loop does not.
+        retry_after_seconds: how long the peer asks to be left alone; 0: it did not say.
+    """
 
     retryable: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        cause: str,
+        *,
+        reason: str = "",
+        code: str = "",
+        effect: str = "",
+        next_step: str = "",
+        untouched: bool = False,
+        lasting: bool = False,
+        retry_after_seconds: float = 0.0,
+    ) -> None:
+        super().__init__(cause, reason=reason, code=code, effect=effect, next_step=next_step)
+        self.untouched = untouched
+        self.lasting = lasting
+        self.retry_after_seconds = retry_after_seconds
 
 
 KINDS: tuple[type[HyokError], ...] = (

@@ -50,12 +50,18 @@ class MemoryStore:
             keeps_metadata=keeps_metadata,
             conditional_put=True,
             conditional_copy=True,
+            conditional_delete=True,
+            conditional_complete=True,
             part_bytes_min=1,
         )
         self.objects: dict[str, dict[str, tuple[Stored, bytes]]] = {}
         self.uploads: dict[str, _Upload] = {}
         self._count = itertools.count(1)
         self._lock = threading.RLock()
+
+    async def features_of(self, bucket: str) -> StoreFeatures:
+        del bucket
+        return self.features
 
     def check_name(self, name: str) -> None:
         if not 0 < len(name.encode()) <= NAME_BYTES_MAX:

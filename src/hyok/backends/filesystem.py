@@ -71,6 +71,8 @@ FEATURES = StoreFeatures(
     keeps_metadata=False,
     conditional_put=True,
     conditional_copy=True,
+    conditional_delete=True,
+    conditional_complete=True,
     single_put_bytes_max=1 << 43,  # 8 TiB: half of the largest file of ext4
     part_bytes_min=1,
     part_bytes_max=1 << 43,
@@ -127,6 +129,10 @@ class FileStore:
     async def _run(self, work: Callable[[], T], *, slow: bool = False) -> T:
         pool = self._slow if slow else self._quick
         return await asyncio.get_running_loop().run_in_executor(pool, work)
+
+    async def features_of(self, bucket: str) -> StoreFeatures:
+        del bucket
+        return self.features
 
     def check_name(self, name: str) -> None:
         check_name(name)

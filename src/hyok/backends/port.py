@@ -70,15 +70,27 @@ ALWAYS = Condition()
 
 @dataclass(frozen=True, slots=True)
 class StoreFeatures:
-    """What this store can do; probed when it is registered, not guessed."""
+    """What this store can do; tried, not guessed.
+
+    A condition is true only where the store decides it itself, at the destination, between writers
+    that come at once; a write with a condition that it does not decide is refused
+    (``NotImplemented``), and callers serialise.
+    """
 
     keeps_metadata: bool  # facts in clear beside the bytes; else all goes into the envelope
     conditional_put: bool
     conditional_copy: bool
+    conditional_delete: bool = False
+    conditional_complete: bool = False
     trailing_checksum: bool = False
-    single_put_bytes_max: int = 5 << 30
+    single_put_bytes_max: int = 5 << 30  # of one PUT and of one copy; more goes in parts
     part_bytes_min: int = 5 << 20
     part_bytes_max: int = 5 << 30
+
+    def decides_copy(self, size: int) -> bool:
+        """Do `copy` and `replace_facts` of ``size`` bytes decide conditions at the destination?"""
+        long = size > self.single_put_bytes_max
+        return self.conditional_complete if long else self.conditional_copy
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +181,14 @@ class ObjectStore(Protocol):
     ``NotFound`` has reason ``NoSuchKey``, ``NoSuchBucket`` or ``NoSuchUpload``.
     """
 
-    features: StoreFeatures
+    @property
+    def features(self) -> StoreFeatures:
+        """What is known by now of every bucket; a store that was not asked yet knows less."""
+        ...
+
+    async def features_of(self, bucket: str) -> StoreFeatures:
+        """Return what holds in this bucket; what is not known yet is tried now."""
+        ...
 
     def check_name(self, name: str) -> None:
         """Return quietly if the store can hold this name.
@@ -235,6 +254,9 @@ class ObjectStore(Protocol):
     ) -> Stored:
         """Give the object new facts (a rewrapped envelope), its bytes untouched.
 
+        Where `StoreFeatures.decides_copy` is False a write between the store's check and its copy
+        is lost: callers serialise with all writes of the key (format.md §9).
+
         Raises:
             Conflict: it is no longer the version of ``if_match``.
         """
@@ -250,7 +272,12 @@ class ObjectStore(Protocol):
         if_match: str,
         condition: Condition = ALWAYS,
     ) -> Stored:
-        """Copy the sealed bytes inside the store, with new facts."""
+        """Copy the sealed bytes inside the store, of any length, with new facts.
+
+        Raises:
+            Conflict: the source is no longer the version of ``if_match``, or ``condition`` does not
+                hold at the destination.
+        """
         ...
 
     async def begin_upload(self, bucket: str, name: str, facts: StoredFacts) -> str:

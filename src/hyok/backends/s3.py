@@ -6,45 +6,56 @@ on.  What a store cannot do atomically is refused, never imitated with two reque
 
 from __future__ import annotations
 
-import asyncio
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from hyok.backends import s3_answers as answers
 from hyok.backends import s3_wire as wire
-from hyok.backends.port import ALWAYS, WHOLE, Stored, StoredPart, StoreFeatures, StoreListing
+from hyok.backends.port import (
+    ALWAYS,
+    WHOLE,
+    Condition,
+    Stored,
+    StoredPart,
+    StoreFeatures,
+    StoreListing,
+)
+from hyok.backends.s3_abilities import KnownAbilities
 from hyok.backends.s3_bodies import (
     S3ObjectSink,
     S3PartSink,
     S3Source,
     bounds,
+    check_download,
     etag_of,
     part_query,
     put_result,
     read_headers,
 )
+from hyok.backends.s3_copy import S3Copy
 from hyok.backends.s3_endpoint import Endpoint
-from hyok.backends.s3_names import ALL_NAMES, NameRules, probe_names
-from hyok.backends.s3_probe import probe_conditions, probe_trailers
 from hyok.backends.s3_split import SplitSink
-from hyok.errors import Conflict, NotFound, Refused, Unavailable
+from hyok.errors import Conflict, NotFound
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-    from hyok.backends.port import (
-        Condition,
-        Span,
-        StoredFacts,
-        StoredUpload,
-        StoreSink,
-        StoreSource,
-    )
+    from hyok.backends.port import Span, StoredFacts, StoredUpload, StoreSink, StoreSource
+    from hyok.backends.s3_abilities import Decided
     from hyok.backends.s3_trailer import Outgoing
     from hyok.http1.client import Pool
     from hyok.sigv4.sign import Signer
 
 _TOKEN_MARK = "\0"  # noqa: S105 - a mark in our paging tokens, no secret
 _LAST_CODE_POINT = "\U0010ffff"
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How much goes into one request, in bytes."""
+
+    single_put_bytes_max: int = 5 << 30
+    split_part_bytes: int = 1 << 30
 
 
 class S3Store:
@@ -55,6 +66,7 @@ class S3Store:
         host: the Host header, with a port that is not the default.
         credentials: returns the signer to use now; may wait for a refresh.
         virtual_host: address buckets as ``bucket.host``.
+        sizes: what the store takes in one request.
     """
 
     def __init__(
@@ -64,41 +76,35 @@ class S3Store:
         host: str,
         credentials: Callable[[], Awaitable[Signer]],
         virtual_host: bool = False,
+        sizes: Sizes | None = None,
     ) -> None:
         self._endpoint = Endpoint(
             pool=pool, host=host, credentials=credentials, virtual_host=virtual_host
         )
-        self._rules: NameRules = ALL_NAMES
-        self._probed: set[str] = set()
-        self._conditional: bool | None = None
-        self._lock = asyncio.Lock()
-        self.features = StoreFeatures(
-            keeps_metadata=True, conditional_put=True, conditional_copy=False
+        self._sizes = sizes or Sizes()
+        self._known = KnownAbilities(
+            self,
+            self._endpoint,
+            StoreFeatures(
+                keeps_metadata=True,
+                conditional_put=False,
+                conditional_copy=False,
+                single_put_bytes_max=self._sizes.single_put_bytes_max,
+            ),
         )
 
     # -- what this store can do -----------------------------------------------------------------
 
+    @property
+    def features(self) -> StoreFeatures:
+        return self._known.features
+
+    async def features_of(self, bucket: str) -> StoreFeatures:
+        return await self._known.features_of(bucket)
+
     def check_name(self, name: str) -> None:
         """See the port; what is not known yet is asked again, and known, before bytes are sent."""
-        self._rules.check(name)
-
-    async def _prepare(self, bucket: str, name: str, condition: Condition = ALWAYS) -> None:
-        """Know the store's limits before the first write to a bucket; then hold to them."""
-        if name.startswith(".hyok/"):
-            return
-        if bucket not in self._probed:
-            async with self._lock:
-                if bucket not in self._probed:
-                    self._rules = await probe_names(self, bucket)
-                    self._conditional = await probe_conditions(self._endpoint, bucket)
-                    trailers = await probe_trailers(self._endpoint, bucket)
-                    self.features = replace(self.features, trailing_checksum=trailers)
-                    self._probed.add(bucket)
-        self._rules.check(name)
-        if condition != ALWAYS and not self._conditional:
-            raise Refused(
-                "The store behind this bucket cannot write conditionally.", reason="NotImplemented"
-            )
+        self._known.rules.check(name)
 
     # -- objects ---------------------------------------------------------------------------------
 
@@ -110,7 +116,7 @@ class S3Store:
         facts: StoredFacts,
         condition: Condition = ALWAYS,
     ) -> Stored:
-        await self._prepare(bucket, name, condition)
+        await self._known.prepare(bucket, name, condition, "put")
         headers = wire.facts_headers(facts) | wire.condition_headers(condition)
         answer = await self._endpoint.request(
             "PUT", bucket, name, headers=headers, body=body, missing="NoSuchBucket"
@@ -125,9 +131,11 @@ class S3Store:
         facts: StoredFacts,
         condition: Condition = ALWAYS,
     ) -> StoreSink:
-        await self._prepare(bucket, name, condition)
-        if size > self.features.single_put_bytes_max:
-            return SplitSink(self, bucket, name, size, facts, condition)
+        if size > self._sizes.single_put_bytes_max:
+            await self._known.prepare(bucket, name, condition, "complete")
+            part_bytes = self._sizes.split_part_bytes
+            return SplitSink(self, bucket, name, size, facts, condition, part_bytes)
+        await self._known.prepare(bucket, name, condition, "put")
         headers = wire.facts_headers(facts) | wire.condition_headers(condition)
         upload = await self._upload(bucket, name, [], headers, size)
         return S3ObjectSink(upload, name, size, facts)
@@ -145,8 +153,22 @@ class S3Store:
         return await self._endpoint.upload(bucket, name, query, headers, size, trailer=trailer)
 
     async def head(self, bucket: str, name: str) -> Stored:
+        return (await self._head(bucket, name))[0]
+
+    async def _head(self, bucket: str, name: str) -> tuple[Stored, Mapping[str, str]]:
         answer = await self._endpoint.request("HEAD", bucket, name)
-        return wire.stored_of(name, answer.headers, wire.total_size(200, answer.headers))
+        size = wire.total_size(200, answer.headers)
+        return await self._stored(bucket, name, answer.headers, size), answer.headers
+
+    async def _stored(
+        self, bucket: str, name: str, headers: Mapping[str, str], size: int
+    ) -> Stored:
+        stored = wire.stored_of(name, headers, size)
+        if headers.get("x-amz-tagging-count", "0") == "0" or stored.facts is None:
+            return stored
+        answer = await self._endpoint.request("GET", bucket, name, query=[("tagging", "")])
+        tags = answers.parse_tags(answer.body)
+        return replace(stored, facts=replace(stored.facts, tags=tags))
 
     async def read_whole(
         self, bucket: str, name: str, span: Span = WHOLE, if_match: str = ""
@@ -155,7 +177,7 @@ class S3Store:
             "GET", bucket, name, headers=read_headers(span, if_match)
         )
         size = wire.total_size(answer.status, answer.headers)
-        stored = wire.stored_of(name, answer.headers, size)
+        stored = await self._stored(bucket, name, answer.headers, size)
         body = answer.body
         if answer.status == 200 and span != WHOLE:
             start, stop = bounds(span, size)  # the store ignored the range
@@ -166,14 +188,10 @@ class S3Store:
         self, bucket: str, name: str, span: Span = WHOLE, if_match: str = ""
     ) -> StoreSource:
         download = await self._endpoint.download(bucket, name, read_headers(span, if_match))
-        if download.status // 100 != 2:
-            raise wire.error_of(wire.failure_of(download.status, await download.whole()))
-        if download.status == 200 and span not in (WHOLE, type(span)()):
-            download.close()
-            raise Unavailable("The store ignores ranges.", reason="ServiceUnavailable")
         try:
+            await check_download(download, span)
             size = wire.total_size(download.status, download.headers)
-            stored = wire.stored_of(name, download.headers, size)
+            stored = await self._stored(bucket, name, download.headers, size)
             await download.prepare()
         except BaseException:
             download.close()
@@ -181,7 +199,7 @@ class S3Store:
         return S3Source(stored, download)
 
     async def delete(self, bucket: str, name: str, condition: Condition = ALWAYS) -> None:
-        await self._prepare(bucket, name, condition)
+        await self._known.prepare(bucket, name, condition, "delete")
         try:
             await self._endpoint.request(
                 "DELETE", bucket, name, headers=wire.condition_headers(condition)
@@ -210,13 +228,14 @@ class S3Store:
             rolled = delimiter and after.endswith(delimiter) and after != prefix
             query.append(("start-after", after + _LAST_CODE_POINT if rolled else after))
         answer = await self._endpoint.request("GET", bucket, query=query, missing="NoSuchBucket")
-        page, token = wire.parse_listing(answer.body, prefix)
+        sent = after[1:] if after.startswith(_TOKEN_MARK) else ""
+        page, token = answers.parse_listing(answer.body, prefix, sent)
         return replace(page, next_after=_TOKEN_MARK + token if token else "")
 
     async def replace_facts(
         self, bucket: str, name: str, facts: StoredFacts, if_match: str
     ) -> Stored:
-        return await self.copy(bucket, name, bucket, name, facts, if_match)
+        return await self._copy((bucket, name), (bucket, name), facts, if_match, None)
 
     async def copy(
         self,
@@ -228,30 +247,51 @@ class S3Store:
         if_match: str,
         condition: Condition = ALWAYS,
     ) -> Stored:
-        await self._prepare(to_bucket, to_name, condition)
-        headers = wire.facts_headers(facts) | wire.condition_headers(condition)
-        headers |= {
-            "x-amz-copy-source": wire.path_of(bucket, name, virtual_host=False),
-            "x-amz-metadata-directive": "REPLACE",
-            "x-amz-copy-source-if-match": f'"{if_match}"',
-        }
-        answer = await self._endpoint.request("PUT", to_bucket, to_name, headers=headers)
-        wire.parse_etag(answer.body, "CopyObjectResult")
-        return await self.head(to_bucket, to_name)
+        source, target = (bucket, name), (to_bucket, to_name)
+        return await self._copy(source, target, facts, if_match, condition)
+
+    async def _copy(
+        self,
+        source: tuple[str, str],
+        target: tuple[str, str],
+        facts: StoredFacts,
+        if_match: str,
+        condition: Condition | None,
+    ) -> Stored:
+        """Copy; a ``condition`` of None is the version read, where the store decides conditions."""
+        found, told = await self._head(*source)
+        if found.etag != if_match:
+            raise Conflict("The object was replaced meanwhile.", reason="PreconditionFailed")
+        long = found.size > self._sizes.single_put_bytes_max
+        kind: Decided = "complete" if long else "copy"
+        if condition is None:
+            decided = await self._known.decides(target[0], kind)
+            condition = Condition(if_match=if_match) if decided else ALWAYS
+        await self._known.prepare(*target, condition, kind)
+        headers = wire.facts_headers(facts) | (wire.carried(told) if source == target else {})
+        copying = S3Copy(self._endpoint, source, target, if_match, found.size, headers)
+        if long:
+            etag = await copying.in_parts(condition, self._sizes.split_part_bytes)
+        else:
+            etag = await copying.at_once(condition)
+        return await self._written(*target, etag)
+
+    async def _written(self, bucket: str, name: str, etag: str) -> Stored:
+        """Return what was just written, of which the store told the ETag.
+
+        Somebody may have replaced or removed it since: then only that ETag is known of ours.
+        """
+        try:
+            found = await self.head(bucket, name)
+        except NotFound:
+            return Stored(name, etag, 0, 0)
+        return found if found.etag == etag else Stored(name, etag, 0, found.modified_ms)
 
     # -- uploads ---------------------------------------------------------------------------------
 
     async def begin_upload(self, bucket: str, name: str, facts: StoredFacts) -> str:
-        await self._prepare(bucket, name)
-        answer = await self._endpoint.request(
-            "POST",
-            bucket,
-            name,
-            query=[("uploads", "")],
-            headers=wire.facts_headers(facts),
-            missing="NoSuchBucket",
-        )
-        return wire.parse_upload_id(answer.body)
+        await self._known.prepare(bucket, name)
+        return await self._endpoint.begin_upload(bucket, name, wire.facts_headers(facts))
 
     async def put_part_whole(
         self,
@@ -288,7 +328,7 @@ class S3Store:
         answer = await self._endpoint.request(
             "GET", bucket, name, query=query, missing="NoSuchUpload"
         )
-        return wire.parse_parts(answer.body)[0]
+        return answers.parse_parts(answer.body)
 
     async def complete_upload(
         self,
@@ -298,30 +338,19 @@ class S3Store:
         parts: Sequence[StoredPart],
         condition: Condition = ALWAYS,
     ) -> Stored:
-        await self._prepare(bucket, name, condition)
-        answer = await self._endpoint.request(
-            "POST",
-            bucket,
-            name,
-            query=[("uploadId", upload_id)],
-            headers=wire.condition_headers(condition),
-            body=wire.render_complete(parts),
-            missing="NoSuchUpload",
-        )
-        wire.parse_etag(answer.body, "CompleteMultipartUploadResult")
-        return await self.head(bucket, name)
+        await self._known.prepare(bucket, name, condition, "complete")
+        etag = await self._endpoint.complete_upload(bucket, name, upload_id, parts, condition)
+        return await self._written(bucket, name, etag)
 
     async def abort_upload(self, bucket: str, name: str, upload_id: str) -> None:
-        await self._endpoint.request(
-            "DELETE", bucket, name, query=[("uploadId", upload_id)], missing="NoSuchUpload"
-        )
+        await self._endpoint.abort_upload(bucket, name, upload_id)
 
     async def list_uploads(
         self, bucket: str, prefix: str = "", limit: int = 1000
     ) -> Sequence[StoredUpload]:
         query = [("uploads", ""), ("prefix", prefix), ("max-uploads", str(min(limit, 1000)))]
         answer = await self._endpoint.request("GET", bucket, query=query, missing="NoSuchBucket")
-        return wire.parse_uploads(answer.body)
+        return answers.parse_uploads(answer.body)
 
     # -- buckets ---------------------------------------------------------------------------------
 
@@ -348,7 +377,7 @@ class S3Store:
         while True:
             query = [("continuation-token", token)] if token else []
             answer = await self._endpoint.request("GET", "", query=query)
-            found, token = wire.parse_buckets(answer.body)
+            found, token = answers.parse_buckets(answer.body, token)
             names += found
             if not token:
                 return sorted(names)

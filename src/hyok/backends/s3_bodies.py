@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hyok.backends import s3_wire as wire
-from hyok.backends.port import Stored, StoredPart
+from hyok.backends.port import WHOLE, Stored, StoredPart
+from hyok.backends.s3_errors import error_of, failure_of
 from hyok.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -47,6 +48,19 @@ def bounds(span: Span, size: int) -> tuple[int, int]:
     return span.start, size if span.stop is None else min(span.stop, size)
 
 
+async def check_download(download: Download, span: Span) -> None:
+    """Return quietly if the answer is the span that was asked for.
+
+    Raises:
+        HyokError: as the store says, or it ignores ranges.
+    """
+    if download.status // 100 != 2:
+        body = await download.whole()
+        raise error_of(failure_of(download.status, body, download.headers))
+    if download.status == 200 and span != WHOLE:
+        raise Unavailable("The store ignores ranges.", reason="ServiceUnavailable", lasting=True)
+
+
 class S3Source:
     """A stored body on its way in."""
 
@@ -75,7 +89,7 @@ class S3PartSink:
     def commit(self) -> StoredPart:
         answer = self._upload.finish()
         if answer.status // 100 != 2:
-            raise wire.error_of(wire.failure_of(answer.status, answer.body), "NoSuchUpload")
+            raise error_of(failure_of(answer.status, answer.body, answer.headers), "NoSuchUpload")
         return StoredPart(self._number, etag_of(answer), self._size)
 
     def abort(self) -> None:
@@ -97,7 +111,7 @@ class S3ObjectSink:
     def commit(self) -> Stored:
         answer = self._upload.finish()
         if answer.status // 100 != 2:
-            raise wire.error_of(wire.failure_of(answer.status, answer.body), "NoSuchBucket")
+            raise error_of(failure_of(answer.status, answer.body, answer.headers), "NoSuchBucket")
         return put_result(self._name, answer, self._size, self._facts)
 
     def abort(self) -> None:

@@ -9,19 +9,29 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
+from hyok.backends import s3_answers as answers
 from hyok.backends import s3_wire as wire
+from hyok.backends.s3_errors import error_of, failure_of
 from hyok.backends.s3_trailer import PAYLOAD as TRAILER_PAYLOAD
 from hyok.backends.s3_trailer import TrailedUpload, trailer_headers, wire_length
 from hyok.sigv4.canonical import render_query
 from hyok.sigv4.sign import UNSIGNED_PAYLOAD, Signer
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
+    from hyok.backends.port import Condition, StoredPart
     from hyok.backends.s3_trailer import Outgoing
     from hyok.http1.client import Download, Pool, Response
 
+COPY_BYTES_PER_SECOND_MIN = 10 << 20
+"""A store that copies slower than this is taken for one that hangs."""
+
+COMPLETE_SECONDS_MAX = 300.0
+"""Joining thousands of parts takes a store minutes (Amazon S3 API, CompleteMultipartUpload)."""
+
 _EMPTY_SHA256 = sha256(b"").hexdigest()
+_ONCE = frozenset({"if-match", "if-none-match", "x-amz-copy-source-if-match"})
 
 
 class Endpoint:
@@ -74,34 +84,56 @@ class Endpoint:
         headers: dict[str, str] | None = None,
         body: bytes | bytearray | memoryview = b"",
         missing: str = "NoSuchKey",
+        deadline: float | None = None,
     ) -> Response:
         """Return a successful answer.
 
+        Args:
+            method: of the request.
+            bucket: the backend's bucket; empty: the endpoint itself.
+            name: the object's name; empty: the bucket itself.
+            query: parameters, not encoded.
+            headers: beside those that sign it.
+            body: all of it.
+            missing: what a bare 404 stands for.
+            deadline: seconds to the whole answer; None: the pool's own.
+
         Raises:
-            HyokError: as `s3_wire.error_of` reads the store's refusal.
+            HyokError: as `s3_errors.error_of` reads the store's refusal.
         """
+        headers = headers or {}
         payload = sha256(body).hexdigest() if len(body) else _EMPTY_SHA256
-        target, lines = await self._head_of(
-            method, bucket, name, query or [], headers or {}, payload
-        )
-        answer = await self._pool.request(method, target, lines, body)
+        target, lines = await self._head_of(method, bucket, name, query or [], headers, payload)
+        # Sent over a connection that died, these may have been done: a second one would meet the
+        # first, and lose against it or do it again.
+        once = method == "POST" or (method in {"PUT", "DELETE"} and not _ONCE.isdisjoint(headers))
+        answer = await self._pool.request(method, target, lines, body, deadline=deadline, once=once)
         if answer.status // 100 != 2:
-            raise wire.error_of(wire.failure_of(answer.status, answer.body), missing)
+            raise error_of(failure_of(answer.status, answer.body, answer.headers), missing)
         return answer
 
-    async def send_framed(self, bucket: str, name: str, size: int, encoded: bytes) -> int:
-        """PUT a body that is framed for a trailer already, and return the status.
+    def seconds_for(self, size: int) -> float:
+        """Return how long the store may take to copy so many bytes on its own side."""
+        return self._pool.seconds_max + size / COPY_BYTES_PER_SECOND_MIN
+
+    async def send_framed(self, bucket: str, name: str, size: int, encoded: bytes) -> None:
+        """PUT a body that is framed for a trailer already.
 
         Args:
             bucket: the backend's bucket.
             name: the object's name.
             size: length of the body inside the frames, in bytes.
             encoded: frames and trailer, as they go out.
+
+        Raises:
+            HyokError: as `request`.
         """
         target, lines = await self._head_of(
             "PUT", bucket, name, [], trailer_headers(size), TRAILER_PAYLOAD
         )
-        return (await self._pool.request("PUT", target, lines, encoded)).status
+        answer = await self._pool.request("PUT", target, lines, encoded)
+        if answer.status // 100 != 2:
+            raise error_of(failure_of(answer.status, answer.body, answer.headers), "NoSuchBucket")
 
     async def upload(
         self,
@@ -127,6 +159,39 @@ class Endpoint:
         """Return an answer to GET, whatever its status, with its body still to come."""
         target, lines = await self._head_of("GET", bucket, name, [], headers, _EMPTY_SHA256)
         return await self._pool.download("GET", target, lines)
+
+    async def begin_upload(self, bucket: str, name: str, headers: dict[str, str]) -> str:
+        """Return the id of a new upload in parts."""
+        answer = await self.request(
+            "POST", bucket, name, query=[("uploads", "")], headers=headers, missing="NoSuchBucket"
+        )
+        return answers.parse_upload_id(answer.body)
+
+    async def complete_upload(
+        self,
+        bucket: str,
+        name: str,
+        upload_id: str,
+        parts: Sequence[StoredPart],
+        condition: Condition,
+    ) -> str:
+        """Join the parts and return the object's ETag."""
+        answer = await self.request(
+            "POST",
+            bucket,
+            name,
+            query=[("uploadId", upload_id)],
+            headers=wire.condition_headers(condition),
+            body=wire.render_complete(parts),
+            missing="NoSuchUpload",
+            deadline=COMPLETE_SECONDS_MAX,
+        )
+        return answers.parse_etag(answer.body, "CompleteMultipartUploadResult")
+
+    async def abort_upload(self, bucket: str, name: str, upload_id: str) -> None:
+        """Give up an upload and its parts."""
+        query = [("uploadId", upload_id)]
+        await self.request("DELETE", bucket, name, query=query, missing="NoSuchUpload")
 
     async def close(self) -> None:
         """Close the connections."""

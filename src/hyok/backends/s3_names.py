@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import secrets
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 from hyok.backends.port import StoredFacts
-from hyok.errors import HyokError, Malformed, Refused, Unavailable
+from hyok.errors import HyokError, Refused, Unavailable
 
 if TYPE_CHECKING:
     from hyok.backends.port import ObjectStore
@@ -32,6 +32,12 @@ class NameRules:
     folder_content: bool = True  # bytes under a name that ends in a slash
     empty_segments: bool = True  # two slashes in a row, or one at the front
     beside_folder: bool = True  # `a` beside `a/b`
+
+    def __and__(self, other: NameRules) -> NameRules:
+        """Return what both hold."""
+        return NameRules(
+            *(getattr(self, f.name) and getattr(other, f.name) for f in fields(NameRules))
+        )
 
     def check(self, name: str) -> None:
         """Return quietly if the store can hold this name.
@@ -75,6 +81,11 @@ def _cannot(what: str) -> Refused:
     )
 
 
+def is_passing(error: HyokError) -> bool:
+    """Is the store away or busy, so that the failure says nothing of what it can do?"""
+    return isinstance(error, Unavailable) and (error.untouched or error.code == "HY-4001")
+
+
 async def probe_names(store: ObjectStore, bucket: str) -> NameRules:
     """Try names in a bucket and return what it holds; nothing of it stays.
 
@@ -89,11 +100,9 @@ async def probe_names(store: ObjectStore, bucket: str) -> NameRules:
             _, body = await store.read_whole(bucket, root + name)
             page = await store.list(bucket, root)
             return body == b"probe" and root + name in {found.name for found in page.objects}
-        except Unavailable as error:
-            if error.code in {"HY-4001", "HY-4002"}:
+        except HyokError as error:
+            if is_passing(error) or error.code == "HY-4002":
                 raise
-            return False
-        except (HyokError, Malformed):
             return False
         finally:
             with suppress(HyokError):

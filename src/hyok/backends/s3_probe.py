@@ -1,52 +1,195 @@
-"""What an S3 store can do beyond keeping bytes: tried under the reserved prefix, not guessed."""
+"""What an S3 store can do beyond keeping bytes: tried under the reserved prefix, not guessed.
+
+A condition counts as decided when a wrong ETag is refused, the right one is taken, and of several
+writers at once exactly one wins, round after round: some stores look first and write later, and
+then two writers both believe that they were alone.  A race can show that, and never the opposite;
+the more rounds, the surer.  A store that is away or busy is asked again later.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import secrets
-from contextlib import suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
+from hyok.backends import s3_answers as answers
+from hyok.backends import s3_wire as wire
+from hyok.backends.port import Condition, StoredPart
+from hyok.backends.s3_bodies import etag_of, part_query
+from hyok.backends.s3_names import is_passing
 from hyok.backends.s3_trailer import render
-from hyok.errors import Conflict, HyokError, Refused
+from hyok.errors import Conflict, HyokError
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from typing import TypeAlias
+
     from hyok.backends.s3_endpoint import Endpoint
 
+    Write: TypeAlias = Callable[[Condition], Awaitable[None]]
 
-async def probe_conditions(endpoint: Endpoint, bucket: str) -> bool:
-    """Does the store decide If-None-Match and If-Match of a PUT itself?"""
-    name = f".hyok/probe/{secrets.token_hex(8)}"
-    absent = {"if-none-match": "*"}
+PROBE_PREFIX = ".hyok/probe/"
+RACERS = 4
+ROUNDS = 2
+COMPLETE_ROUNDS = 8
+"""SeaweedFS 4.48 lets several of four Completes win in half of the rounds; in eight, always one."""
+
+_ABSENT = Condition(absent=True)
+_WRONG = Condition(if_match="0" * 32)
+
+
+async def tried(trial: Awaitable[bool]) -> bool:
+    """Return the trial's result; a store that fails at the request as such cannot do it."""
     try:
-        await endpoint.request("PUT", bucket, name, headers=absent, body=b"1")
-        for headers in (absent, {"if-match": '"00000000000000000000000000000000"'}):
-            try:
-                await endpoint.request("PUT", bucket, name, headers=headers, body=b"2")
-            except Conflict:
-                continue
-            return False
-    except Refused:
+        return await trial
+    except HyokError as error:
+        if is_passing(error):
+            raise
         return False
+
+
+@asynccontextmanager
+async def _place(endpoint: Endpoint, bucket: str) -> AsyncIterator[str]:
+    """Give a name for a trial and remove what stands there afterwards."""
+    name = PROBE_PREFIX + secrets.token_hex(8)
+    try:
+        yield name
     finally:
         with suppress(HyokError):
             await endpoint.request("DELETE", bucket, name)
+
+
+async def _wins(write: Awaitable[object]) -> bool:
+    try:
+        await write
+    except Conflict:
+        return False
     return True
+
+
+async def _race(writers: Sequence[Write], condition: Condition) -> bool:
+    """Send all at once; return whether exactly one won."""
+    racing = [_wins(write(condition)) for write in writers]
+    # All are awaited, also when one fails: none may land after the trial was cleared away.
+    results = await asyncio.gather(*racing, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return sum(map(bool, results)) == 1
+
+
+async def _decides(
+    endpoint: Endpoint,
+    bucket: str,
+    make: Callable[[str], Awaitable[Write]],
+    rounds: int,
+) -> bool:
+    """Try a kind of write; ``make`` readies one of a name, so that the race is of that alone."""
+    for _ in range(rounds):
+        async with _place(endpoint, bucket) as name:
+
+            async def etag(name: str = name) -> Condition:
+                return Condition(if_match=etag_of(await endpoint.request("HEAD", bucket, name)))
+
+            async def ready(name: str = name) -> list[Write]:
+                return [await make(name) for _ in range(RACERS)]
+
+            if not await _race(await ready(), _ABSENT):
+                return False
+            if await _wins((await make(name))(_WRONG)):
+                return False
+            if not await _race(await ready(), await etag()):
+                return False
+    return True
+
+
+async def probe_put(endpoint: Endpoint, bucket: str) -> bool:
+    """Does the store decide the condition of a PUT?"""
+
+    async def make(name: str) -> Write:
+        # Bodies that differ: of equal ones the ETag would hold for the next writer as well.
+        body = secrets.token_bytes(8)
+
+        async def write(condition: Condition) -> None:
+            headers = wire.condition_headers(condition)
+            await endpoint.request("PUT", bucket, name, headers=headers, body=body)
+
+        return write
+
+    return await _decides(endpoint, bucket, make, ROUNDS)
+
+
+async def probe_copy(endpoint: Endpoint, bucket: str) -> bool:
+    """Does the store decide a condition at the destination of a copy?"""
+    async with AsyncExitStack() as sources:
+
+        async def make(name: str) -> Write:
+            source = await sources.enter_async_context(_place(endpoint, bucket))
+            await endpoint.request("PUT", bucket, source, body=secrets.token_bytes(8))
+            from_there = {"x-amz-copy-source": wire.path_of(bucket, source, virtual_host=False)}
+
+            async def write(condition: Condition) -> None:
+                headers = from_there | wire.condition_headers(condition)
+                answer = await endpoint.request("PUT", bucket, name, headers=headers)
+                answers.parse_etag(answer.body, "CopyObjectResult")
+
+            return write
+
+        return await _decides(endpoint, bucket, make, ROUNDS)
+
+
+async def probe_complete(endpoint: Endpoint, bucket: str) -> bool:
+    """Does the store decide a condition when an upload in parts is completed?"""
+    begun: list[tuple[str, str]] = []
+
+    async def make(name: str) -> Write:
+        upload = await endpoint.begin_upload(bucket, name, {})
+        begun.append((name, upload))
+        query = part_query(upload, 1)
+        body = secrets.token_bytes(8)
+        part = await endpoint.request("PUT", bucket, name, query=query, body=body)
+        parts = [StoredPart(1, etag_of(part), len(body))]
+
+        async def write(condition: Condition) -> None:
+            await endpoint.complete_upload(bucket, name, upload, parts, condition)
+
+        return write
+
+    try:
+        return await _decides(endpoint, bucket, make, COMPLETE_ROUNDS)
+    finally:
+        for name, upload in begun:
+            with suppress(HyokError):
+                await endpoint.abort_upload(bucket, name, upload)
+
+
+async def probe_delete(endpoint: Endpoint, bucket: str) -> bool:
+    """Does the store decide If-Match of a DELETE?  One that ignores it deletes, and is seen to."""
+    async with _place(endpoint, bucket) as name:
+        etag = etag_of(await endpoint.request("PUT", bucket, name, body=b"1"))
+        try:
+            await endpoint.request("DELETE", bucket, name, headers=wire.condition_headers(_WRONG))
+        except Conflict:
+            pass
+        else:
+            return False
+        await endpoint.request("HEAD", bucket, name)
+        right = wire.condition_headers(Condition(if_match=etag))
+        await endpoint.request("DELETE", bucket, name, headers=right)
+        return True
 
 
 async def probe_trailers(endpoint: Endpoint, bucket: str) -> bool:
     """Does the store check a trailing checksum, and take the framing off the body?"""
-    name = f".hyok/probe/{secrets.token_hex(8)}"
     body = b"trailing checksum"
-
-    async def send(encoded: bytes) -> int:
-        return await endpoint.send_framed(bucket, name, len(body), encoded)
-
-    try:
-        if await send(render(body, damage=True)) // 100 == 2 or await send(render(body)) != 200:
+    async with _place(endpoint, bucket) as name:
+        try:
+            await endpoint.send_framed(bucket, name, len(body), render(body, damage=True))
+        except HyokError as error:
+            if is_passing(error):
+                raise
+        else:
             return False
+        await endpoint.send_framed(bucket, name, len(body), render(body))
         return (await endpoint.request("GET", bucket, name)).body == body
-    except HyokError:
-        return False
-    finally:
-        with suppress(HyokError):
-            await endpoint.request("DELETE", bucket, name)

@@ -18,13 +18,12 @@ if TYPE_CHECKING:
         StoredPart,
     )
 
-SPLIT_PART_BYTES = 1 << 30
-"""A single PUT too long for the store goes up in parts of this length (format.md §8, Sizes)."""
-
 
 class SplitSink:
     """One object longer than a single PUT may be, as a multipart upload of the same bytes.
 
+    A condition is decided by the store when the upload is completed.  ``part_bytes`` is the length
+    of every part but the last (format.md §8, Sizes).
     Runs in a pump thread and asks the loop for each part's connection.
     """
 
@@ -36,6 +35,7 @@ class SplitSink:
         size: int,
         facts: StoredFacts,
         condition: Condition,
+        part_bytes: int,
     ) -> None:
         self._store = store
         self._bucket = bucket
@@ -43,6 +43,7 @@ class SplitSink:
         self._left = size
         self._facts = facts
         self._condition = condition
+        self._part_bytes = part_bytes
         self._loop = asyncio.get_running_loop()
         self._upload_id = ""
         self._parts: list[StoredPart] = []
@@ -67,7 +68,7 @@ class SplitSink:
             self._upload_id = asyncio.run_coroutine_threadsafe(
                 self._store.begin_upload(self._bucket, self._name, self._facts), self._loop
             ).result()
-        size = min(self._left, SPLIT_PART_BYTES)
+        size = min(self._left, self._part_bytes)
         self._part = asyncio.run_coroutine_threadsafe(
             self._store.put_part(
                 self._bucket, self._name, self._upload_id, len(self._parts) + 1, size

@@ -1,27 +1,20 @@
-"""What we say to an S3 store and what it says back, as values.  Pure.
-
-Errors of the store become our kinds; its own sentences stay behind, since they may name what our
-clients should not see.
-"""
+"""What we say to an S3 store, and what the heads of its answers say back, as values.  Pure."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
-from urllib.parse import quote, unquote_plus
+from urllib.parse import quote
 from xml.sax.saxutils import escape
 
-from hyok.backends.port import Stored, StoredFacts, StoredPart, StoredUpload, StoreListing
+from hyok.backends.port import Stored, StoredFacts
 from hyok.envelope.block import FIELD_NAME, decode_text, encode_text
-from hyok.errors import Conflict, HyokError, Malformed, NotFound, Refused, Unavailable
-from hyok.s3.documents import Element, parse
+from hyok.errors import Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from hyok.backends.port import Condition
+    from hyok.backends.port import Condition, StoredPart
 
 CLEAR_HEADERS = (
     "content-type",
@@ -32,21 +25,18 @@ CLEAR_HEADERS = (
     "expires",
 )
 META = "x-amz-meta-"
-LISTING_BYTES_MAX = 8 << 20
-_SAFE = "/-_.~"
-
-_CONFLICTS = {
-    "PreconditionFailed": "PreconditionFailed",
-    "ConditionalRequestConflict": "ConditionalRequestConflict",
-    "OperationAborted": "OperationAborted",
-    "BucketNotEmpty": "BucketNotEmpty",
-    "BucketAlreadyExists": "BucketAlreadyExists",
-    "BucketAlreadyOwnedByYou": "BucketAlreadyOwnedByYou",
-}
-_MALFORMED = frozenset(
-    {"InvalidPart", "InvalidPartOrder", "EntityTooSmall", "EntityTooLarge", "InvalidRange"}
+CARRIED_HEADERS = (
+    "x-amz-storage-class",
+    "x-amz-object-lock-mode",
+    "x-amz-object-lock-retain-until-date",
+    "x-amz-object-lock-legal-hold",
+    "x-amz-server-side-encryption",
+    "x-amz-server-side-encryption-aws-kms-key-id",
+    "x-amz-website-redirect-location",
 )
-_NOT_FOUND = frozenset({"NoSuchKey", "NoSuchBucket", "NoSuchUpload"})
+"""What a store would forget of an object copied onto itself (format.md §9)."""
+
+_SAFE = "/-_.~"
 
 
 def path_of(bucket: str, name: str, *, virtual_host: bool) -> str:
@@ -76,6 +66,19 @@ def condition_headers(condition: Condition) -> dict[str, str]:
     return {"if-none-match": "*"} if condition.absent else {}
 
 
+def source_headers(bucket: str, name: str, if_match: str) -> dict[str, str]:
+    """Return the headers that name the source of a copy, and the version of it."""
+    return {
+        "x-amz-copy-source": path_of(bucket, name, virtual_host=False),
+        "x-amz-copy-source-if-match": f'"{if_match}"',
+    }
+
+
+def carried(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return what a copy onto itself has to say again, of the answer to HEAD."""
+    return {name: headers[name] for name in CARRIED_HEADERS if name in headers}
+
+
 def stored_of(name: str, headers: Mapping[str, str], size: int) -> Stored:
     """Return an object as the headers of an answer tell it.
 
@@ -98,8 +101,12 @@ def stored_of(name: str, headers: Mapping[str, str], size: int) -> Stored:
             clear={key: value for key in CLEAR_HEADERS if (value := _clear(headers, key))},
             user_metadata=user,
         ),
-        version_id=headers.get("x-amz-version-id", "").replace("null", ""),
+        version_id=_version(headers.get("x-amz-version-id", "")),
     )
+
+
+def _version(text: str) -> str:
+    return "" if text == "null" else text
 
 
 def _clear(headers: Mapping[str, str], name: str) -> str:
@@ -112,11 +119,15 @@ def _clear(headers: Mapping[str, str], name: str) -> str:
 
 
 def total_size(status: int, headers: Mapping[str, str]) -> int:
-    """Return the whole object's length: of Content-Range in a 206, else Content-Length."""
-    text = headers.get("content-length", "0")
+    """Return the whole object's length: of Content-Range in a 206, else Content-Length.
+
+    Raises:
+        Unavailable: the answer does not say it.
+    """
+    text = headers.get("content-length", "")
     if status == 206:
         text = headers.get("content-range", "").rpartition("/")[2]
-    if not text.isdigit():
+    if not (text.isascii() and text.isdigit()):
         raise Unavailable("The store's answer has no length.", reason="ServiceUnavailable")
     return int(text)
 
@@ -124,152 +135,8 @@ def total_size(status: int, headers: Mapping[str, str]) -> int:
 def _http_time(text: str) -> int:
     try:
         return int(parsedate_to_datetime(text).timestamp() * 1000) if text else 0
-    except ValueError:
+    except (ValueError, OverflowError):
         return 0
-
-
-def _iso_time(text: str) -> int:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return 0
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return int(moment.timestamp() * 1000)
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """An answer that is not success."""
-
-    status: int
-    code: str
-
-
-def failure_of(status: int, body: bytes) -> Failure:
-    """Return the code of an error document; empty when there is none."""
-    try:
-        return Failure(status, parse(body, "Error").value("Code") or "")
-    except Malformed:
-        return Failure(status, "")
-
-
-def error_of(failure: Failure, missing: str = "NoSuchKey") -> HyokError:
-    """Return our error; ``missing`` is what a bare 404 stands for."""
-    code = failure.code or {404: missing, 412: "PreconditionFailed", 416: "InvalidRange"}.get(
-        failure.status, ""
-    )
-    if code in _NOT_FOUND or failure.status == 404:
-        reason = code if code in _NOT_FOUND else missing
-        return NotFound("The specified key does not exist.", reason=reason)
-    if code in _CONFLICTS:
-        return Conflict("The store's state forbids it.", reason=_CONFLICTS[code])
-    if code in _MALFORMED:
-        return Malformed("The store refuses these bytes or parts.", reason=code)
-    if failure.status == 501 or code == "NotImplemented":
-        return Refused("The store does not offer this.", reason="NotImplemented")
-    if failure.status in {401, 403}:
-        return Unavailable(
-            "The store refuses our credentials.",
-            reason="ServiceUnavailable",
-            code="HY-4002",
-            effect="Nothing was changed.",
-            next_step="hyok doctor; look at the store's credentials",
-        )
-    reason = "SlowDown" if code == "SlowDown" or failure.status == 429 else "ServiceUnavailable"
-    return Unavailable("The store does not answer as it should.", reason=reason, code="HY-4003")
-
-
-def parse_listing(body: bytes, prefix: str) -> tuple[StoreListing, str]:
-    """Return a page of ListObjectsV2, asked for with ``encoding-type=url``, and its token."""
-    del prefix
-    page = parse(body, "ListBucketResult", LISTING_BYTES_MAX)
-    encoded = page.value("EncodingType") == "url"
-    objects = [
-        Stored(
-            name=_name(found.value("Key") or "", encoded=encoded),
-            etag=(found.value("ETag") or "").strip('"'),
-            size=int(found.value("Size") or 0),
-            modified_ms=_iso_time(found.value("LastModified") or ""),
-        )
-        for found in page.all("Contents")
-    ]
-    prefixes = [
-        _name(found.value("Prefix") or "", encoded=encoded) for found in page.all("CommonPrefixes")
-    ]
-    token = ""
-    if page.value("IsTruncated") == "true":
-        token = page.value("NextContinuationToken") or ""
-    return StoreListing(objects, prefixes), token
-
-
-def _name(text: str, *, encoded: bool) -> str:
-    # As S3 does it: a blank is a plus, a plus is %2B.
-    return unquote_plus(text) if encoded else text
-
-
-def parse_upload_id(body: bytes) -> str:
-    """Return the id of CreateMultipartUpload's answer."""
-    found = parse(body, "InitiateMultipartUploadResult").value("UploadId")
-    if not found:
-        raise Unavailable("The store gave no upload id.", reason="ServiceUnavailable")
-    return found
-
-
-def parse_parts(body: bytes) -> tuple[Sequence[StoredPart], bool]:
-    """Return a page of ListParts, and whether more follow."""
-    page = parse(body, "ListPartsResult", LISTING_BYTES_MAX)
-    parts = [
-        StoredPart(
-            number=int(found.value("PartNumber") or 0),
-            etag=(found.value("ETag") or "").strip('"'),
-            size=int(found.value("Size") or 0),
-            modified_ms=_iso_time(found.value("LastModified") or ""),
-        )
-        for found in page.all("Part")
-    ]
-    return parts, page.value("IsTruncated") == "true"
-
-
-def parse_buckets(body: bytes) -> tuple[Sequence[str], str]:
-    """Return a page of ListBuckets and the token of the next one."""
-    page = parse(body, "ListAllMyBucketsResult", LISTING_BYTES_MAX)
-    buckets = [
-        found.value("Name") or ""
-        for holder in page.all("Buckets")
-        for found in holder.all("Bucket")
-    ]
-    return buckets, page.value("ContinuationToken") or ""
-
-
-def parse_uploads(body: bytes) -> Sequence[StoredUpload]:
-    """Return a page of ListMultipartUploads."""
-    page = parse(body, "ListMultipartUploadsResult", LISTING_BYTES_MAX)
-    return [
-        StoredUpload(
-            name=found.value("Key") or "",
-            upload_id=found.value("UploadId") or "",
-            begun_ms=_iso_time(found.value("Initiated") or ""),
-        )
-        for found in page.all("Upload")
-    ]
-
-
-def parse_etag(body: bytes, root: str) -> tuple[str, int]:
-    """Return ETag and time of a copy's or a completion's answer.
-
-    Raises:
-        HyokError: the 200 carries an error document.
-    """
-    head: Element
-    try:
-        head = parse(body.strip(), root)
-    except Malformed:
-        raise error_of(failure_of(500, body.strip())) from None
-    etag = (head.value("ETag") or "").strip('"')
-    if not etag:
-        raise Unavailable("The store's answer has no ETag.", reason="ServiceUnavailable")
-    return etag, _iso_time(head.value("LastModified") or "")
 
 
 def render_complete(parts: Sequence[StoredPart]) -> bytes:

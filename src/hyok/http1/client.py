@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from hyok.errors import HyokError, Malformed, Unavailable
+from hyok.errors import Malformed, Unavailable
 from hyok.http1.connection import READ_BUFFER_BYTES, Connection, Tls
 from hyok.http1.exchange import BodySource
 from hyok.http1.heads import END, ResponseHead, parse_response, render_request
@@ -35,8 +35,16 @@ class Response:
     body: bytes
 
 
-def _gone(error: BaseException | None = None) -> Unavailable:
-    failure = Unavailable("The store does not answer.", reason="ServiceUnavailable", code="HY-4001")
+def _gone(
+    error: BaseException | None = None, *, untouched: bool = False, lasting: bool = False
+) -> Unavailable:
+    failure = Unavailable(
+        "The store does not answer.",
+        reason="ServiceUnavailable",
+        code="HY-4001",
+        untouched=untouched,
+        lasting=lasting,
+    )
     failure.__cause__ = error
     return failure
 
@@ -81,8 +89,10 @@ class Pool:
                     lambda: Connection(tls), self.host, self.port
                 )
                 await connection.established()
-        except (OSError, TimeoutError, ssl.SSLError) as error:
-            raise _gone(error) from error
+        except ssl.SSLCertVerificationError as error:
+            raise _gone(error, untouched=True, lasting=True) from error
+        except (OSError, TimeoutError) as error:
+            raise _gone(error, untouched=True) from error
         return connection
 
     async def _take(self, *, fresh: bool = False) -> tuple[Connection, bool]:
@@ -107,7 +117,7 @@ class Pool:
             async with asyncio.timeout(self.seconds_max):
                 await self._room.acquire()
         except TimeoutError as error:
-            raise _gone(error) from error
+            raise _gone(error, untouched=True) from error
 
     async def request(
         self,
@@ -117,8 +127,19 @@ class Pool:
         body: bytes | bytearray | memoryview = b"",
         *,
         deadline: float | None = None,
+        once: bool = False,
     ) -> Response:
-        """Return the whole answer.  A kept connection that turns out dead is replaced once."""
+        """Return the whole answer.  A kept connection that turns out dead is replaced once.
+
+        Args:
+            method: of the request.
+            target: path and query, encoded.
+            headers: without the body's length.
+            body: all of it.
+            deadline: seconds from now to the whole answer; None: the pool's own.
+            once: send it over a new connection and never twice.  A connection that dies does not
+                say whether the peer acted, and a write with a condition must not meet itself.
+        """
         lines = list(headers)
         if len(body) or method in {"PUT", "POST"}:
             lines.append(("content-length", str(len(body))))
@@ -126,7 +147,7 @@ class Pool:
         await self._acquire()
         try:
             async with asyncio.timeout(deadline or self.seconds_max):
-                for fresh in (False, True):
+                for fresh in (True,) if once else (False, True):
                     connection, used = await self._take(fresh=fresh)
                     try:
                         return await self._exchange(connection, method, head, body)
@@ -174,7 +195,11 @@ class Pool:
         try:
             # Never a kept connection: a body can be sent once, and a dead one would lose it.
             connection, _ = await self._take(fresh=True)
-            blocking = await connection.detach(self.seconds_max)
+            try:
+                blocking = await connection.detach(self.seconds_max)
+            except BaseException:
+                connection.abort()
+                raise
         except BaseException:
             self._room.release()
             raise
@@ -193,11 +218,14 @@ class Pool:
                     async with asyncio.timeout(self.seconds_max):
                         connection.write(head)
                         answer = await _read_head(connection)
-                except (OSError, _Stale, TimeoutError) as error:
+                except (OSError, _Stale, TimeoutError, Malformed) as error:
                     connection.abort()
                     if not used or fresh:
                         raise _gone(error) from error
                     continue
+                except BaseException:
+                    connection.abort()
+                    raise
                 return Download(self, connection, answer)
         except BaseException:
             self._room.release()
@@ -266,7 +294,7 @@ async def _read_body(connection: Connection, method: str, answer: ResponseHead) 
         if framing is not None and take:
             framing.took(take)
         if len(whole) > RESPONSE_BYTES_MAX:
-            raise _gone()
+            raise _gone(lasting=True)
         if not skip + take and not await connection.more():
             if framing is None:
                 break
@@ -336,7 +364,7 @@ class Upload(_InThread):
             body = _blocking_body(self._thread, framing, rest)
             keep = answer.keep_alive and framing is not None and not self._refused
             return Response(answer.status, answer.headers, body)
-        except OSError as error:
+        except (OSError, Malformed) as error:
             raise _gone(error) from error
         finally:
             self._end(keep=keep)
@@ -423,10 +451,10 @@ class Download(_InThread):
         assert self._source is not None
         try:
             count = self._source.read_into(buffer)
-        except HyokError:
+        except Unavailable:
             self._end(keep=False)
             raise
-        except OSError as error:
+        except (OSError, Malformed) as error:
             self._end(keep=False)
             raise _gone(error) from error
         if not count:

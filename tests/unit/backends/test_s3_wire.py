@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hyok.backends.s3_wire import parse_listing
+from hyok.backends.s3_answers import parse_listing
 
 
 def test_a_url_encoded_listing_has_a_plus_for_a_blank() -> None:

@@ -1,0 +1,133 @@
+"""KnownAbilities: what each bucket of an S3 store was seen to do, and what follows for writes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from dataclasses import replace
+from functools import reduce
+from operator import and_
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from hyok.backends.port import ALWAYS
+from hyok.backends.s3_names import ALL_NAMES, NameRules, probe_names
+from hyok.backends.s3_probe import (
+    PROBE_PREFIX,
+    probe_complete,
+    probe_copy,
+    probe_delete,
+    probe_put,
+    probe_trailers,
+    tried,
+)
+from hyok.errors import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from hyok.backends.port import Condition, ObjectStore, StoreFeatures
+    from hyok.backends.s3_endpoint import Endpoint
+
+    Decided: TypeAlias = Literal["put", "copy", "complete", "delete"]
+
+RESERVED = ".hyok/"
+TRIALS: Mapping[Decided, Callable[[Endpoint, str], Awaitable[bool]]] = {
+    "put": probe_put,
+    "copy": probe_copy,
+    "complete": probe_complete,
+    "delete": probe_delete,
+}
+
+
+class KnownAbilities:
+    """Tries each bucket once in the life of a process.
+
+    Names and trailers before the first write, each kind of condition before it is first relied on,
+    since that takes a race.
+
+    ``rules`` and ``features`` say what holds in every bucket tried; buckets of one endpoint may
+    differ (versions, object lock, a proxy for some of them).
+    """
+
+    def __init__(self, store: ObjectStore, endpoint: Endpoint, features: StoreFeatures) -> None:
+        self._store = store
+        self._endpoint = endpoint
+        self._names: dict[str, NameRules] = {}
+        self._trailers: dict[str, bool] = {}
+        self._decides: dict[Decided, dict[str, bool]] = {kind: {} for kind in TRIALS}
+        self._locks: defaultdict[tuple[str, str], asyncio.Lock] = defaultdict(asyncio.Lock)
+        self.rules: NameRules = ALL_NAMES
+        self.features = features
+
+    async def _names_in(self, bucket: str) -> NameRules:
+        if bucket not in self._names:
+            async with self._locks[bucket, "names"]:
+                if bucket not in self._names:
+                    names, trailers = await asyncio.gather(
+                        probe_names(self._store, bucket),
+                        tried(probe_trailers(self._endpoint, bucket)),
+                    )
+                    self._names[bucket], self._trailers[bucket] = names, trailers
+                    self.rules = reduce(and_, self._names.values())
+                    self._sum_up()
+        return self._names[bucket]
+
+    async def decides(self, bucket: str, kind: Decided) -> bool:
+        """Does the store decide conditions of this kind in this bucket?
+
+        Raises:
+            Unavailable: it does not answer, or is busy.
+        """
+        seen = self._decides[kind]
+        if bucket not in seen:
+            async with self._locks[bucket, kind]:
+                if bucket not in seen:
+                    seen[bucket] = await tried(TRIALS[kind](self._endpoint, bucket))
+                    self._sum_up()
+        return seen[bucket]
+
+    def _sum_up(self) -> None:
+        def everywhere(seen: dict[str, bool]) -> bool:
+            return bool(seen) and all(seen.values())
+
+        self.features = replace(
+            self.features,
+            conditional_put=everywhere(self._decides["put"]),
+            conditional_copy=everywhere(self._decides["copy"]),
+            conditional_delete=everywhere(self._decides["delete"]),
+            conditional_complete=everywhere(self._decides["complete"]),
+            trailing_checksum=everywhere(self._trailers),
+        )
+
+    async def features_of(self, bucket: str) -> StoreFeatures:
+        """Return what holds in one bucket; all of it is tried that was not yet."""
+        await self._names_in(bucket)
+        put, copy, delete, complete = [
+            await self.decides(bucket, kind) for kind in ("put", "copy", "delete", "complete")
+        ]
+        return replace(
+            self.features,
+            conditional_put=put,
+            conditional_copy=copy,
+            conditional_delete=delete,
+            conditional_complete=complete,
+            trailing_checksum=self._trailers[bucket],
+        )
+
+    async def prepare(
+        self, bucket: str, name: str, condition: Condition = ALWAYS, kind: Decided = "put"
+    ) -> None:
+        """Return quietly if this may be written.
+
+        Raises:
+            Refused: the store cannot hold the name, or does not decide this condition.
+        """
+        if name.startswith(PROBE_PREFIX):
+            return
+        if not name.startswith(RESERVED):
+            (await self._names_in(bucket)).check(name)
+        if condition != ALWAYS and not await self.decides(bucket, kind):
+            raise Refused(
+                f"The store behind this bucket does not decide the condition of a {kind}.",
+                reason="NotImplemented",
+            )

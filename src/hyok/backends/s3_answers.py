@@ -1,0 +1,171 @@
+"""The documents that an S3 store answers with, as values.  Pure.
+
+None of it is believed further than it must be: an answer that breaks the protocol is the store's
+failure (`Unavailable`), never our client's, and never an empty or a cut list.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+from urllib.parse import unquote_plus
+
+from hyok.backends.port import Stored, StoredPart, StoredUpload, StoreListing
+from hyok.backends.s3_errors import error_of, failure_of
+from hyok.errors import Malformed, Unavailable
+from hyok.s3.documents import Element, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+LISTING_BYTES_MAX = 8 << 20
+
+
+def _iso_time(text: str) -> int:
+    try:
+        moment = datetime.fromisoformat(text)
+    except (ValueError, OverflowError):
+        return 0
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return int(moment.timestamp() * 1000)
+
+
+def _broken(what: str) -> Unavailable:
+    return Unavailable(
+        f"The store's answer breaks the protocol: {what}.",
+        reason="ServiceUnavailable",
+        code="HY-4003",
+    )
+
+
+def _document(body: bytes, root: str) -> Element:
+    try:
+        return parse(body, root, LISTING_BYTES_MAX)
+    except Malformed:
+        raise _broken(f"it is no {root}") from None
+
+
+def _number(element: Element, name: str) -> int:
+    text = element.value(name) or "0"
+    if not (text.isascii() and text.isdigit()):
+        raise _broken(f"{name} is no number")
+    return int(text)
+
+
+def _next(page: Element, name: str, sent: str) -> str:
+    """Return the token of the next page; a list that is cut without one would lose entries."""
+    if page.value("IsTruncated") != "true":
+        return ""
+    token = page.value(name) or ""
+    if not token:
+        raise _broken("a page is cut and names no next one")
+    if token == sent:
+        raise _broken("the next page is the same one")
+    return token
+
+
+def parse_listing(body: bytes, prefix: str, sent: str = "") -> tuple[StoreListing, str]:
+    """Return a page of ListObjectsV2, asked for with ``encoding-type=url``, and its token.
+
+    Args:
+        body: the document.
+        prefix: what was asked for; nothing else may come.
+        sent: the token that this page was asked for with.
+    """
+    page = _document(body, "ListBucketResult")
+    encoded = page.value("EncodingType") == "url"
+    objects = [
+        Stored(
+            name=_name(found.value("Key") or "", encoded=encoded),
+            etag=(found.value("ETag") or "").strip('"'),
+            size=_number(found, "Size"),
+            modified_ms=_iso_time(found.value("LastModified") or ""),
+        )
+        for found in page.all("Contents")
+    ]
+    prefixes = [
+        _name(found.value("Prefix") or "", encoded=encoded) for found in page.all("CommonPrefixes")
+    ]
+    names = [*(found.name for found in objects), *prefixes]
+    if not all(name and name.startswith(prefix) for name in names):
+        raise _broken("it lists what was not asked for")
+    return StoreListing(objects, prefixes), _next(page, "NextContinuationToken", sent)
+
+
+def _name(text: str, *, encoded: bool) -> str:
+    # As S3 does it: a blank is a plus, a plus is %2B.
+    return unquote_plus(text) if encoded else text
+
+
+def parse_upload_id(body: bytes) -> str:
+    """Return the id of CreateMultipartUpload's answer."""
+    found = _document(body, "InitiateMultipartUploadResult").value("UploadId")
+    if not found:
+        raise _broken("it gives no upload id")
+    return found
+
+
+def parse_parts(body: bytes) -> Sequence[StoredPart]:
+    """Return a page of ListParts."""
+    return [
+        StoredPart(
+            number=_number(found, "PartNumber"),
+            etag=(found.value("ETag") or "").strip('"'),
+            size=_number(found, "Size"),
+            modified_ms=_iso_time(found.value("LastModified") or ""),
+        )
+        for found in _document(body, "ListPartsResult").all("Part")
+    ]
+
+
+def parse_buckets(body: bytes, sent: str = "") -> tuple[Sequence[str], str]:
+    """Return a page of ListBuckets and the token of the next one."""
+    page = _document(body, "ListAllMyBucketsResult")
+    buckets = [
+        found.value("Name") or ""
+        for holder in page.all("Buckets")
+        for found in holder.all("Bucket")
+    ]
+    token = page.value("ContinuationToken") or ""
+    if token and token == sent:
+        raise _broken("the next page is the same one")
+    return buckets, token
+
+
+def parse_uploads(body: bytes) -> Sequence[StoredUpload]:
+    """Return a page of ListMultipartUploads."""
+    return [
+        StoredUpload(
+            name=found.value("Key") or "",
+            upload_id=found.value("UploadId") or "",
+            begun_ms=_iso_time(found.value("Initiated") or ""),
+        )
+        for found in _document(body, "ListMultipartUploadsResult").all("Upload")
+    ]
+
+
+def parse_tags(body: bytes) -> dict[str, str]:
+    """Return the tags of GetObjectTagging's answer."""
+    return {
+        tag.value("Key") or "": tag.value("Value") or ""
+        for holder in _document(body, "Tagging").all("TagSet")
+        for tag in holder.all("Tag")
+    }
+
+
+def parse_etag(body: bytes, root: str) -> str:
+    """Return the ETag of a copy's or a completion's answer.
+
+    Raises:
+        HyokError: the 200 carries an error document.
+    """
+    head: Element
+    try:
+        head = parse(body.strip(), root)
+    except Malformed:
+        raise error_of(failure_of(500, body.strip())) from None
+    etag = (head.value("ETag") or "").strip('"')
+    if not etag:
+        raise _broken("it has no ETag")
+    return etag
