@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from hyok.backends.filesystem import FileStore
-from hyok.backends.s3 import S3Store
+from hyok.backends.resilient import ResilientStore
+from hyok.backends.retries import Retries, RetryRules
+from hyok.backends.s3 import S3Store, Sizes
 from hyok.errors import Malformed
 from hyok.hsm.pool import HsmPool, TokenSpec
 from hyok.hsm.profile import parse_family
@@ -117,11 +119,19 @@ def build_store(settings: StoreSettings) -> ObjectStore:
         connections_max=settings.connections_max,
         seconds_max=settings.deadline_seconds,
     )
-    return S3Store(
+    store = S3Store(
         pool=pool,
         host=urlsplit(settings.endpoint).netloc,
         credentials=CredentialChain(
             settings.region, settings.credentials_file, settings.credentials_profile
         ),
         virtual_host=settings.addressing == "virtual-host",
+        sizes=Sizes(settings.single_put_bytes_max, settings.split_part_bytes),
     )
+    rules = RetryRules(
+        attempts_max=settings.attempts_max,
+        wait_seconds=settings.retry_wait_seconds,
+        wait_seconds_max=settings.retry_wait_seconds_max,
+        deadline_seconds=settings.retry_deadline_seconds,
+    )
+    return ResilientStore(store, Retries(rules))

@@ -36,12 +36,20 @@ class S3StoreSettings(BaseModel, extra="forbid", frozen=True):
     use_case: Literal["UC1", "clear"] = "UC1"
     connections_max: int = Field(default=128, ge=1, le=4096)
     deadline_seconds: float = Field(default=30.0, gt=0, le=600)
+    attempts_max: int = Field(default=4, ge=1, le=20)
+    retry_wait_seconds: float = Field(default=0.1, gt=0, le=60)
+    retry_wait_seconds_max: float = Field(default=5.0, gt=0, le=300)
+    retry_deadline_seconds: float = Field(default=50.0, gt=0, le=3600)
+    single_put_bytes_max: int = Field(default=5 << 30, ge=5 << 20, le=5 << 30)
+    split_part_bytes: int = Field(default=1 << 30, ge=5 << 20, le=5 << 30)
 
     @model_validator(mode="after")
     def _is_private(self) -> S3StoreSettings:
         host = urlsplit(self.endpoint).hostname
         if self.endpoint.startswith("http:") and host not in LOOPBACK:
             raise ValueError("endpoint: plain http is for loopback only; use https")
+        if self.split_part_bytes > self.single_put_bytes_max:
+            raise ValueError("split_part_bytes: a part goes into one PUT (single_put_bytes_max)")
         return self
 
 

@@ -60,5 +60,6 @@ def _none() -> Unavailable:
         "There are no credentials for the store.",
         reason="ServiceUnavailable",
         code="HY-4002",
+        lasting=True,
         next_step="set credentials_file of the store, or give the environment some",
     )

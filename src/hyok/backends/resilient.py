@@ -1,0 +1,316 @@
+"""ResilientStore: a store whose passing failures are tried again, where that is safe.
+
+Safe to repeat: reads, lists, deletes, and writes of bytes held whole, as long as no condition is
+attached: twice is as good as once.  A write with a condition, a copy onto itself and a Complete
+would meet their own first attempt, so they are made again only when the store is known to have done
+nothing.  Streamed bytes are gone once sent: only the opening of a stream is repeated, and that of a
+read until its first byte has come.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING
+
+from hyok.backends.port import ALWAYS, WHOLE
+from hyok.errors import HyokError, NotFound, Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from hyok.backends.port import (
+        Condition,
+        ObjectStore,
+        PartSink,
+        Span,
+        Stored,
+        StoredFacts,
+        StoredPart,
+        StoredUpload,
+        StoreFeatures,
+        StoreListing,
+        StoreSink,
+        StoreSource,
+    )
+    from hyok.backends.retries import Retries
+
+REOPEN_SECONDS_GRACE = 5.0
+
+
+class ResilientStore:
+    """Wraps any `ObjectStore`; its methods promise what the port says."""
+
+    def __init__(self, store: ObjectStore, retries: Retries) -> None:
+        self._store = store
+        self._retries = retries
+
+    @property
+    def features(self) -> StoreFeatures:
+        return self._store.features
+
+    async def features_of(self, bucket: str) -> StoreFeatures:
+        return await self._retries.run(
+            partial(self._store.features_of, bucket), what="features", bounded=False
+        )
+
+    def check_name(self, name: str) -> None:
+        self._store.check_name(name)
+
+    # -- objects ---------------------------------------------------------------------------------
+
+    async def put_whole(
+        self,
+        bucket: str,
+        name: str,
+        body: bytes | bytearray | memoryview,
+        facts: StoredFacts,
+        condition: Condition = ALWAYS,
+    ) -> Stored:
+        return await self._retries.run(
+            partial(self._store.put_whole, bucket, name, body, facts, condition),
+            what="put_whole",
+            untouched_only=condition != ALWAYS,
+        )
+
+    async def put(
+        self,
+        bucket: str,
+        name: str,
+        size: int,
+        facts: StoredFacts,
+        condition: Condition = ALWAYS,
+    ) -> StoreSink:
+        # Nothing is sent before the sink is written to.
+        return await self._retries.run(
+            partial(self._store.put, bucket, name, size, facts, condition), what="put"
+        )
+
+    async def head(self, bucket: str, name: str) -> Stored:
+        return await self._retries.run(partial(self._store.head, bucket, name), what="head")
+
+    async def read_whole(
+        self, bucket: str, name: str, span: Span = WHOLE, if_match: str = ""
+    ) -> tuple[Stored, bytes]:
+        return await self._retries.run(
+            partial(self._store.read_whole, bucket, name, span, if_match), what="read_whole"
+        )
+
+    async def read(
+        self, bucket: str, name: str, span: Span = WHOLE, if_match: str = ""
+    ) -> StoreSource:
+        async def open_it(if_match: str) -> StoreSource:
+            return await self._retries.run(
+                partial(self._store.read, bucket, name, span, if_match), what="read"
+            )
+
+        longest = self._retries.rules.deadline_seconds + REOPEN_SECONDS_GRACE
+        return _ReopenedSource(await open_it(if_match), open_it, longest)
+
+    async def delete(self, bucket: str, name: str, condition: Condition = ALWAYS) -> None:
+        await self._retries.run(
+            partial(self._store.delete, bucket, name, condition),
+            what="delete",
+            untouched_only=condition != ALWAYS,
+        )
+
+    async def list(
+        self,
+        bucket: str,
+        prefix: str = "",
+        delimiter: str = "",
+        after: str = "",
+        limit: int = 1000,
+    ) -> StoreListing:
+        return await self._retries.run(
+            partial(self._store.list, bucket, prefix, delimiter, after, limit), what="list"
+        )
+
+    async def replace_facts(
+        self, bucket: str, name: str, facts: StoredFacts, if_match: str
+    ) -> Stored:
+        return await self._retries.run(
+            partial(self._store.replace_facts, bucket, name, facts, if_match),
+            what="replace_facts",
+            untouched_only=True,
+            bounded=False,
+        )
+
+    async def copy(
+        self,
+        bucket: str,
+        name: str,
+        to_bucket: str,
+        to_name: str,
+        facts: StoredFacts,
+        if_match: str,
+        condition: Condition = ALWAYS,
+    ) -> Stored:
+        onto_itself = (bucket, name) == (to_bucket, to_name)
+        return await self._retries.run(
+            partial(self._store.copy, bucket, name, to_bucket, to_name, facts, if_match, condition),
+            what="copy",
+            untouched_only=onto_itself or condition != ALWAYS,
+            bounded=False,
+        )
+
+    # -- uploads ---------------------------------------------------------------------------------
+
+    async def begin_upload(self, bucket: str, name: str, facts: StoredFacts) -> str:
+        # One begun twice leaves an empty upload behind, which nobody knows and nothing is in.
+        return await self._retries.run(
+            partial(self._store.begin_upload, bucket, name, facts), what="begin_upload"
+        )
+
+    async def put_part_whole(
+        self,
+        bucket: str,
+        name: str,
+        upload_id: str,
+        number: int,
+        body: bytes | bytearray | memoryview,
+    ) -> StoredPart:
+        return await self._retries.run(
+            partial(self._store.put_part_whole, bucket, name, upload_id, number, body),
+            what="put_part_whole",
+        )
+
+    async def put_part(
+        self, bucket: str, name: str, upload_id: str, number: int, size: int
+    ) -> PartSink:
+        return await self._retries.run(
+            partial(self._store.put_part, bucket, name, upload_id, number, size), what="put_part"
+        )
+
+    async def list_parts(
+        self, bucket: str, name: str, upload_id: str, after: int = 0, limit: int = 1000
+    ) -> Sequence[StoredPart]:
+        return await self._retries.run(
+            partial(self._store.list_parts, bucket, name, upload_id, after, limit),
+            what="list_parts",
+        )
+
+    async def complete_upload(
+        self,
+        bucket: str,
+        name: str,
+        upload_id: str,
+        parts: Sequence[StoredPart],
+        condition: Condition = ALWAYS,
+    ) -> Stored:
+        return await self._retries.run(
+            partial(self._store.complete_upload, bucket, name, upload_id, parts, condition),
+            what="complete_upload",
+            untouched_only=True,
+            bounded=False,
+        )
+
+    async def abort_upload(self, bucket: str, name: str, upload_id: str) -> None:
+        await self._removal(
+            partial(self._store.abort_upload, bucket, name, upload_id), "abort_upload"
+        )
+
+    async def list_uploads(
+        self, bucket: str, prefix: str = "", limit: int = 1000
+    ) -> Sequence[StoredUpload]:
+        return await self._retries.run(
+            partial(self._store.list_uploads, bucket, prefix, limit), what="list_uploads"
+        )
+
+    # -- buckets ---------------------------------------------------------------------------------
+
+    async def create_bucket(self, bucket: str) -> None:
+        await self._retries.run(partial(self._store.create_bucket, bucket), what="create_bucket")
+
+    async def delete_bucket(self, bucket: str) -> None:
+        await self._removal(partial(self._store.delete_bucket, bucket), "delete_bucket")
+
+    async def has_bucket(self, bucket: str) -> bool:
+        return await self._retries.run(partial(self._store.has_bucket, bucket), what="has_bucket")
+
+    async def list_buckets(self) -> Sequence[str]:
+        return await self._retries.run(self._store.list_buckets, what="list_buckets")
+
+    async def sweep(self) -> int:
+        return await self._store.sweep()
+
+    async def close(self) -> None:
+        await self._store.close()
+
+    async def _removal(self, remove: Callable[[], Awaitable[None]], what: str) -> None:
+        """Remove; what a second attempt does not find, the first one took away."""
+        attempts = 0
+
+        async def attempt() -> None:
+            nonlocal attempts
+            attempts += 1
+            try:
+                await remove()
+            except NotFound:
+                if attempts == 1:
+                    raise
+
+        await self._retries.run(attempt, what=what)
+
+
+class _ReopenedSource:
+    """A stored body that is asked for once more when it fails before its first byte.
+
+    The second answer must be of the same version as the first, whose facts the caller has seen.
+    """
+
+    def __init__(
+        self,
+        source: StoreSource,
+        open_it: Callable[[str], Awaitable[StoreSource]],
+        seconds_max: float,
+    ) -> None:
+        self.stored = source.stored
+        self._source = source
+        self._open_it = open_it
+        self._seconds_max = seconds_max
+        self._loop = asyncio.get_running_loop()
+        self._begun = False
+        self._closed = False
+
+    def read_into(self, buffer: memoryview) -> int:
+        begun, self._begun = self._begun, True
+        try:
+            return self._source.read_into(buffer)
+        except Unavailable as error:
+            if begun or self._closed or error.lasting or _on_a_loop():
+                raise
+            self._source.close()
+            self._reopen(error)
+        return self._source.read_into(buffer)
+
+    def _reopen(self, error: Unavailable) -> None:
+        waiting = asyncio.run_coroutine_threadsafe(self._again(), self._loop)
+        try:
+            source = waiting.result(self._seconds_max)
+        except (HyokError, TimeoutError):
+            waiting.cancel()
+            raise error from None
+        if source.stored.etag != self.stored.etag or source.stored.size != self.stored.size:
+            source.close()
+            raise error
+        self._source = source
+        if self._closed:
+            source.close()
+
+    async def _again(self) -> StoreSource:
+        return await self._open_it(self.stored.etag)
+
+    def close(self) -> None:
+        self._closed = True
+        with suppress(HyokError):
+            self._source.close()
+
+
+def _on_a_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

@@ -1,0 +1,134 @@
+"""Retries: how often, how long and how soon a call to a store is made again.
+
+Which calls may be made again is `resilient.py`'s to say.  What stops a retry: the attempts, the
+deadline over all of them, an error that would come again, and the budget, so that a store in
+trouble is not asked several times as much by all of us at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+import structlog
+
+from hyok.errors import Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+T = TypeVar("T")
+log = structlog.get_logger("hyok.backends")
+
+
+@dataclass(frozen=True, slots=True)
+class RetryRules:
+    """Times are in seconds."""
+
+    attempts_max: int = 4
+    wait_seconds: float = 0.1  # before the second attempt; doubled before each further one
+    wait_seconds_max: float = 5.0
+    slow_down_seconds: float = 1.0  # at least, after SlowDown
+    deadline_seconds: float = 50.0  # from the first attempt to the end of the last
+    budget: int = 100  # retries that may be spent at once
+    budget_back: float = 0.1  # of a retry, for each call that went well
+
+
+def _chance() -> float:
+    return secrets.randbelow(1 << 20) / (1 << 20)
+
+
+class Retries:
+    """The retries of one store.  On one loop.
+
+    Args:
+        rules: the limits.
+        clock: seconds, monotonic.
+        sleep: waits so many seconds.
+        chance: a number in [0, 1), for the jitter.
+    """
+
+    def __init__(
+        self,
+        rules: RetryRules,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        chance: Callable[[], float] = _chance,
+    ) -> None:
+        self.rules = rules
+        self._clock = clock
+        self._sleep = sleep
+        self._chance = chance
+        self._budget = float(rules.budget)
+
+    async def run(
+        self,
+        call: Callable[[], Awaitable[T]],
+        *,
+        what: str,
+        untouched_only: bool = False,
+        bounded: bool = True,
+    ) -> T:
+        """Return what ``call`` returns, the last time.
+
+        Args:
+            call: makes one attempt.
+            what: the operation, for the log.
+            untouched_only: only an attempt of which the store did nothing may be made again.
+            bounded: an attempt is cut at the deadline; else it has a longer one of its own.
+
+        Raises:
+            Unavailable: of the last attempt.
+        """
+        deadline = self._clock() + self.rules.deadline_seconds
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                result = await self._attempt(call, deadline if bounded else None)
+            except Unavailable as error:
+                wait = self._wait(attempt, error)
+                if (
+                    error.lasting
+                    or (untouched_only and not error.untouched)
+                    or attempt >= self.rules.attempts_max
+                    or self._clock() + wait >= deadline
+                    or self._budget < 1
+                ):
+                    raise
+                self._budget -= 1
+                log.warning(
+                    "store.retry", operation=what, attempt=attempt, error=error.code, wait=wait
+                )
+            else:
+                self._budget = min(float(self.rules.budget), self._budget + self.rules.budget_back)
+                return result
+            await self._sleep(wait)
+
+    async def _attempt(self, call: Callable[[], Awaitable[T]], deadline: float | None) -> T:
+        left = None if deadline is None else max(0.0, deadline - self._clock())
+        try:
+            async with asyncio.timeout(left):
+                return await call()
+        except TimeoutError as error:
+            raise Unavailable(
+                "The store does not answer in time.",
+                reason="ServiceUnavailable",
+                code="HY-4001",
+                lasting=True,  # there is no time left
+            ) from error
+
+    def _wait(self, attempt: int, error: Unavailable) -> float:
+        """Return the wait before the next attempt; never shorter than the store asks for."""
+        longest = min(self.rules.wait_seconds * 2.0 ** (attempt - 1), self.rules.wait_seconds_max)
+        wait = longest * (0.5 + self._chance() / 2)
+        if error.reason == "SlowDown":
+            wait += self.rules.slow_down_seconds
+        if error.retry_after_seconds:
+            # On top of it: all who were sent away together should not come back together.
+            wait += error.retry_after_seconds
+        return wait
