@@ -1,9 +1,9 @@
 """CopyObject of a large object: made by the store, against sealed anew, in one run, as a ratio.
 
-``python benchmarks/bench_copy.py [--mebibytes 256] [--rounds 3] [--json FILE]``.  One gateway (class
-intern, SoftHSM) over the file store and SeaweedFS.  A copy within a bucket stays in its shred scope
-and is made by the store; one into another bucket leaves it and is sealed anew.  Both are the same
-request of the same client, and rounds are interleaved.
+``python benchmarks/bench_copy.py [--mebibytes 256] [--rounds 3] [--json FILE]``.  One gateway
+(class intern, SoftHSM) over the file store and SeaweedFS.  A copy within a bucket stays in its
+shred scope and is made by the store; one into another bucket leaves it and is sealed anew.  Both
+are the same request of the same client, and rounds are interleaved.
 """
 
 from __future__ import annotations

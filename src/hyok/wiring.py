@@ -62,6 +62,9 @@ log = structlog.get_logger("hyok.wiring")
 UNKNOWN = ClassificationName("onbekend")
 SWEEP_SECONDS = 1.0
 STORE_SWEEP_SECONDS = 600.0
+MIRROR_SECONDS = 3_600.0
+"""How often the mirrors of keyring records are looked through; first at the start."""
+
 UPLOADS_LOOK_SECONDS = 10.0
 """How soon a worker forgets the key of an upload that another one ended."""
 DECISIONS_REMEMBERED_MS = 30_000
@@ -274,7 +277,7 @@ async def open_gateway(core: Core, meter: Meter | None = None) -> Server:
 
 async def keep_house(core: Core) -> None:
     """Drop old keys every second, and what crashes left every ten minutes.  Runs for ever."""
-    swept = looked = 0.0
+    swept = looked = mirrored = float("-inf")
     while True:
         core.custodian.sweep()
         if time.monotonic() - looked > UPLOADS_LOOK_SECONDS:
@@ -289,7 +292,22 @@ async def keep_house(core: Core) -> None:
                 for bucket in await core.registry.all():
                     await core.multipart.sweep(bucket, clock_ms())
                     await core.keeper.keep_registration(bucket, only_if_missing=True)
+        if time.monotonic() - mirrored > MIRROR_SECONDS:
+            mirrored = time.monotonic()
+            await keep_mirrors(core)
         await asyncio.sleep(SWEEP_SECONDS)
+
+
+async def keep_mirrors(core: Core) -> int:
+    """Make anew what every bucket's `.hyok/` lacks of its keyring; return how many records."""
+    made = 0
+    with contextlib.suppress(HyokError):
+        for bucket in await core.registry.all():
+            with contextlib.suppress(HyokError):  # one store away must not stop the others
+                made += await core.keeper.keep_records(bucket)
+    if made:
+        log.warning("mirror.records_made_anew", records=made)
+    return made
 
 
 async def open_management(core: Core, metrics: Metrics, index: int, door: Server) -> Server:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import io
 import json
@@ -9,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ import pytest
 from boto3.s3.transfer import TransferConfig
 from tests.compat.matrix import ODD_KEYS, content
 from tests.e2e import running
+
+from hyok.backends.filesystem import FileStore
 
 pytestmark = [pytest.mark.integration, pytest.mark.e2e, pytest.mark.slow]
 
@@ -172,14 +176,53 @@ def test_a_copy_without_its_shreddable_records_stays_closed(left: Any, tmp_path:
     assert opened(tmp_path / "plain") == {}
 
 
+def copied(old: Path, home: Path) -> None:
+    """Copy an installation that was stopped to another place."""
+    shutil.copytree(old, home, ignore=shutil.ignore_patterns("run"))
+    for file in (home / "hyok.toml", home / "softhsm" / "softhsm2.conf"):
+        file.write_text(file.read_text().replace(str(old), str(home)))
+
+
+async def empty_mirrors(folder: Path) -> int:
+    """Delete the keyring records in every bucket of a file store; return how many."""
+    store = FileStore(folder)
+    count = 0
+    for bucket in await store.list_buckets():
+        for entry in (await store.list(bucket, ".hyok/keyring/")).objects:
+            await store.delete(bucket, entry.name)
+            count += 1
+    await store.close()
+    return count
+
+
+def test_records_lost_from_the_mirrors_are_back_before_the_database_is_lost(
+    left: Any, tmp_path: Path
+) -> None:
+    old, held, _ = left
+    home = tmp_path / "home"
+    copied(old, home)
+    lost = asyncio.run(empty_mirrors(home / "store"))
+    assert lost >= len(KEPT)
+    made = running.start(home)
+    made_anew = ""
+    deadline = time.monotonic() + 30
+    while "mirror.records_made_anew" not in made_anew and time.monotonic() < deadline:
+        made_anew = "".join(path.read_text() for path in (home / "log").glob("*"))
+        time.sleep(0.1)
+    assert made.stop() == 0
+    for name in ("hyok.db", "hyok.db-wal", "hyok.db-shm", "demo.json"):
+        (home / name).unlink(missing_ok=True)
+    report = json.loads(hyok(home, "recover", "--json", ok=(3,)))[0]
+    told = {found["bucket_id"]: found for found in report["buckets"]}
+    for bucket in KEPT:
+        assert (told[bucket]["readable"], told[bucket]["lost"]) == (len(held[bucket]), [])
+    assert {key for key, _ in told[SHREDDABLE]["lost"]} == set(held[SHREDDABLE])
+
+
 def test_a_lost_database_comes_back_from_buckets_and_hsm(left: Any, tmp_path: Path) -> None:
     old, held, _ = left
     home = tmp_path / "home"
-    shutil.copytree(old, home, ignore=shutil.ignore_patterns("run"))
-    toml = (home / "hyok.toml").read_text().replace(str(old), str(home))
-    (home / "hyok.toml").write_text(toml)
-    conf = home / "softhsm" / "softhsm2.conf"
-    conf.write_text(conf.read_text().replace(str(old), str(home)))
+    copied(old, home)
     for name in ("hyok.db", "hyok.db-wal", "hyok.db-shm", "demo.json"):
         (home / name).unlink(missing_ok=True)
     report = json.loads(hyok(home, "recover", "--json", ok=(3,)))[0]

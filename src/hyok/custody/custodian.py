@@ -363,6 +363,16 @@ class KeyCustodian:
         """Keep the record of the tenant's own key in a bucket: subjects keep their ids with it."""
         await self._fixed.mirror_tenant_key(bucket)
 
+    async def keep_mirror(self, bucket: Bucket) -> int:
+        """Make keyring records that a bucket's mirror lacks anew; return how many.
+
+        Raises:
+            Unavailable: store or database do not answer.
+        """
+        rules = map(self._classifications.get, self._classifications.names())
+        kept = [rule.classification for rule in rules if not rule.keys.shreddable]
+        return await self._keyring.keep_mirror(bucket, [*kept, TENANT_CLASSIFICATION])
+
     async def subject_scope(self, tenant: str, value: str) -> str:
         """Return ``subject:<32 hex digits>`` of a case or person: no number in clear (design 6)."""
         return await self._fixed.subject_scope(tenant, value)

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from hyok.custody.key_states import Use, check_use
-from hyok.custody.secrets_cache import SecretCache
+from hyok.custody.secrets_cache import ByteSecrets, SecretCache
 from hyok.envelope.keys import hkdf, object_context
 from hyok.envelope.names import NameKey
 from hyok.errors import HyokError, Unavailable
@@ -42,7 +42,7 @@ class FixedKeys:
         self._keyring = keyring
         self._watch = watch
         self._names: SecretCache[NameKey] = SecretCache(clock_ms, lambda _v: None)
-        self._tenant_keys: SecretCache[bytes] = SecretCache(clock_ms, lambda _v: None)
+        self._tenant_keys = ByteSecrets(clock_ms)
 
     async def names_key(self, bucket: Bucket) -> NameKey:
         """Return the key of a bucket's sealed names.
@@ -84,7 +84,7 @@ class FixedKeys:
             )
             return bytes(ik.secret)
 
-        return await self._tenant_keys.get(tenant, NAMES_REMEMBERED_MS, fetch)
+        return await self._tenant_keys.copy_of(tenant, NAMES_REMEMBERED_MS, fetch)
 
     async def mirror_tenant_key(self, bucket: Bucket) -> None:
         """Keep the record of the tenant's own key in a bucket: subjects keep their ids with it."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
+from hyok.custody.secrets_cache import wipe_bytes
 from hyok.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -56,5 +57,4 @@ def handed(ik: IK) -> IK:
 
 def wipe(ik: IK) -> None:
     """Overwrite an IK that is dropped."""
-    ik.secret[:] = bytes(len(ik.secret))
-    ik.secret.clear()  # so that a reader who came late finds no key of zeros
+    wipe_bytes(ik.secret)

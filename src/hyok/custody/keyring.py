@@ -17,12 +17,13 @@ from hyok.custody.key_states import KeyState, Use, check_use
 from hyok.custody.keyring_rows import KeyringRows
 from hyok.custody.port import KEYRING_FOLDER, TOMBSTONES_FOLDER
 from hyok.custody.secrets_cache import SecretCache
+from hyok.database.epoch_rows import EpochRows
 from hyok.envelope.profiles import Profile
 from hyok.envelope.records import checked_record, open_record, parse_record, seal_record
 from hyok.errors import Conflict, NotFound, Refused, Tampered
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Mapping
 
     from hyok.custody.failing_tokens import FailingTokens
     from hyok.custody.kek import Kek
@@ -36,6 +37,10 @@ LEASE = 1024
 """Writes that a process takes from an IK's count at a time."""
 
 RACES_MAX = 8
+
+EPOCH = "keyring"
+"""Bumped in the transaction that destroys a record: within seconds no process writes or reads with
+its key from memory.  Else an object written in that hour would be lost the moment it is stored."""
 
 MARKS_MAX = 100_000
 """Leases and marks of mirrored records held; beyond it they are taken anew."""
@@ -74,6 +79,8 @@ class Keyring:
         self._reading: SecretCache[IK] = SecretCache(clock_ms, wipe)
         self._writing: SecretCache[IK] = SecretCache(clock_ms, wipe)
         self._records: SecretCache[tuple[bytes, int]] = SecretCache(clock_ms, lambda _record: None)
+        self._destroyed: EpochRows[None] = EpochRows(database, clock_ms, EPOCH, lambda _c: {})
+        self._heeded: Mapping[str, None] | None = None
         self._leases: dict[tuple[str, str, str], _Lease] = {}
         self._mirrored: set[tuple[bytes, str]] = set()
 
@@ -92,6 +99,7 @@ class Keyring:
         Raises:
             Unavailable: HSM, database or mirror do not answer.
         """
+        await self._heed_destruction()
         key = (tenant, classification, scope)
         for _ in range(RACES_MAX):
             ik = await self._writing.get(
@@ -112,6 +120,17 @@ class Keyring:
                 await self._ensure_mirrored(bucket, ik)
             return mine
         raise Conflict("The key of this scope changes too often.", reason="OperationAborted")
+
+    async def _heed_destruction(self) -> None:
+        """Forget every key when some record was destroyed, here or by another process.
+
+        Raises:
+            Unavailable: the database has been away for longer than the memory may serve.
+        """
+        seen = await self._destroyed.now()
+        if self._heeded is not None and seen is not self._heeded:
+            self.forget()
+        self._heeded = seen
 
     async def _find_current(
         self, tenant: str, classification: str, scope: str, bucket: Bucket | None, life: Lifetime
@@ -208,6 +227,7 @@ class Keyring:
             Tampered: the record is damaged, or not the one asked for.
             NotFound: there is no record, or it was destroyed (code HY-2304).
         """
+        await self._heed_destruction()
         key = (tenant, ik_id)
         held = self._reading.peek(key)
         if held is not None:
@@ -289,6 +309,43 @@ class Keyring:
             raw,
         )
 
+    async def keep_mirror(self, bucket: Bucket, kept: Collection[str]) -> int:
+        """Make records that a bucket's mirror lacks anew; return how many.
+
+        Only those that stand there by rule: of the bucket's names, of its tenant, and of the
+        classifications ``kept``, which are not shreddable.  Never one with a tombstone, in database
+        or bucket.
+
+        Raises:
+            Unavailable: store or database do not answer.
+        """
+        names = f"names:{bucket.bucket_id}"
+        rows = await self._rows.of_scope(
+            bucket.tenant,
+            scopes=(f"bucket:{bucket.bucket_id}", names, f"tenant:{bucket.tenant}"),
+            subjects_of=bucket.allowed & frozenset(kept),
+        )
+        wanted = {
+            row.ik_id: row.raw
+            for row in rows
+            if row.classification in kept or row.ik_id == bucket.names_ik_id
+        }
+        there = await self._mirror.list(bucket, KEYRING_FOLDER)
+        buried = await self._mirror.list(bucket, TOMBSTONES_FOLDER)
+        known = {name.rpartition("/")[2] for name in (*there, *buried)}
+        made = 0
+        for ik_id, raw in wanted.items():
+            if raw is None or ik_id.hex() in known:
+                continue
+            name = KEYRING_FOLDER + ik_id.hex()
+            await self._mirror.write(bucket, name, raw)
+            # Destroyed while we wrote: then whoever destroyed it may have looked before us.
+            if (await self._rows.find(ik_id, bucket.tenant, names)).raw is None:
+                await self._mirror.remove(bucket, name)
+                continue
+            made += 1
+        return made
+
     def sweep(self) -> None:
         """Drop what is past its time."""
         self._reading.sweep()
@@ -300,3 +357,4 @@ class Keyring:
         self._reading.clear()
         self._writing.clear()
         self._records.clear()
+        self._leases.clear()

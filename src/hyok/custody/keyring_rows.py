@@ -14,6 +14,8 @@ from hyok.database.tables import keyring, tombstones
 from hyok.errors import Conflict
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
     from sqlalchemy import Connection
 
     from hyok.custody.intermediate_key import IK
@@ -28,6 +30,7 @@ class Row:
     raw: bytes | None
     created_ms: int
     destroyed: bool = False
+    classification: str = ""
 
 
 class KeyringRows:
@@ -101,6 +104,37 @@ class KeyringRows:
             return True
 
         return await self._database.run(act)
+
+    async def of_scope(
+        self, tenant: str, *, scopes: Collection[str], subjects_of: Collection[str]
+    ) -> Sequence[Row]:
+        """Return the records of these scopes, and of every subject under these classifications.
+
+        One whose scope has a tombstone is left out, as is one that was destroyed itself.
+        """
+        of_subject = keyring.c.scope.startswith("subject:") & keyring.c.classification.in_(
+            subjects_of
+        )
+        dead = select(tombstones.c.ik_id).where(
+            tombstones.c.tenant == tenant,
+            or_(tombstones.c.ik_id == keyring.c.ik_id, tombstones.c.scope == keyring.c.scope),
+        )
+        query = select(
+            keyring.c.ik_id, keyring.c.record, keyring.c.created_ms, keyring.c.classification
+        ).where(
+            keyring.c.tenant == tenant,
+            keyring.c.record.is_not(None),
+            or_(keyring.c.scope.in_(scopes), of_subject),
+            ~dead.exists(),
+        )
+
+        def act(connection: Connection) -> Sequence[Row]:
+            return [
+                Row(row.ik_id, row.record, row.created_ms, classification=row.classification)
+                for row in connection.execute(query)
+            ]
+
+        return await self._database.read(act)
 
     async def find(self, ik_id: bytes, tenant: str, scope: str) -> Row:
         """Return the record, and whether it or any of its scope was destroyed."""

@@ -30,6 +30,8 @@ class KeyringMirror(Protocol):
 
     async def list(self, bucket: Bucket, prefix: str) -> Sequence[str]: ...
 
+    async def remove(self, bucket: Bucket, name: str) -> None: ...
+
 
 class KekBook(Protocol):
     """Which key versions there are, from our own configuration or the HSM, never from a store."""

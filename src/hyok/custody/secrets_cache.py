@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from typing_extensions import override
 
+from hyok.errors import Unavailable
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Hashable
 
@@ -24,7 +26,12 @@ V = TypeVar("V")
 @dataclass(slots=True)
 class _Entry(Generic[V]):
     value: V
+    since_ms: int
     until_ms: int
+
+    def good(self, now_ms: int) -> bool:
+        """Is its time not over?  A clock that was set back ends it: it must not live longer."""
+        return self.since_ms <= now_ms < self.until_ms
 
 
 class SecretCache(Generic[V]):
@@ -51,7 +58,7 @@ class SecretCache(Generic[V]):
         entry = self._entries.get(key)
         if entry is None:
             return None
-        if entry.until_ms <= self._clock_ms():
+        if not entry.good(self._clock_ms()):
             self._drop(key)
             return None
         self._entries.move_to_end(key)
@@ -91,7 +98,8 @@ class SecretCache(Generic[V]):
         before = self._entries.get(key)
         if before is not None and before.value is not value:
             self._drop(key)
-        self._entries[key] = _Entry(value, self._clock_ms() + ttl_ms)
+        now = self._clock_ms()
+        self._entries[key] = _Entry(value, now, now + ttl_ms)
         self._entries.move_to_end(key)
         while len(self._entries) > self._entries_max:
             self._drop(next(iter(self._entries)))
@@ -108,7 +116,7 @@ class SecretCache(Generic[V]):
     def sweep(self) -> None:
         """Drop what is past its time."""
         now = self._clock_ms()
-        for key in [key for key, entry in self._entries.items() if entry.until_ms <= now]:
+        for key in [key for key, entry in self._entries.items() if not entry.good(now)]:
             self._drop(key)
 
     def clear(self, matches: Callable[[Hashable], bool] = lambda _key: True) -> None:
@@ -117,3 +125,33 @@ class SecretCache(Generic[V]):
             self._drop(key)
         for key in [key for key in self._flights if matches(key)]:
             del self._flights[key]
+
+
+class ByteSecrets(SecretCache[bytearray]):
+    """Secrets that are plain bytes: each asker gets a copy, and what is dropped is overwritten."""
+
+    def __init__(self, clock_ms: Callable[[], int], entries_max: int = ENTRIES_MAX) -> None:
+        super().__init__(clock_ms, wipe_bytes, entries_max)
+
+    async def copy_of(
+        self, key: Hashable, ttl_ms: int, fetch: Callable[[], Awaitable[bytes]]
+    ) -> bytes:
+        """Return a copy of the secret, as `get` does.
+
+        Raises:
+            Unavailable: it was dropped between its arrival and our turn.
+        """
+
+        async def fetched() -> bytearray:
+            return bytearray(await fetch())
+
+        held = await self.get(key, ttl_ms, fetched)
+        if not held:
+            raise Unavailable("The key was just dropped from memory.", reason="ServiceUnavailable")
+        return bytes(held)
+
+
+def wipe_bytes(secret: bytearray) -> None:
+    """Overwrite a secret and leave it empty, so that who came late finds no key of zeros."""
+    secret[:] = bytes(len(secret))
+    secret.clear()

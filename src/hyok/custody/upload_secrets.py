@@ -12,8 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hyok.custody.secrets_cache import SecretCache
-from hyok.errors import Unavailable
+from hyok.custody.secrets_cache import ByteSecrets
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Hashable
@@ -39,20 +38,13 @@ class UploadSecrets:
     """One in each process.  Nothing of it is shared with another."""
 
     def __init__(self, clock_ms: Callable[[], int]) -> None:
-        self._held: SecretCache[bytearray] = SecretCache(clock_ms, _wipe, UPLOADS_MAX)
+        self._held = ByteSecrets(clock_ms, UPLOADS_MAX)
 
     async def get(
         self, ask: Ask, upload_id: str, found: Envelope, fetch: Callable[[], Awaitable[bytes]]
     ) -> bytes:
         """Return the secret of an upload's envelope, asked of the HSM at most once an hour."""
-
-        async def fetched() -> bytearray:
-            return bytearray(await fetch())
-
-        held = await self._held.get(_place(ask, upload_id, found), HELD_MS_MAX, fetched)
-        if not held:  # wiped between its arrival and our turn
-            raise Unavailable("The key was just dropped from memory.", reason="ServiceUnavailable")
-        return bytes(held)
+        return await self._held.copy_of(_place(ask, upload_id, found), HELD_MS_MAX, fetch)
 
     def put(self, ask: Ask, upload_id: str, found: Envelope, secret: bytes) -> None:
         """Hold the secret of an upload that is just being made."""
@@ -78,8 +70,3 @@ class UploadSecrets:
 def _place(ask: Ask, upload_id: str, found: Envelope) -> _Place:
     ref = ask.ref
     return _Place(ref.tenant, ref.bucket_id, ref.key, upload_id, found.mac)
-
-
-def _wipe(secret: bytearray) -> None:
-    secret[:] = bytes(len(secret))
-    secret.clear()  # so that whoever came late finds no key of zeros

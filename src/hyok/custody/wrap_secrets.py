@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from hyok.custody.intermediate_key import Lifetime
 from hyok.custody.key_states import ALLOWED_USES, Use, check_use
-from hyok.custody.secrets_cache import SecretCache
+from hyok.custody.secrets_cache import ByteSecrets
 from hyok.envelope.block import Envelope, Mode, check_scope
+from hyok.envelope.keys import KEY_BYTES
 from hyok.envelope.profiles import Profile
 from hyok.errors import Refused, Tampered
 
@@ -69,8 +70,8 @@ class WrapSecrets:
         self._keyring = keyring
         self._fixed = fixed
         self._uploads = uploads
-        self._embedded: SecretCache[tuple[bytes, bytes]] = SecretCache(clock_ms, lambda _v: None)
-        self._read_secrets: SecretCache[bytes] = SecretCache(clock_ms, lambda _v: None)
+        self._embedded = ByteSecrets(clock_ms)
+        self._read_secrets = ByteSecrets(clock_ms)
 
     async def scope(self, ask: Ask, rule: Classification) -> str:
         """Return the scope of a new object."""
@@ -110,11 +111,13 @@ class WrapSecrets:
             token, secret = await self._hsm.new_token(kek.spec, scope)
             return WrapSecret(Mode.DIRECT, profile, kek.kek_id, scope, token, secret)
         self._watch.check_memory_serves(rule)
-        token, secret = await self._embedded.get(
-            (kek.kek_id, scope),
-            _lifetime(rule).write_ms,
-            lambda: self._hsm.new_token(kek.spec, scope),
-        )
+
+        async def joined() -> bytes:
+            token, secret = await self._hsm.new_token(kek.spec, scope)
+            return secret + token
+
+        both = await self._embedded.copy_of((kek.kek_id, scope), _lifetime(rule).write_ms, joined)
+        secret, token = both[:KEY_BYTES], both[KEY_BYTES:]
         return WrapSecret(Mode.EMBEDDED, profile, kek.kek_id, scope, token, secret)
 
     async def wrapping_kek(self, ask: Ask) -> Kek:
@@ -209,7 +212,7 @@ class WrapSecrets:
         ttl_ms = _lifetime(rule).read_ms
         if ttl_ms:
             self._watch.check_memory_serves(rule)
-        return await self._read_secrets.get(
+        return await self._read_secrets.copy_of(
             (found.profile, found.kek_id, found.scope, found.token),
             ttl_ms,
             lambda: self._of_token(ask, kek, found),

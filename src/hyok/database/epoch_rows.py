@@ -51,6 +51,7 @@ class EpochRows(Generic[R]):
         self._epoch = -1
         self._asked_ms = 0
         self._fresh_ms = 0
+        self._written = 0  # counts our own writes
         self._lock = asyncio.Lock()
 
     async def now(self) -> Mapping[str, R]:
@@ -68,20 +69,24 @@ class EpochRows(Generic[R]):
     def stale(self) -> None:
         """Look again at the next question: we wrote a row ourselves."""
         self._asked_ms = 0
+        self._written += 1
 
     def _just_asked(self) -> bool:
-        return self._clock_ms() - self._asked_ms < POLL_MS
+        # A clock that was set back must not keep old rows for as long.
+        return 0 <= self._clock_ms() - self._asked_ms < POLL_MS
 
     async def _ask(self) -> None:
-        now = self._clock_ms()
+        now, written = self._clock_ms(), self._written
         try:
             number, rows = await self._database.read(self._read)
         except Unavailable:
-            if now - self._fresh_ms > AGE_MS_MAX:
+            if not 0 <= now - self._fresh_ms <= AGE_MS_MAX:
                 raise
             self._asked_ms = now
             return
-        self._asked_ms = self._fresh_ms = now
+        self._fresh_ms = now
+        if written == self._written:  # else what we read may be older than what we wrote
+            self._asked_ms = now
         if rows is not None:
             self._epoch, self._rows = number, rows
 

@@ -12,7 +12,7 @@ from hyok.s3 import checksums
 from hyok.s3.names import part_etag_in
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from hyok.objects.uploads import Upload, UploadPart
 
@@ -56,6 +56,17 @@ def check_parts(
                     f"The checksum of part {part.number} is not the one that was uploaded.",
                     reason="InvalidPart",
                 )
+
+
+def trailer_number(parts: Sequence[UploadPart], known: Collection[UploadPart]) -> int:
+    """Return the number of the store's part that carries the trailer.
+
+    With a last part that was held aside it is that part's own.  Else it is one that the client has
+    not used: a completion that fails must leave every uploaded part as it was.
+    """
+    if parts[-1].aside_name:
+        return parts[-1].number
+    return max(part.number for part in known if not part.aside_name) + 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from hyok.backends.port import Condition, StoredPart
 from hyok.envelope.block import parse
 from hyok.envelope.layout import LAYOUT
 from hyok.envelope.parts import part_id
-from hyok.errors import Conflict, NotFound, Tampered
+from hyok.errors import Conflict, Malformed, NotFound, Tampered
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +23,7 @@ async def join(
     parts: Sequence[UploadPart],
     trailer: bytes,
     condition: Condition,
-    plain_size: int,
+    trailer_number: int,
 ) -> tuple[str, int]:
     """Have the store assemble the object; return its ETag and time.
 
@@ -33,7 +33,6 @@ async def join(
     store = place.store
     joined = [StoredPart(p.number, p.store_etag, 0) for p in parts if not p.aside_name]
     last = parts[-1]
-    number = last.number if last.aside_name else last.number + 1
     tail = trailer
     if last.aside_name:
         _, held = await store.read_whole(place.bucket, last.aside_name)
@@ -46,19 +45,19 @@ async def join(
     try:
         joined.append(
             await store.put_part_whole(
-                place.bucket, place.name, upload.store_upload_id, number, tail
+                place.bucket, place.name, upload.store_upload_id, trailer_number, tail
             )
         )
         stored = await store.complete_upload(
             place.bucket, place.name, upload.store_upload_id, joined, condition
         )
-    except (NotFound, Conflict) as error:
-        if error.reason == "PreconditionFailed":
-            raise
+    except (NotFound, Conflict):
+        # Also when a condition does not hold: it may be our own object that stands there.
         found = await _finished_before(place, upload)
         if found is None:
             raise
         return found
+    plain_size = sum(part.plain_size for part in parts)
     if stored.size and stored.size != LAYOUT.object_sealed_size(plain_size):
         raise Tampered("the store joined the parts to a wrong length", code="HY-3504")
     return stored.etag, stored.modified_ms
@@ -71,6 +70,10 @@ async def _finished_before(place: Place, upload: Upload) -> tuple[str, int] | No
         return None
     if stored.facts is None or not stored.facts.envelope:
         return None
-    if parse(stored.facts.envelope).object_id != upload.object_id:
+    try:
+        found = parse(stored.facts.envelope)
+    except Malformed:
+        return None
+    if found.object_id != upload.object_id:
         return None
     return stored.etag, stored.modified_ms

@@ -17,7 +17,7 @@ from hyok.envelope.layout import HYOK1
 from hyok.envelope.parts import part_header, part_id
 from hyok.envelope.trailer import Entry, Trailer, seal_trailer
 from hyok.errors import HyokError, Malformed, NotFound, Tampered
-from hyok.objects.completion import check_parts, chosen, whole_checksum
+from hyok.objects.completion import check_parts, chosen, trailer_number, whole_checksum
 from hyok.objects.facts import PutFacts, split
 from hyok.objects.joining import join
 from hyok.objects.part_sealing import PartSender
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from hyok.custody.port import RecoveredKey
+    from hyok.envelope.keys import DataKey
     from hyok.objects.facts import ProvenBody
     from hyok.objects.uploads import UploadLedger
     from hyok.objects.vault import ObjectVault
@@ -104,6 +105,7 @@ class MultipartVault:
             upload_id=upload_id,
         )
         issued.data_key.close()
+        store_id = ""
         try:
             store_id = await place.store.begin_upload(
                 place.bucket, place.name, replace(clear, envelope=issued.envelope)
@@ -124,8 +126,12 @@ class MultipartVault:
                 )
             )
             self._remember(upload_id, place.name)
-        except BaseException:
+        except BaseException as error:
             self._end(upload_id)
+            if store_id:  # nobody knows of it, so nobody else would ever end it
+                with suppress(HyokError):
+                    await place.store.abort_upload(place.bucket, place.name, store_id)
+            await vault.conclude_failure(ask, issued, error)
             raise
         await vault.custodian.conclude(
             ask, "done", object_id=issued.object_id, kek_id=issued.kek_id
@@ -203,43 +209,64 @@ class MultipartVault:
                 "Your proposed upload exceeds the maximum allowed size", reason="EntityTooLarge"
             )
         upload = await self._open(ask, upload_id)
-        aside = body.size < HYOK1.min_part_bytes
-        if number == 10_000 and not aside:
+        if number == 10_000 and body.size >= HYOK1.min_part_bytes:
             raise Malformed(
                 "Part number 10000 is kept for the object's trailer; use 1 to 9999.",
                 reason="InvalidArgument",
             )
         place = await self._place_of(ask, upload)
         key = await self._key_of(ask, upload)
-        header = part_header(self._vault.entropy(32), self._vault.entropy(7))
-        attempt = part_id(header)
-        aside_name = f"{ASIDE_PREFIX}{upload_id}/{attempt.hex()}" if aside else ""
         try:
-            etag = await self._sender.send(
-                place, upload, number, body, key.data_key, header, aside_name
-            )
+            etag = await self._take_part(ask, place, upload, number, body, key.data_key)
+        except BaseException as error:
+            await self._vault.conclude_failure(ask, upload, error)
+            raise
         finally:
             key.data_key.close()
-        proofs = body.proofs()
-        replaced = await self._ledger.put_part(
-            upload_id,
-            UploadPart(
-                number=number,
-                store_etag=etag,
-                part_id=attempt,
-                plain_size=body.size,
-                checksum_algorithm=proofs.checksum_algorithm,
-                checksum=proofs.checksum,
-                aside_name=aside_name,
-                at_ms=ask.at_ms,
-            ),
-        )
-        if replaced is not None and replaced.aside_name:
-            await place.store.delete(place.bucket, replaced.aside_name)
         await self._vault.custodian.conclude(
-            ask, "done", object_id=upload.object_id, size_bytes=body.size
+            ask, "done", object_id=upload.object_id, kek_id=key.kek_id, size_bytes=body.size
         )
-        return part_etag_out(etag, attempt), key.envelope.kek_id
+        return etag, key.kek_id
+
+    async def _take_part(
+        self,
+        ask: Ask,
+        place: Place,
+        upload: Upload,
+        number: int,
+        body: ProvenBody,
+        data_key: DataKey,
+    ) -> str:
+        """Send one attempt at a part and write it down; return its ETag for the client."""
+        aside = body.size < HYOK1.min_part_bytes
+        header = part_header(self._vault.entropy(32), self._vault.entropy(7))
+        attempt = part_id(header)
+        aside_name = f"{ASIDE_PREFIX}{upload.upload_id}/{attempt.hex()}" if aside else ""
+        etag = await self._sender.send(place, upload, number, body, data_key, header, aside_name)
+        proofs = body.proofs()
+        try:
+            replaced = await self._ledger.put_part(
+                upload.upload_id,
+                UploadPart(
+                    number=number,
+                    store_etag=etag,
+                    part_id=attempt,
+                    plain_size=body.size,
+                    checksum_algorithm=proofs.checksum_algorithm,
+                    checksum=proofs.checksum,
+                    aside_name=aside_name,
+                    at_ms=ask.at_ms,
+                ),
+            )
+        except NotFound:  # the upload ended meanwhile, and its end swept before us
+            if aside_name:
+                with suppress(HyokError):
+                    await place.store.delete(place.bucket, aside_name)
+            raise
+        if replaced is not None and replaced.aside_name:
+            with suppress(HyokError):  # the end of the upload sweeps it
+                await place.store.delete(place.bucket, replaced.aside_name)
+        return part_etag_out(etag, attempt)
 
     async def complete(
         self,
@@ -262,10 +289,12 @@ class MultipartVault:
             Malformed: reasons InvalidPart, InvalidPartOrder, EntityTooSmall, BadDigest.
         """
         assert ask.bucket is not None
+        # In this order: who finishes between the two takes the parts away.
+        known = {p.number: p for p in await self._ledger.parts(upload_id)}
         upload = await self.find(ask.bucket, ask.key, upload_id)
         if upload.done:
             return _completed(upload)
-        parts = chosen(wanted, {p.number: p for p in await self._ledger.parts(upload_id)})
+        parts = chosen(wanted, known)
         check_parts(parts, part_checksums or {})
         plain_size = sum(part.plain_size for part in parts)
         if object_size is not None and object_size != plain_size:
@@ -296,7 +325,13 @@ class MultipartVault:
             )
         finally:
             key.data_key.close()
-        etag, modified_ms = await join(place, upload, parts, trailer, condition, plain_size)
+        try:
+            etag, modified_ms = await join(
+                place, upload, parts, trailer, condition, trailer_number(parts, known.values())
+            )
+        except BaseException as error:
+            await self._vault.conclude_failure(ask, upload, error)
+            raise
         finished = replace(
             upload,
             done=True,
@@ -305,7 +340,7 @@ class MultipartVault:
             checksum_algorithm=whole.algorithm,
             checksum_type=whole.kind,
             result_checksum=whole.text,
-            kek_id=key.envelope.kek_id,
+            kek_id=key.kek_id,
         )
         await self._ledger.finish(finished)
         self._end(upload_id)
@@ -314,7 +349,7 @@ class MultipartVault:
             ask,
             "done",
             object_id=upload.object_id,
-            kek_id=key.envelope.kek_id,
+            kek_id=key.kek_id,
             size_bytes=plain_size,
         )
         return _completed(finished)
@@ -342,8 +377,9 @@ class MultipartVault:
         await self._vault.custodian.conclude(ask, "done", object_id=upload.object_id)
 
     async def _drop(self, place: Place, upload: Upload) -> None:
-        with suppress(NotFound):
-            await place.store.abort_upload(place.bucket, place.name, upload.store_upload_id)
+        if not upload.done:
+            with suppress(NotFound):
+                await place.store.abort_upload(place.bucket, place.name, upload.store_upload_id)
         await self._clear_aside(place, upload.upload_id)
         await self._ledger.forget(upload.upload_id)
         self._end(upload.upload_id)
@@ -379,12 +415,13 @@ class MultipartVault:
         """Drop uploads of the bucket past their life; return how many."""
         before = now_ms - UPLOAD_SECONDS_MAX * 1000
         stale = await self._ledger.stale(bucket.bucket_id, before)
+        dropped = 0
         for upload in stale:
-            if upload.done:
-                await self._ledger.forget(upload.upload_id)
-                continue
-            await self._drop(await self._vault.places.of(bucket, upload.key), upload)
-        return len(stale)
+            # One that cannot be dropped now must not keep the others.
+            with suppress(HyokError):
+                await self._drop(await self._vault.places.of(bucket, upload.key), upload)
+                dropped += 1
+        return dropped
 
 
 def _completed(upload: Upload) -> Completed:

@@ -229,6 +229,14 @@ class BucketKeeper:
         sealed = await self._box.seal(PURPOSE, render(bucket, allowed))
         await self._mirror.write(bucket, REGISTRATION, sealed)
 
+    async def keep_records(self, bucket: Bucket) -> int:
+        """Make keyring records that the bucket's mirror lost anew; return how many.
+
+        Raises:
+            Unavailable: database or store do not answer.
+        """
+        return await self._custodian.keep_mirror(bucket)
+
     async def _check_free(self, bucket: Bucket) -> None:
         try:
             taken = await self._registry.get(bucket.bucket_id)

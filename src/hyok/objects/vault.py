@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from hyok.custody.custodian import IssuedKey, KeyCustodian, Rewrapped
     from hyok.objects.facts import Proofs, ProvenBody, PutFacts
     from hyok.objects.places import Place, Places
+    from hyok.objects.uploads import Upload
     from hyok.policy.classifications import Classifications
     from hyok.s3.ranges import Asked
     from hyok.vocabulary import Ask, Pump, Source
@@ -135,7 +136,7 @@ class ObjectVault:
         )
 
     async def conclude_failure(
-        self, ask: Ask, issued: IssuedKey | Rewrapped, error: BaseException
+        self, ask: Ask, issued: IssuedKey | Rewrapped | Upload, error: BaseException
     ) -> None:
         """Record a failed write.  The failure itself is what the caller must see."""
         word = type(error).__name__

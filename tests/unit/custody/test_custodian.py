@@ -60,6 +60,9 @@ class Mirror:
     async def list(self, bucket: Bucket, prefix: str) -> Sequence[str]:
         return [n for b, n in self.held if b == bucket.bucket_id and n.startswith(prefix)]
 
+    async def remove(self, bucket: Bucket, name: str) -> None:
+        self.held.pop((bucket.bucket_id, name), None)
+
 
 @dataclass
 class House:

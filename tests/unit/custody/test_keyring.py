@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
-from sqlalchemy import delete, insert
-from tests.unit.custody.test_custodian import READ, House, asking, bucket, house, issue
+from sqlalchemy import delete, insert, update
+from tests.unit.custody.test_custodian import READ, House, asking, bucket, build, house, issue
 
 from hyok.custody.intermediate_key import IK, Lifetime
-from hyok.custody.keyring import LEASE
-from hyok.custody.secrets_cache import SecretCache
+from hyok.custody.keyring import EPOCH, LEASE
+from hyok.custody.secrets_cache import ByteSecrets, SecretCache
+from hyok.database.epoch_rows import POLL_MS
+from hyok.database.rows import bump_epoch
 from hyok.database.tables import keyring, tombstones
 from hyok.envelope.block import parse
 from hyok.errors import HyokError, NotFound, Tampered
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["house"]
 
@@ -102,6 +109,99 @@ async def test_a_tombstone_in_the_bucket_outlives_the_database(house: House) -> 
     await house.mirror.write(bucket(), name, b"{}")
     with pytest.raises(NotFound):
         await house.custodian.recover(READ, envelope)
+
+
+async def test_a_key_that_is_destroyed_elsewhere_writes_and_reads_no_more_from_memory(
+    house: House, tmp_path: Path
+) -> None:
+    other = build(tmp_path / "hyok.db", house.hsm, house.mirror, house.now)
+    envelope = await issue(house, asking("vertrouwelijk"))
+    await other.custodian.recover(READ, envelope)
+    token = parse(await issue(other, asking("vertrouwelijk"))).token
+
+    def destroy(connection) -> None:  # type: ignore[no-untyped-def]
+        gone = {"record": None, "destroyed_ms": 1, "current": False}
+        connection.execute(update(keyring).where(keyring.c.ik_id == token).values(**gone))
+        bump_epoch(connection, EPOCH)
+
+    await house.database.run(destroy)
+    house.now[0] += POLL_MS
+    for one in (house, other):
+        with pytest.raises(NotFound):
+            await one.custodian.recover(READ, envelope)
+        assert parse(await issue(one, asking("vertrouwelijk"))).token != token
+    other.database.close()
+
+
+async def test_a_clock_that_is_set_back_keeps_no_key_longer() -> None:
+    now = [10_000]
+    cache = ByteSecrets(lambda: now[0])
+    secret = bytearray(b"s" * 32)
+    cache.put("key", secret, 1_000)
+    now[0] = 9_000
+    assert cache.peek("key") is None
+    assert secret == b""
+
+
+async def lose_the_mirror(house: House) -> dict[tuple[str, str], bytes]:
+    held = dict(house.mirror.held)
+    house.mirror.held.clear()
+    return held
+
+
+async def test_records_that_a_mirror_lost_are_made_anew_from_the_database(house: House) -> None:
+    envelope = await issue(house, asking("intern"))
+    await issue(house, asking("vertrouwelijk", case="Z-1"))  # makes the tenant's key as well
+    await issue(house, asking("vertrouwelijk"))
+    named = replace(bucket(), names="sealed")
+    named = replace(named, names_ik_id=await house.custodian.new_names_key(named))
+    await house.custodian.mirror_tenant_key(named)
+    held = await lose_the_mirror(house)
+    assert len(held) == 3  # of `intern`, of the names and of the tenant; none that is shreddable
+    assert await house.custodian.keep_mirror(named) == 3
+    assert house.mirror.held == held
+    assert await house.custodian.keep_mirror(named) == 0
+    await forget_the_database(house)
+    await house.custodian.recover(READ, envelope)
+
+
+async def test_a_record_of_another_bucket_or_tenant_is_not_spread(house: House) -> None:
+    await issue(house, asking("intern"))
+    await lose_the_mirror(house)
+    assert await house.custodian.keep_mirror(bucket("elders")) == 0
+    assert await house.custodian.keep_mirror(bucket(tenant="ander")) == 0
+    assert not house.mirror.held
+
+
+@pytest.mark.parametrize("where", ["row", "scope", "bucket", "meanwhile"])
+async def test_what_was_destroyed_never_comes_back_to_a_mirror(
+    house: House, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = parse(await issue(house, asking("intern"))).token
+    await lose_the_mirror(house)
+
+    def destroy(connection) -> None:  # type: ignore[no-untyped-def]
+        gone = {"record": None, "destroyed_ms": 1, "current": False}
+        connection.execute(update(keyring).where(keyring.c.ik_id == token).values(**gone))
+
+    if where == "row":
+        await house.database.run(destroy)
+    elif where == "scope":
+        buried = {"tenant": "t", "classification": "intern", "scope": "bucket:dossiers"}
+        buried |= {"ik_id": bytes(16), "kek_id": "t/intern/1", "destroyed_ms": 1}  # type: ignore[dict-item]
+        await house.database.run(lambda c: c.execute(insert(tombstones).values(**buried)).rowcount)
+    elif where == "bucket":
+        await house.mirror.write(bucket(), f"tombstones/{token.hex()}", b"{}")
+    else:
+        whole = house.mirror.write
+
+        async def late(*args) -> None:  # type: ignore[no-untyped-def]
+            await house.database.run(destroy)
+            await whole(*args)
+
+        monkeypatch.setattr(house.mirror, "write", late)
+    assert await house.custodian.keep_mirror(bucket()) == 0
+    assert not [name for _, name in house.mirror.held if name.startswith("keyring/")]
 
 
 async def test_a_record_changed_in_the_mirror_is_refused_at_every_byte(house: House) -> None:
