@@ -12,6 +12,7 @@ from hyok.backends.port import ALWAYS, Condition
 from hyok.objects.facts import Proofs
 from hyok.objects.store_copy import copy_in_store
 from hyok.s3 import checksums
+from hyok.vocabulary import WHOLE_BODY_BYTES_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,6 +66,7 @@ async def copy_object(
     *,
     source: Ask,
     target: Ask,
+    size: int,
     check: Callable[[ObjectFacts], None],
     facts: Callable[[ObjectFacts], PutFacts],
     keeps_tags: bool = True,
@@ -72,23 +74,25 @@ async def copy_object(
 ) -> tuple[PutResult, ObjectFacts]:
     """Copy one object; return what was written and the source's facts.
 
-    ``check`` judges the source's preconditions; ``facts`` says what the copy carries (COPY or
-    REPLACE of metadata and tags), ``keeps_tags`` that its tags are the source's.
+    ``size`` is the source's, as it was looked at; ``check`` judges its preconditions; ``facts``
+    says what the copy carries (COPY or REPLACE of metadata and tags), ``keeps_tags`` that its tags
+    are the source's.
 
     Raises:
         NotFound, Refused, Conflict, Tampered, Unavailable: as reading or writing says.
     """
-    copied = await copy_in_store(
-        vault,
-        source=source,
-        target=target,
-        check=check,
-        facts=facts,
-        keeps_tags=keeps_tags,
-        condition=condition,
-    )
-    if copied is not None:
-        return copied
+    if size > WHOLE_BODY_BYTES_MAX:
+        copied = await copy_in_store(
+            vault,
+            source=source,
+            target=target,
+            check=check,
+            facts=facts,
+            keeps_tags=keeps_tags,
+            condition=condition,
+        )
+        if copied is not None:
+            return copied
     opened = await vault.open(source, None, check, checksums=True)
     try:
         body = OpenedBody(opened, vault.pump, vault.rooms)

@@ -1,7 +1,7 @@
 """A copy that the store makes itself: the sealed bytes stay as they are, the envelope is new.
 
 Only between objects that may share a data key (docs/adr/0015-copies-that-share-a-data-key.md), and
-only where it pays: a small object is read and sealed again in as many calls.
+for objects of more than 1 MiB: a smaller one is read and sealed again in as many calls.
 """
 
 from __future__ import annotations
@@ -10,12 +10,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hyok.backends.port import ALWAYS, Condition
-from hyok.envelope.layout import LAYOUT
 from hyok.errors import Conflict, Tampered
 from hyok.objects.facts import split
 from hyok.objects.vault import PutResult
 from hyok.s3.names import etag_out
-from hyok.vocabulary import WHOLE_BODY_BYTES_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,8 +24,6 @@ if TYPE_CHECKING:
     from hyok.objects.reading import Examined
     from hyok.objects.vault import ObjectVault
     from hyok.vocabulary import Ask
-
-SEALED_BYTES_MIN = LAYOUT.object_sealed_size(WHOLE_BODY_BYTES_MAX) + 1
 
 
 async def copy_in_store(
@@ -52,7 +48,7 @@ async def copy_in_store(
     if not _store_can(vault, place, target, condition, keeps_tags=keeps_tags):
         return None
     stored = await place.store.head(place.bucket, place.name)
-    if not SEALED_BYTES_MIN <= stored.size <= place.store.features.single_put_bytes_max:
+    if stored.size > place.store.features.single_put_bytes_max:
         return None
     if stored.facts is None or not await vault.custodian.may_share(target, stored.facts.envelope):
         return None

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from hyok.backends.port import Stored, StoreFeatures
 from hyok.errors import Conflict, HyokError, Malformed, NotFound
 from hyok.gateway.admission import Admission
 from hyok.gateway.app import Gateway
@@ -17,7 +16,6 @@ from hyok.gateway.call import NewBuckets, Services
 from hyok.objects.facts import ObjectFacts, PutFacts
 from hyok.objects.listing import Entry, Page
 from hyok.objects.multipart import Begun, Completed, Listed
-from hyok.objects.places import Place
 from hyok.objects.streams import Rooms
 from hyok.objects.uploads import Upload, UploadPart
 from hyok.objects.vault import PutResult
@@ -188,26 +186,10 @@ class FakePump:
         return work()
 
 
-class SmallStore:
-    """A store whose objects are too small for a copy that it makes itself."""
-
-    features = StoreFeatures(keeps_metadata=True, conditional_put=True, conditional_copy=False)
-
-    async def head(self, _bucket: str, name: str) -> Stored:
-        return Stored(name, "e", 1, 0)
-
-
-class FakePlaces:
-    async def of(self, bucket: Bucket, key: str) -> Place:
-        return Place(SmallStore(), bucket.backend_name, key)  # type: ignore[arg-type]
-
-
 class FakeVault:
     """Keeps plaintext; obeys conditions; notes the asks."""
 
     def __init__(self) -> None:
-        self.places = FakePlaces()
-        self.classifications = load_classifications()
         self.custodian = FakeCustodian()
         self.pump = FakePump()
         self.rooms = Rooms()

@@ -16,8 +16,8 @@ from hyok.envelope.block import parse
 from hyok.errors import Conflict, HyokError, NotFound, Refused, Tampered
 from hyok.objects.copying import copy_object
 from hyok.objects.facts import PutFacts
-from hyok.objects.store_copy import SEALED_BYTES_MIN
 from hyok.s3.names import etag_in
+from hyok.vocabulary import WHOLE_BODY_BYTES_MAX
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["house"]
 
-LARGE = bytes(range(256)) * (SEALED_BYTES_MIN // 256 + 1)
+LARGE = bytes(range(256)) * (WHOLE_BODY_BYTES_MAX // 256 + 1)
 PART = bytes(range(256)) * (5 << 12)
 FACTS = PutFacts(
     headers={"content-type": "text/x"}, user_metadata={"naam": "Jansen"}, tags={"soort": "brief"}
@@ -54,6 +54,7 @@ async def copy(
     target: Ask,
     facts: PutFacts | None = None,
     condition: Condition = ALWAYS,
+    size: int = len(LARGE),
 ) -> PutResult:
     """Copy as the door does: metadata of the source, or ``facts`` in their place."""
 
@@ -64,6 +65,7 @@ async def copy(
 
     result, _ = await copy_object(
         vaults.vault,
+        size=size,
         source=replace(source, action="object:get", classification=None),
         target=target,
         check=lambda _facts: None,
@@ -161,7 +163,7 @@ async def test_a_copy_of_an_upload_knows_its_length_and_keeps_its_parts(vaults: 
 async def test_a_small_object_is_sealed_anew(vaults: Vaults) -> None:
     one, two = vaults.ask("een"), vaults.ask("twee")
     await vaults.put(one, b"klein", FACTS)
-    await copy(vaults, one, two)
+    await copy(vaults, one, two, size=5)
     assert not await shares(vaults, one, two)
     assert await vaults.get(two) == b"klein"
 

@@ -270,6 +270,7 @@ async def copy(services: Services, call: Call) -> None:
         services.vault,
         source=source,
         target=target,
+        size=seen.size,
         check=unchanged,
         facts=chosen,
         keeps_tags=not replaces_tags,
