@@ -1,58 +1,95 @@
-"""CopyObject of a large object: made by the store, against sealed anew, in one run, as a ratio.
+"""A copy of a large object: made by the store, against sealed anew, in one run, as a ratio.
 
-``python benchmarks/bench_copy.py [--mebibytes 256] [--rounds 3] [--json FILE]``.  One gateway
-(class intern, SoftHSM) over the file store and SeaweedFS.  A copy within a bucket stays in its
-shred scope and is made by the store; one into another bucket leaves it and is sealed anew.  Both
-are the same request of the same client, and rounds are interleaved.
+``python benchmarks/bench_copy.py [--mebibytes 256] [--rounds 3] [--json FILE]``.  The object vault
+with software keys (class intern) over the file store and over a real SeaweedFS, without the S3
+door.  A copy within a bucket stays in its shred scope and is made by the store; one into another
+bucket leaves it and is sealed anew.  Rounds are interleaved.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import secrets
 import statistics
 import sys
 import tempfile
 import time
-from contextlib import ExitStack
+from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
-from tests.e2e import running  # noqa: E402
+from tests.fakes.memory_hsm import MemoryHsm  # noqa: E402
 from tests.peers import seaweedfs  # noqa: E402
+from tests.unit.custody.test_custodian import Mirror, build  # noqa: E402
+from tests.unit.objects.test_store_copy import copy, shares  # noqa: E402
+from tests.unit.objects.vaults import Vaults, vaults_over  # noqa: E402
 
-STORES = {"files": "", "seaweedfs": "weed"}
+from hyok.backends.filesystem import FileStore  # noqa: E402
+from hyok.backends.s3 import S3Store  # noqa: E402
+from hyok.backends.s3_credentials import CredentialChain  # noqa: E402
+from hyok.http1.client import Pool  # noqa: E402
+from hyok.http1.pump import PumpPool  # noqa: E402
+
+if TYPE_CHECKING:
+    from hyok.backends.port import ObjectStore
+
+CLASSIFICATION = "intern"
 
 
-def seconds_of(client: Any, source: str, target: str, number: int) -> float:
-    begun = time.perf_counter()
-    client.copy_object(
-        Bucket=target, Key=f"copy-{number}", CopySource={"Bucket": source, "Key": "source"}
-    )
-    taken = time.perf_counter() - begun
-    client.delete_object(Bucket=target, Key=f"copy-{number}")
-    return taken
-
-
-def measure(client: Any, store: str, size: int, rounds: int) -> dict[str, object]:
-    source, beside = f"{store}-intern", f"{store}-beside"
-    client.put_object(Bucket=source, Key="source", Body=secrets.token_bytes(size))
-    took: dict[str, list[float]] = {source: [], beside: []}
-    for number in range(rounds):
-        for target, times in took.items():
-            times.append(seconds_of(client, source, target, number))
-    by_store, anew = (statistics.median(took[target]) for target in (source, beside))
+async def measure(vaults: Vaults, name: str, size: int, rounds: int) -> dict[str, object]:
+    """Copy one object within its bucket and out of it, by turns."""
+    source = vaults.ask("source")
+    await vaults.put(source, secrets.token_bytes(size))
+    took: dict[bool, list[float]] = {True: [], False: []}
+    for _ in range(rounds):
+        for shared, bucket_id in ((True, "dossiers"), (False, "beside")):
+            target = vaults.ask("copy", bucket_id=bucket_id)
+            begun = time.perf_counter()
+            await copy(vaults, source, target)
+            took[shared].append(time.perf_counter() - begun)
+            assert await shares(vaults, source, target) is shared
+    by_store, anew = statistics.median(took[True]), statistics.median(took[False])
     return {
-        "store": store,
+        "store": name,
         "bytes": size,
-        "by the store, seconds": round(by_store, 3),
-        "sealed anew, seconds": round(anew, 3),
+        "seconds_by_store": round(by_store, 3),
+        "seconds_sealed_anew": round(anew, 3),
         "ratio": round(anew / by_store, 1),
     }
+
+
+async def run(size: int, rounds: int) -> list[dict[str, object]]:
+    found = []
+    async with AsyncExitStack() as over:
+        folder = Path(over.enter_context(tempfile.TemporaryDirectory()))
+        weed = seaweedfs.start(folder)
+        over.callback(weed.stop)
+        pump = PumpPool(4)
+        over.callback(pump.close)
+        stores: dict[str, ObjectStore] = {
+            "files": FileStore(folder / "store"),
+            "seaweedfs": S3Store(
+                pool=Pool(weed.endpoint),
+                host=weed.endpoint.removeprefix("http://"),
+                credentials=CredentialChain("us-east-1", weed.credentials_file()),
+            ),
+        }
+        for name, store in stores.items():
+            house = build(folder / f"{name}.db", MemoryHsm(), Mirror(), [time.time_ns() // 10**6])
+            over.callback(house.database.close)
+            for classification in ("tenant", CLASSIFICATION):
+                await house.keks.create(house.hsm, "t", classification, 1, 1)
+            vaults = await vaults_over(house, store, classification=CLASSIFICATION)
+            await vaults.make_bucket("beside", CLASSIFICATION)
+            vaults.vault.pump = pump
+            found.append(await measure(vaults, name, size, rounds))
+            await store.close()
+    return found
 
 
 def main() -> None:
@@ -61,23 +98,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
-    with ExitStack() as over, tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        (folder / "weed").mkdir()
-        weed = seaweedfs.start(folder / "weed")
-        over.callback(weed.stop)
-        home = folder / "home"
-        assert running.start(home, "--reset").stop() == 0
-        stores = running.s3_store("weed", weed.endpoint, weed.credentials_file())
-        config = running.configure(home, "bench", stores, https=False)
-        for store, registered in STORES.items():
-            for end in ("intern", "beside"):
-                running.make_bucket(config, f"{store}-{end}", "intern", registered or "local")
-        door = running.serve(config)
-        over.callback(door.stop)
-        client = door.client()
-        size = asked.mebibytes << 20
-        found = [measure(client, store, size, asked.rounds) for store in STORES]
+    found = asyncio.run(run(asked.mebibytes << 20, asked.rounds))
     for row in found:
         print(json.dumps(row))
     if asked.json:
