@@ -17,7 +17,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from hyok.errors import Malformed, NotFound
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 _UNITS_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _DURATION = re.compile(r"([0-9]{1,6})([smhd])").fullmatch
@@ -208,18 +208,35 @@ class Classifications:
 
     def not_enforced(self) -> list[str]:
         """Return what the files demand and this version does not enforce, a line each."""
-        lines = []
-        for name in self.names():
-            rule = self._rules[name]
-            if rule.denied:
-                continue
-            if rule.stores.copies > 1:
-                lines.append(f"{name}: copies over {rule.stores.copies} suppliers")
-            if rule.access.mfa:
-                lines.append(f"{name}: recent MFA of readers")
-            if rule.access.bulk_read_guard != "none":
-                lines.append(f"{name}: bulk-read guard {rule.access.bulk_read_guard}")
-        return lines
+        return [
+            f"{name}: {demand}"
+            for name in self.names()
+            if not self._rules[name].denied
+            for demand in _unmet(self._rules[name])
+        ]
+
+
+def _unmet(rule: Classification) -> Iterator[str]:
+    """Yield the demands that this version leaves to people."""
+    stores, keys, approvals = rule.stores, rule.keys, rule.approvals
+    if stores.copies > 1:
+        parents = ", distinct parents" if stores.distinct_parents else ""
+        yield f"copies over {stores.copies} suppliers{parents}"
+    if stores.eu_controlled_copies:
+        yield f"copies under EU control: {stores.eu_controlled_copies}"
+    if keys.hsm_group != "primary":
+        yield f"HSM group {keys.hsm_group}"
+    yield f"country of the HSM: {keys.custody_country}"
+    if rule.access.mfa:
+        yield "recent MFA of readers"
+    if rule.access.bulk_read_guard != "none":
+        yield f"bulk-read guard {rule.access.bulk_read_guard}"
+    if rule.retention.gate != "none":
+        yield f"the {rule.retention.gate} is asked before destruction"
+    yield (
+        f"approvals of officers: {approvals.lower} to lower, {approvals.destroy_key} to destroy "
+        f"a key, {approvals.export} to export"
+    )
 
 
 def _parse(name: str, text: str) -> Classification:

@@ -212,11 +212,16 @@ async def test_an_audit_log_that_is_missing_or_foreign_fails(home: Path) -> None
     assert (await asked(home))["audit log"].word == "FAIL"
 
 
-def test_demands_that_are_not_enforced_are_each_a_warning(tmp_path: Path) -> None:
+def test_demands_that_are_not_enforced_are_told_for_each_classification(tmp_path: Path) -> None:
     first, *rest = host.policies(settings_of(tmp_path / "h"))
     assert first.word == "ok"
     assert {check.word for check in rest} == {"warn"}
-    assert any("zeer_vertrouwelijk: copies over 2 suppliers" in check.said for check in rest)
+    told = {check.said.partition(":")[0]: check.said for check in rest}
+    assert "gerubriceerd" not in told  # it is refused altogether
+    for demand in ("copies over 2 suppliers, distinct parents", "bulk-read guard 500/h", "archive"):
+        assert demand in told["vertrouwelijk"]
+    assert "MFA" in told["geheim"]
+    assert "approvals of officers" in told["openbaar"]
 
 
 @pytest.mark.parametrize(

@@ -68,15 +68,19 @@ def policies(settings: Settings) -> Sequence[Check]:
     build_engine(settings.policies.directory, classes)
     said = f"{len(classes.names())} classifications, rules fit the schema"
     found = [Check("policies", "ok", said)]
+    demands: dict[str, list[str]] = {}
+    for line in classes.not_enforced():
+        name, _, demand = line.partition(": ")
+        demands.setdefault(name, []).append(demand)
     found += [
         Check(
             "not enforced",
             "warn",
-            demand,
+            f"{name}: {'; '.join(each)}",
             "the classification demands it and this version does not see to it",
             "see to it by other means, or take it out of the classification",
         )
-        for demand in classes.not_enforced()
+        for name, each in demands.items()
     ]
     return found
 
