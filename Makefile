@@ -38,7 +38,7 @@ floors:     ## imports only go down
 	$(VENV)/lint-imports
 
 docs:       ## generated pages
-	$(VENV)/python docs/generate.py
+	$(VENV)/python docs/generate_s3_table.py
 
 bench:      ## throughput beside the bare store and a plain proxy, as ratios
 	$(VENV)/python benchmarks/bench_gateway.py

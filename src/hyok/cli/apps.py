@@ -9,7 +9,7 @@ import typer
 from hyok.cli.options import ConfigOption, JsonOption, moment
 from hyok.cli.screen import say, show
 from hyok.cli.session import operator_ask, run
-from hyok.errors import NotFound
+from hyok.errors import Malformed, NotFound
 from hyok.identity.apps import App
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ GRANTS = ("read", "write", "delete", "list", "create-bucket")
 
 @app.command()
 def create(
-    name: str,
-    tenant: Annotated[str, typer.Option("--tenant")],
+    name: Annotated[str, typer.Argument(help="Its name; in the audit log.")],
+    tenant: Annotated[str, typer.Option("--tenant", help="Whose application it is.")],
     clearance: Annotated[
         str, typer.Option("--clearance", help="The highest classification it may touch.")
     ] = "vertrouwelijk",
@@ -34,6 +34,13 @@ def create(
     as_json: JsonOption = False,
 ) -> None:
     """Register an application and print its access key, once."""
+    unknown = sorted(set(grant or ()) - set(GRANTS))
+    if unknown:
+        raise Malformed(
+            f"there is no grant {', '.join(unknown)}",
+            effect="Nothing was registered.",
+            next_step=f"choose from {', '.join(GRANTS)}",
+        )
 
     async def act(core: Core) -> IssuedAccessKey:
         return await create_app(
@@ -93,7 +100,10 @@ def list_apps(config: ConfigOption = None, as_json: JsonOption = False) -> None:
 
 
 @app.command()
-def revoke(name: str, config: ConfigOption = None) -> None:
+def revoke(
+    name: Annotated[str, typer.Argument(help="As hyok apps list shows it.")],
+    config: ConfigOption = None,
+) -> None:
     """Refuse an application from now on; running gateways follow within five seconds."""
 
     async def act(core: Core) -> None:

@@ -23,13 +23,16 @@ app = typer.Typer(help="Registered buckets.", no_args_is_help=True)
 
 @app.command()
 def create(
-    name: str,
-    tenant: Annotated[str, typer.Option("--tenant")],
+    name: Annotated[str, typer.Argument(help="As clients will name it.")],
+    tenant: Annotated[str, typer.Option("--tenant", help="Whose bucket it is.")],
     classification: Annotated[str, typer.Option("--classification", help="Default of the bucket.")],
     store: Annotated[str, typer.Option("--store", help="Default: the settings'.")] = "",
     names: Annotated[str, typer.Option("--names", help="clear or sealed; for its life.")] = "",
-    backend_name: Annotated[str, typer.Option("--backend-name")] = "",
+    backend_name: Annotated[
+        str, typer.Option("--backend-name", help="Its name in the store; default: the same.")
+    ] = "",
     config: ConfigOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Make a bucket and register it."""
 
@@ -47,6 +50,10 @@ def create(
         )
 
     made = run(config, act)
+    if as_json:
+        row = {"bucket": made.bucket_id, "store": made.store, "names": made.names}
+        show([row | {"backend": made.backend_name}], as_json=True, empty="")
+        return
     say(f"bucket {made.bucket_id} made in store {made.store}, names {made.names}")
 
 

@@ -288,10 +288,12 @@ def _tell(settings: Settings, home: Path) -> None:
     demo["endpoint"] = f"https://127.0.0.1:{settings.gateway.port}"
     (home / "demo.json").write_text(json.dumps(demo))
     at = home.name if home == Path.cwd() / home.name else str(home)
+    own = "" if at == HOME.name else f" HYOK_CONFIG={at}/hyok.toml"
+    hyok_command = "./hyok" if Path.cwd() == ROOT else "hyok"
     soft = settings.hsm.kind == "software"
     say(
-        f"hyok {hyok.__version__}  DEV MODE: demo keys, loopback only, data in ./{at} "
-        "(hyok dev --reset wipes it)"
+        f"hyok {hyok.__version__}  DEV MODE: demo keys, loopback only, data in {at} "
+        f"({hyok_command} dev --reset wipes it)"
     )
     if soft:
         mark(
@@ -299,14 +301,22 @@ def _tell(settings: Settings, home: Path) -> None:
         )
     else:
         mark("ok", f"SoftHSM token '{TOKEN_LABEL}', keys made in it (non-extractable)")
-    mark("ok", 'embedded object store  (what "the cloud" sees: hyok peek s3://intern/brief.pdf)')
+    mark(
+        "ok",
+        f'embedded object store  (what "the cloud" sees: {hyok_command} peek s3://intern/brief.pdf)',
+    )
     mark("ok", "5 classifications (and onbekend, gerubriceerd), 2 apps, audit log started")
     say(f"Gateway  {demo['endpoint']}")
     say("Try it:")
     say(f"  export AWS_ACCESS_KEY_ID={demo['access_key']} AWS_SECRET_ACCESS_KEY={demo['secret']}")
-    say(f"  export AWS_CA_BUNDLE={at}/ca.pem AWS_DEFAULT_REGION=us-east-1")
+    say(f"  export AWS_CA_BUNDLE={at}/ca.pem AWS_DEFAULT_REGION=us-east-1{own}")
     say(f"  aws --endpoint-url {demo['endpoint']} s3 cp README.md s3://vertrouwelijk/")
     say(f"  .venv/bin/python {at}/demo.py            # the same from Python")
-    say("Then: hyok peek s3://vertrouwelijk/README.md   hyok explain <request-id>   hyok doctor")
+    say(
+        f"Then: {hyok_command} peek s3://vertrouwelijk/README.md   "
+        f"{hyok_command} explain <request-id>   {hyok_command} doctor"
+    )
     if not soft:
-        say("And:  hyok dev --pull-hsm    # the HSM goes away for 30 s, and the door closes")
+        say(
+            f"And:  {hyok_command} dev --pull-hsm    # the HSM goes away for 30 s, and the door closes"
+        )

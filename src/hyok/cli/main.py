@@ -50,7 +50,7 @@ app.add_typer(buckets.app, name="buckets")
 def main() -> None:
     """Run a command; an expected failure is one line with code, cause, effect and next step."""
     try:
-        app()
+        app(prog_name="hyok")
     except HyokError as error:
         sys.stderr.write(error.explain() + "\n")
         sys.exit(1)
