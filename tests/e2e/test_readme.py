@@ -82,6 +82,17 @@ def test_the_lines_to_try_work_in_order(installation: running.Running) -> None:
     assert "FAIL" not in doctor.stdout
 
 
+def test_the_hsm_can_be_pulled_and_comes_back(installation: running.Running) -> None:
+    assert "./hyok dev --pull-hsm" in README
+    line = f"./hyok dev --pull-hsm --pull-seconds 15 --home {installation.home}"
+    pulled = command(installation, line)
+    assert pulled.returncode == 0, pulled.stdout + pulled.stderr
+    steps = ("reads back: 200", "read 503, write 503", "got 0 new files", "it reads back as 200")
+    at = [pulled.stdout.index(step) for step in steps]
+    assert at == sorted(at)
+    assert not (installation.home / "softhsm" / "pulled").exists()
+
+
 def test_the_demo_program_works(installation: running.Running) -> None:
     done = command(installation, f"{sys.executable} {installation.home}/demo.py")
     assert done.returncode == 0, done.stderr

@@ -289,6 +289,7 @@ def _tell(settings: Settings, home: Path) -> None:
     (home / "demo.json").write_text(json.dumps(demo))
     at = home.name if home == Path.cwd() / home.name else str(home)
     own = "" if at == HOME.name else f" HYOK_CONFIG={at}/hyok.toml"
+    where = "" if at == HOME.name else f" --home {at}"
     hyok_command = "./hyok" if Path.cwd() == ROOT else "hyok"
     soft = settings.hsm.kind == "software"
     say(
@@ -318,5 +319,5 @@ def _tell(settings: Settings, home: Path) -> None:
     )
     if not soft:
         say(
-            f"And:  {hyok_command} dev --pull-hsm    # the HSM goes away for 30 s, and the door closes"
+            f"And:  {hyok_command} dev --pull-hsm{where}    # the HSM goes away for 30 s: it closes"
         )
