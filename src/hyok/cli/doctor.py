@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from hyok.cli.diagnosis import door, host
@@ -38,15 +39,15 @@ def doctor(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     if as_json:
         show([check.as_row() for check in checks.found], as_json=True, empty="")
     else:
-        for check in checks.found:
-            _tell(check)
+        for check, following in zip_longest(checks.found, checks.found[1:]):
+            _tell(check, told_below=following is not None and following.means == check.means)
     if checks.failed:
         sys.exit(1)
 
 
-def _tell(check: Check) -> None:
+def _tell(check: Check, *, told_below: bool) -> None:
     mark(check.word, f"{check.name}: {check.said}")
-    if check.word == "ok":
+    if check.word == "ok" or told_below:
         return
     if check.means:
         say(f"      Means: {check.means}")

@@ -334,6 +334,8 @@ def test_people_are_told_what_it_means_and_what_to_do(home: Path) -> None:
     _, out = run_doctor(home / "hyok.toml")
     assert "warn  backup: the database was never backed up\n      Means: it holds" in out
     assert "      Next: hyok backup FILE, daily" in out
+    assert out.count("not enforced") == 6
+    assert out.count("does not see to it") == 1  # what is the same for several is said once
 
 
 @pytest.mark.parametrize(

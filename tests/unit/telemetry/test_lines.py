@@ -153,7 +153,10 @@ def test_records_that_a_rotation_separated_come_together_and_in_order(tmp_path: 
     assert [line["seq"] for line in find(path, wanted)] == [2, 3, 5]
 
 
-def test_a_line_that_came_late_does_not_hide_what_stands_beside_it(tmp_path: Path) -> None:
+def test_a_line_that_came_late_does_not_hide_what_stands_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lines, "BLOCK_BYTES", 1 << 16)
     path = tmp_path / "audit.jsonl"
     late = [record(n, at_ms=BEGAN_MS) if n % 7 == 0 else record(n) for n in range(20_000)]
     path.write_bytes(b"".join(late))
