@@ -18,7 +18,7 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from botocore.exceptions import ClientError
 from tests.e2e import running
@@ -92,21 +92,30 @@ class Operated:
     def furnish(self, profile: int = 1, tenant: str = TENANT, prefix: str = "") -> None:
         """Make keys of this profile, a bucket for each class, and an app that may do everything."""
         keys = [("system", "secrets"), (tenant, "tenant"), *((tenant, name) for name in CLASSES)]
-        *_, shown, _ = self.cli(
-            *(
-                [*("keys", "create", "--tenant", owner, "--classification", name)]
-                + ["--profile", str(profile)]
-                for owner, name in keys
-            ),
-            *(
-                [*("buckets", "create", prefix + name, "--tenant", tenant)]
-                + ["--classification", name]
-                for name in CLASSES
-            ),
-            [*("apps", "create", f"{tenant}-zaaksysteem", "--tenant", tenant, "--json")]
-            + ["--clearance", "geheim", "--purpose", "zaakafhandeling"],
+        create = ("keys", "create", "--profile", str(profile))
+        make = ("buckets", "create", "--tenant", tenant)
+        self.cli(
+            *([*create, "--tenant", owner, "--classification", name] for owner, name in keys),
+            *([*make, prefix + name, "--classification", name] for name in CLASSES),
         )
+        self.new_app(tenant)
+
+    def new_app(self, tenant: str) -> None:
+        """Make an app that may do everything; clients made from now on are its own."""
+        create = ("apps", "create", f"{tenant}-zaaksysteem", "--tenant", tenant, "--json")
+        shown = self.cli([*create, "--clearance", "geheim", "--purpose", "zaakafhandeling"])[0]
         (self.home / "demo.json").write_text(json.dumps(json.loads(shown)[0]))
+
+    def alone(self, *command: str, ok: int = 0) -> str:
+        """Run one command in a process of its own, for its exit code; return what it printed."""
+        done = subprocess.run(
+            [sys.executable, "-m", "hyok", *command, "--config", str(self.config)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == ok, done.stdout + done.stderr
+        return done.stdout
 
     def serve(self, *, ready: bool = True) -> running.Gateway:
         """Start `hyok serve gateway`; wait until it is ready, or only until it lives."""
@@ -210,9 +219,7 @@ def _template() -> Path:
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     made = install(folder / "home", init_token(folder / "token-a", "--name", "a"))
     made.furnish()
-    made.cli(
-        [*("buckets", "create", "koud", "--tenant", TENANT), *("--classification", "intern")]
-    )
+    made.cli([*("buckets", "create", "koud", "--tenant", TENANT), *("--classification", "intern")])
     made.close()
     return folder
 
@@ -267,7 +274,7 @@ class Load:
     _stop: threading.Event = field(default_factory=threading.Event)
     _threads: list[threading.Thread] = field(default_factory=list)
 
-    def __enter__(self) -> Load:
+    def __enter__(self) -> Self:
         self._threads = [
             threading.Thread(target=self._run, args=(number,)) for number in range(self.clients)
         ]

@@ -91,8 +91,7 @@ def test_a_key_that_hangs_costs_its_own_clients_alone(tmp_path: Path) -> None:
         began = time.monotonic()
         outcomes: list[tuple[int, float]] = []
         waiters = [
-            threading.Thread(target=hold, args=(gateway.client(), outcomes))
-            for _ in range(WAITERS)
+            threading.Thread(target=hold, args=(gateway.client(), outcomes)) for _ in range(WAITERS)
         ]
         for waiter in waiters:
             waiter.start()

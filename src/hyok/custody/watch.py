@@ -19,11 +19,10 @@ if TYPE_CHECKING:
 
 EVERY_SECONDS = 2.0
 
-ANSWER_SECONDS_MAX = 3.0
-"""Longer than an agent takes to be started again; shorter than a request would wait for a token."""
-
-
-KEYS_ASKED = 2
+ANSWER_SECONDS_MAX = 2.5
+KEYS_ASKED = 3
+"""Together longer than an agent takes to be started again, also when the first key asked hangs;
+shorter than a request would wait for a token."""
 
 
 class HsmWatch:
@@ -44,7 +43,7 @@ class HsmWatch:
             self.reachable, self.cause = not isinstance(error, Unavailable), str(error)
             return self.reachable
         reachable, cause = True, ""
-        for _ in range(min(KEYS_ASKED, len(known))):
+        for _ in range(KEYS_ASKED if known else 0):
             # The one that answered last is asked first.
             reachable, cause = await self._ask(known[self._at % len(known)])
             if reachable:

@@ -1,8 +1,8 @@
 """HungKeys: a KEK on which the module hangs, while it answers about others, is asked seldom.
 
-Each such call costs an agent, and with it a second or so of everybody's calls.  So after the second
-one the KEK is held back: its callers are told at once, and one of them tries after 2 s, 4 s, … 30 s.
-A device that answers nobody is another matter, and not noted here.
+Each such call costs an agent, and with it a second or so of everybody's calls.  So after the
+second one the KEK is held back: its callers are told at once, and one of them tries after 2 s, 4 s,
+up to 30 s.  Who notes a hang has seen the device answer about another key since.
 
 Pure: the caller has the clock, in seconds.
 """

@@ -69,7 +69,8 @@ class Member:
         self.mending: asyncio.Task[None] | None = None
         self.pin_refused = False
         self._lines = AgentLines(spec.socket_path, lines_max)
-        self._share_max = max(1, lines_max - LINES_FOR_OTHERS)
+        few = lines_max <= 2 * LINES_FOR_OTHERS
+        self._share_max = lines_max if few else lines_max - LINES_FOR_OTHERS
         self._shares: dict[str, asyncio.Semaphore] = {}
         self._clock = clock
         self._generation = 0

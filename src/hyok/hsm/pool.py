@@ -78,6 +78,7 @@ class HsmPool:
         # module hangs does not bring down each new agent.
         self._proven: OrderedDict[str, KekSpec] = OrderedDict()
         self._hung = HungKeys()
+        self._suspects: set[str] = set()
 
     # ── the port ────────────────────────────────────────────────────────────────────────────
 
@@ -155,7 +156,9 @@ class HsmPool:
             return await self._with_check_token(member, kek_id, kind, made)
 
         # Once: after a call that died the key may exist, and another try would say Conflict.
-        return await self._somewhere(unproven, work, asked_max=1, deadline_seconds=2 * CREATE_SECONDS)
+        return await self._somewhere(
+            unproven, work, asked_max=1, deadline_seconds=2 * CREATE_SECONDS
+        )
 
     async def _with_check_token(
         self, member: Member, kek_id: str, kind: Profile, made: tuple[bytes, ...]
@@ -228,7 +231,7 @@ class HsmPool:
                 unfit[member] = error
             except MemberFailed as error:
                 if not error.busy:
-                    self._note_hung(kek, member, began)
+                    self._suspect(kek, began)
                     self._mend(member)
                 asked += error.asked
                 if asked >= asked_max or self._clock() > ends:
@@ -237,14 +240,17 @@ class HsmPool:
                 self._note_proven(kek)
                 return done
 
-    def _note_hung(self, kek: KekSpec, member: Member, began: float) -> None:
-        """Note a call that outlasted the deadline while the token answered others."""
-        now = self._clock()
-        if now - began >= self._late_seconds and member.record.last_success > began:
-            self._hung.note(kek.kek_id, now)
+    def _suspect(self, kek: KekSpec, began: float) -> None:
+        """Note a call that outlasted the deadline; the next answer says whose fault it was."""
+        if self._clock() - began >= self._late_seconds:
+            self._suspects.add(kek.kek_id)
 
     def _note_proven(self, kek: KekSpec) -> None:
+        """Note a KEK that worked: then those that did not are at fault, and not the device."""
         self._hung.forget(kek.kek_id)
+        for kek_id in self._suspects - {kek.kek_id}:
+            self._hung.note(kek_id, self._clock())
+        self._suspects.clear()
         if kek.check_value:
             self._proven[kek.kek_id] = kek
             self._proven.move_to_end(kek.kek_id)
@@ -290,6 +296,8 @@ class HsmPool:
             known = list(reversed(self._proven.values()))
             kek = known[trial % len(known)] if known else None
             if await member.is_well(kek, self._attempt_seconds):
+                if kek is not None:
+                    self._note_proven(kek)
                 member.record.mend(self._clock())
                 self._changed.set()
                 return
