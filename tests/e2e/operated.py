@@ -75,6 +75,12 @@ def init_token(folder: Path, *options: str) -> dict[str, Any]:
     return table
 
 
+def app_command(tenant: str) -> list[str]:
+    """Return the command that makes an app which may do everything, and prints its key."""
+    create = ("apps", "create", f"{tenant}-zaaksysteem", "--tenant", tenant, "--json")
+    return [*create, "--clearance", "geheim", "--purpose", "zaakafhandeling"]
+
+
 @dataclass
 class Operated:
     """The folder of one installation, and what may be done with it."""
@@ -94,16 +100,15 @@ class Operated:
         keys = [("system", "secrets"), (tenant, "tenant"), *((tenant, name) for name in CLASSES)]
         create = ("keys", "create", "--profile", str(profile))
         make = ("buckets", "create", "--tenant", tenant)
-        self.cli(
+        *_, shown, _ = self.cli(
             *([*create, "--tenant", owner, "--classification", name] for owner, name in keys),
             *([*make, prefix + name, "--classification", name] for name in CLASSES),
+            app_command(tenant),
         )
-        self.new_app(tenant)
+        self.act_as(shown)
 
-    def new_app(self, tenant: str) -> None:
-        """Make an app that may do everything; clients made from now on are its own."""
-        create = ("apps", "create", f"{tenant}-zaaksysteem", "--tenant", tenant, "--json")
-        shown = self.cli([*create, "--clearance", "geheim", "--purpose", "zaakafhandeling"])[0]
+    def act_as(self, shown: str) -> None:
+        """Let clients made from now on be those of the app whose creation printed this."""
         (self.home / "demo.json").write_text(json.dumps(json.loads(shown)[0]))
 
     def alone(self, *command: str, ok: int = 0) -> str:

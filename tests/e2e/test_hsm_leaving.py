@@ -6,7 +6,7 @@ Such keys cannot be told from the HSM alone, so `hyok keys list --json` is kept 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.compat.matrix import content
@@ -31,6 +31,16 @@ def opened(folder: Path) -> dict[str, bytes]:
     return {row["key"]: (folder / row["file"]).read_bytes() for row in rows}
 
 
+def read_and_write(s3: Any, profile: int, held: dict[str, dict[str, bytes]]) -> None:
+    for name in operated.CLASSES:
+        bucket = f"p{profile}-{name}"
+        for key, body in held[bucket].items():
+            if name != SHREDDABLE:
+                assert s3.get_object(Bucket=bucket, Key=key)["Body"].read() == body
+        s3.put_object(Bucket=bucket, Key="nieuw", Body=b"nieuw")
+        assert s3.get_object(Bucket=bucket, Key="nieuw")["Body"].read() == b"nieuw"
+
+
 def test_open_and_recover_need_the_file_of_keys_and_the_hsm_and_nothing_else(
     tmp_path: Path,
 ) -> None:
@@ -53,6 +63,7 @@ def test_open_and_recover_need_the_file_of_keys_and_the_hsm_and_nothing_else(
             *(["export", f"s3://{bucket}", str(tmp_path / "out" / bucket)] for bucket in held),
         )
         keys.write_text(shown)
+        named = ("--keys", str(keys))
         assert gateway.stop() == 0
 
         # ── open: from here on no gateway runs
@@ -61,8 +72,7 @@ def test_open_and_recover_need_the_file_of_keys_and_the_hsm_and_nothing_else(
             made.cli(["open", str(folder), "--to", str(tmp_path / "without")])
         made.cli(
             *(
-                ["open", str(tmp_path / "out" / bucket), "--keys", str(keys)]
-                + ["--to", str(tmp_path / "plain" / bucket)]
+                ["open", f"{tmp_path}/out/{bucket}", *named, "--to", f"{tmp_path}/plain/{bucket}"]
                 for bucket in held
             )
         )
@@ -75,21 +85,15 @@ def test_open_and_recover_need_the_file_of_keys_and_the_hsm_and_nothing_else(
         with pytest.raises(AssertionError, match="HY-2103"):
             made.cli(["recover", "--json"])
         # Its exit code says that something is lost: what is shreddable.
-        report = json.loads(made.alone("recover", "--json", "--keys", str(keys), ok=3))[0]
+        report = json.loads(made.alone("recover", "--json", *named, ok=3))[0]
         told = {found["bucket_id"]: found for found in report["buckets"]}
         for bucket, written in held.items():
             lost = {key for key, _ in told[bucket]["lost"]}
             assert lost == (set(written) if bucket.endswith(SHREDDABLE) else set())
         again = made.serve()
-        for profile in PROFILES:
-            made.new_app(f"t{profile}")
-            s3 = again.client()
-            for name in operated.CLASSES:
-                bucket = f"p{profile}-{name}"
-                for key, body in held[bucket].items():
-                    if name != SHREDDABLE:
-                        assert s3.get_object(Bucket=bucket, Key=key)["Body"].read() == body
-                s3.put_object(Bucket=bucket, Key="nieuw", Body=b"nieuw")
-                assert s3.get_object(Bucket=bucket, Key="nieuw")["Body"].read() == b"nieuw"
+        apps = made.cli(*(operated.app_command(f"t{profile}") for profile in PROFILES))
+        for profile, app in zip(PROFILES, apps, strict=False):
+            made.act_as(app)
+            read_and_write(again.client(), profile, held)
     finally:
         made.close()
