@@ -1,0 +1,145 @@
+"""Bodies longer than one PUT to a real S3 store may be: one object to the client all the same.
+
+The short form lowers the limit by the store's settings; HYOK_LONG sends 5 GiB, S3's own limit.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+from tests.e2e import running
+from tests.peers import seaweedfs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = [pytest.mark.integration, pytest.mark.e2e, pytest.mark.slow]
+
+LONG = bool(os.environ.get("HYOK_LONG"))
+SIZE = 5 << 30 if LONG else (40 << 20) + 5
+SETTINGS = "" if LONG else f"single_put_bytes_max = {16 << 20}\nsplit_part_bytes = {8 << 20}\n"
+PARTS = 6  # the sealed length is a little more than five times a part
+BUCKET = "lang"
+PIECE_BYTES = 1 << 20
+PATTERN = os.urandom(PIECE_BYTES - 8)
+
+
+def piece(number: int) -> bytes:
+    """Return the bytes of one MiB; no two are alike."""
+    return number.to_bytes(8, "big") + PATTERN
+
+
+class Body:
+    """A body that is made as it is sent."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.at = 0
+
+    def __len__(self) -> int:
+        return self.size
+
+    def tell(self) -> int:
+        return self.at
+
+    def seek(self, at: int, whence: int = 0) -> int:
+        self.at = self.size + at if whence == 2 else self.at + at if whence == 1 else at
+        return self.at
+
+    def read(self, count: int = -1) -> bytes:
+        number, skip = divmod(self.at, PIECE_BYTES)
+        left = self.size - self.at
+        found = piece(number)[skip : skip + min(left, left if count < 0 else count)]
+        self.at += len(found)
+        return found
+
+
+@pytest.fixture(scope="module")
+def weed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[seaweedfs.SeaweedFS]:
+    folder = tmp_path_factory.mktemp("weed")
+    made = seaweedfs.start(folder)
+    yield made
+    made.stop()
+    shutil.rmtree(folder)  # pytest would keep the gigabytes of three runs
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory, weed: seaweedfs.SeaweedFS) -> Iterator[Any]:
+    home = tmp_path_factory.mktemp("gateway") / "home"
+    running.start(home, "--reset").stop()
+    store = running.s3_store("weed", weed.endpoint, weed.credentials_file(), more=SETTINGS)
+    config = running.configure(home, "lang", store, https=False)
+    running.make_bucket(config, BUCKET, "openbaar", "weed")
+    gateway = running.serve(config)
+    yield gateway.client()
+    assert gateway.stop() == 0
+
+
+def behind(weed: seaweedfs.SeaweedFS) -> Any:
+    """Return a client of the store itself."""
+    return boto3.client(
+        "s3",
+        endpoint_url=weed.endpoint,
+        aws_access_key_id=weed.access_key,
+        aws_secret_access_key=weed.secret,
+        region_name="us-east-1",
+    )
+
+
+def test_a_put_longer_than_the_store_takes_at_once_reads_back_byte_for_byte(
+    client: Any, weed: seaweedfs.SeaweedFS
+) -> None:
+    began = time.monotonic()
+    client.put_object(Bucket=BUCKET, Key="lang", Body=Body(SIZE), Metadata={"soort": "film"})
+    sent = time.monotonic()
+    answer = client.get_object(Bucket=BUCKET, Key="lang")
+    assert answer["ContentLength"] == SIZE
+    assert answer["Metadata"] == {"soort": "film"}
+    want = Body(SIZE)
+    got = 0
+    for found in answer["Body"].iter_chunks(PIECE_BYTES):
+        assert len(found) <= PIECE_BYTES
+        at = 0
+        while at < len(found):
+            wanted = want.read(len(found) - at)
+            assert found[at : at + len(wanted)] == wanted, got + at
+            at += len(wanted)
+        got += len(found)
+    assert got == SIZE
+    read = time.monotonic()
+    print(f"{SIZE} bytes: PUT {sent - began:.1f} s, GET {read - sent:.1f} s")
+    stored = behind(weed).head_object(Bucket=BUCKET, Key="lang")
+    assert stored["ETag"].strip('"').endswith(f"-{PARTS}")
+    assert stored["ContentLength"] > SIZE
+    edge = (SIZE // PARTS) & ~7
+    ranged = client.get_object(Bucket=BUCKET, Key="lang", Range=f"bytes={edge}-{edge + 99_999}")
+    want.seek(edge)
+    wanted = b""
+    while len(wanted) < 100_000:
+        wanted += want.read(100_000 - len(wanted))
+    assert ranged["Body"].read() == wanted
+    assert not behind(weed).list_multipart_uploads(Bucket=BUCKET).get("Uploads")
+
+
+def test_a_long_put_that_fails_its_checksum_leaves_no_object_and_no_upload(
+    client: Any, weed: seaweedfs.SeaweedFS
+) -> None:
+    size = (40 << 20) + 5
+    with pytest.raises(ClientError) as caught:
+        client.put_object(
+            Bucket=BUCKET, Key="fout", Body=Body(size), ContentMD5="AAAAAAAAAAAAAAAAAAAAAA=="
+        )
+    assert caught.value.response["Error"]["Code"] == "BadDigest"
+    with pytest.raises(ClientError) as caught:
+        client.head_object(Bucket=BUCKET, Key="fout")
+    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 404
+    deadline = time.monotonic() + 20  # the upload is given up beside the answer
+    while behind(weed).list_multipart_uploads(Bucket=BUCKET).get("Uploads"):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
