@@ -11,7 +11,7 @@ from tests.conformance.object_stores import envelope
 from tests.peers import seaweedfs
 
 from hyok.backends.port import Condition, Span, StoredFacts
-from hyok.backends.s3 import S3Store
+from hyok.backends.s3 import S3Store, Sizes
 from hyok.backends.s3_credentials import CredentialChain
 from hyok.errors import Conflict, HyokError, NotFound, Refused, Unavailable
 from hyok.http1.client import Pool
@@ -148,6 +148,99 @@ async def test_conditions_are_the_stores_or_refused(store: S3Store) -> None:
         await store.put_whole(BUCKET, "once", b"2", FACTS, absent)
     assert caught.value.reason == "PreconditionFailed"
     assert (await store.read_whole(BUCKET, "once"))[1] == b"1"
+
+
+async def test_seaweedfs_decides_every_condition_but_that_of_a_complete(store: S3Store) -> None:
+    """Four Completes with If-None-Match at once: several win, so it is refused (4.48)."""
+    found = await store.features_of(BUCKET)
+    assert (found.conditional_put, found.conditional_copy) == (True, True)
+    assert (found.conditional_delete, found.conditional_complete) == (True, False)
+    assert found == store.features
+    assert not [f.name for f in (await store.list(BUCKET, ".hyok/probe/")).objects]
+    assert not await store.list_uploads(BUCKET, ".hyok/probe/")
+
+
+async def test_a_delete_with_a_condition_removes_that_version_only(store: S3Store) -> None:
+    old = await store.put_whole(BUCKET, "weg", b"1", FACTS)
+    new = await store.put_whole(BUCKET, "weg", b"2", FACTS)
+    with pytest.raises(Conflict):
+        await store.delete(BUCKET, "weg", Condition(if_match=old.etag))
+    assert (await store.read_whole(BUCKET, "weg"))[1] == b"2"
+    await store.delete(BUCKET, "weg", Condition(if_match=new.etag))
+    with pytest.raises(NotFound):
+        await store.head(BUCKET, "weg")
+
+
+async def test_a_condition_that_the_store_does_not_decide_is_refused(store: S3Store) -> None:
+    upload = await store.begin_upload(BUCKET, "deel", FACTS)
+    part = await store.put_part_whole(BUCKET, "deel", upload, 1, b"deel")
+    with pytest.raises(Refused) as caught:
+        await store.complete_upload(BUCKET, "deel", upload, [part], Condition(absent=True))
+    assert caught.value.reason == "NotImplemented"
+    await store.abort_upload(BUCKET, "deel", upload)
+
+
+COPIED = StoredFacts(envelope(2), {"content-type": "text/y"}, {"c": "d"}, {"zaak": "12 + 3"})
+
+
+@pytest.fixture
+async def small_store(weed: SeaweedFS, store: S3Store) -> AsyncIterator[S3Store]:
+    """The same store, taken for one that copies and puts 6 MiB at once."""
+    del store  # it made the bucket
+    made = S3Store(
+        pool=Pool(weed.endpoint),
+        host=weed.endpoint.removeprefix("http://"),
+        credentials=CredentialChain("us-east-1", weed.credentials_file()),
+        sizes=Sizes(6 << 20, 5 << 20),
+    )
+    yield made
+    await made.close()
+
+
+async def test_copies_say_new_facts_and_keep_the_bytes_at_once_and_in_parts(
+    small_store: S3Store,
+) -> None:
+    for size, parts in ((1_000_003, ""), ((17 << 20) + 3, "-4")):
+        body = os.urandom(size)
+        stored = await small_store.put_whole(BUCKET, "van", body, FACTS)
+        made = await small_store.copy(BUCKET, "van", BUCKET, "naar é", COPIED, stored.etag)
+        found, kept = await small_store.read_whole(BUCKET, "naar é")
+        assert kept == body
+        assert (found.etag, found.size, found.facts) == (made.etag, size, COPIED)
+        assert made.etag.endswith(parts)
+        # Onto itself: what was said before and is not said now is gone.
+        again = await small_store.replace_facts(BUCKET, "naar é", FACTS, made.etag)
+        found, kept = await small_store.read_whole(BUCKET, "naar é")
+        assert kept == body
+        assert (found.etag, found.facts) == (again.etag, FACTS)
+        assert not await small_store.list_uploads(BUCKET)
+
+
+async def test_a_long_copy_of_a_version_that_is_gone_leaves_nothing(small_store: S3Store) -> None:
+    body = os.urandom((11 << 20) + 1)
+    old = await small_store.put_whole(BUCKET, "lang", body, FACTS)
+    new = await small_store.put_whole(BUCKET, "lang", body[::-1], FACTS)
+    with pytest.raises(Conflict):
+        await small_store.copy(BUCKET, "lang", BUCKET, "doel", COPIED, old.etag)
+    with pytest.raises(Refused):  # its Complete would decide it, and does not
+        await small_store.copy(
+            BUCKET, "lang", BUCKET, "doel", COPIED, new.etag, Condition(absent=True)
+        )
+    with pytest.raises(NotFound):
+        await small_store.head(BUCKET, "doel")
+    assert not await small_store.list_uploads(BUCKET)
+
+
+async def test_a_copy_with_a_condition_is_decided_at_its_destination(store: S3Store) -> None:
+    source = await store.put_whole(BUCKET, "bron", b"bron", FACTS)
+    here = await store.put_whole(BUCKET, "bestemming", b"hier", FACTS)
+    for condition in (Condition(absent=True), Condition(if_match=source.etag)):
+        with pytest.raises(Conflict):
+            await store.copy(BUCKET, "bron", BUCKET, "bestemming", COPIED, source.etag, condition)
+    assert (await store.read_whole(BUCKET, "bestemming"))[1] == b"hier"
+    right = Condition(if_match=here.etag)
+    await store.copy(BUCKET, "bron", BUCKET, "bestemming", COPIED, source.etag, right)
+    assert (await store.read_whole(BUCKET, "bestemming"))[1] == b"bron"
 
 
 async def test_pages_hold_every_name_once_and_in_order(store: S3Store) -> None:

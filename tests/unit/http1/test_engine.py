@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import os
 import socket
@@ -339,3 +340,37 @@ async def test_tls_is_modern_and_the_store_is_verified(opened, certificates: Pat
     assert "GCM" in await asyncio.to_thread(shake, ssl.TLSVersion.TLSv1_2, "ECDHE+AESGCM")
     with pytest.raises(ssl.SSLError):
         await asyncio.to_thread(shake, ssl.TLSVersion.TLSv1_2, "ECDHE-ECDSA-AES256-SHA")
+
+
+@pytest.mark.parametrize(("once", "sent"), [(False, 2), (True, 1)])
+async def test_a_request_that_must_not_be_repeated_is_not_sent_over_a_dying_connection(
+    once: bool, sent: int
+) -> None:
+    """A peer that acts on a PUT and goes away before it answers, the first time."""
+    puts: list[bytes] = []
+    tasks: list[asyncio.Task[None] | None] = []
+
+    async def peer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tasks.append(asyncio.current_task())
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                request = await reader.readuntil(b"\r\n\r\n")
+                if request.startswith(b"PUT"):
+                    puts.append(request)
+                    if len(puts) == 1:
+                        break
+                writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+        writer.close()
+
+    listening = await asyncio.start_server(peer, "127.0.0.1", 0)
+    pool = Pool(f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}")
+    assert (await pool.request("GET", "/warm", HOST)).status == 200
+    if once:
+        with pytest.raises(Unavailable):
+            await pool.request("PUT", "/x", HOST, once=True)
+    else:
+        assert (await pool.request("PUT", "/x", HOST)).status == 200
+    assert len(puts) == sent
+    await pool.close()
+    listening.close()
+    await asyncio.gather(*(task for task in tasks if task is not None))
