@@ -94,7 +94,7 @@ class FileStore:
         """Open the store in ``root``; make it when there is none.  Blocking.
 
         Raises:
-            Conflict: there are data files and no catalogue: see `filesystem_rebuild`.
+            Conflict: there are data files and no catalogue.
             Unavailable: the folder cannot be used.
         """
         with translated_files():
@@ -121,7 +121,7 @@ class FileStore:
                 "the file store has data files and no catalogue",
                 code="HY-3306",
                 effect="The store was not opened, so that nothing is taken for rubbish.",
-                next_step="restore catalogue.sqlite3, or rebuild it from the files",
+                next_step="restore catalogue.sqlite3 with its folder, from one backup",
             )
         # SQLite gives its files the mode of the database's.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE))
