@@ -76,7 +76,6 @@ class Verdict:
     otherwise: Sequence[tuple[Deviation, Result]] = ()  # deviate, but not as the list says
     stale: Sequence[Deviation] = ()  # listed, and do not deviate any more
     missing: Sequence[str] = ()  # passed at the store, and never ended through us
-    better: Sequence[str] = ()  # fail at the store, pass through us
     counts: Mapping[str, tuple[int, int]] = field(default_factory=dict)  # family: (through, store)
 
     @property
@@ -173,7 +172,6 @@ def compare(
             if name not in wanted or (name in through and through[name].passed)
         ],
         missing=[name for name in wanted if name not in through],
-        better=[n for n, result in through.items() if result.passed and n not in wanted],
         counts=_counts(wanted, through),
     )
 

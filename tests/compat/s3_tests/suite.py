@@ -8,13 +8,16 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.compat.s3_tests.comparison import read_results
 from tests.compat.s3_tests.users import settings_of_suite
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tests.compat.s3_tests.comparison import Result
     from tests.compat.s3_tests.doors import Door
 
+FOLDER = "s3tests/functional"
 TEST_SECONDS_MAX = 120
 PLUGIN = Path(__file__).with_name("plugin.py")
 
@@ -31,7 +34,7 @@ def python_of(checkout: Path) -> Path:
     return python
 
 
-def start(
+def _start(
     checkout: Path, door: Door, folder: Path, chosen: Sequence[str]
 ) -> subprocess.Popen[bytes]:
     """Start the suite against a door; results come in ``folder``, one line for each test."""
@@ -61,6 +64,17 @@ def start(
             stdout=out,
             stderr=subprocess.STDOUT,
         )
+
+
+def run(checkout: Path, door: Door, folder: Path, chosen: Sequence[str]) -> dict[str, Result]:
+    """Run the chosen files or tests at a door, and return how each test ended."""
+    process = _start(checkout, door, folder, chosen)
+    try:
+        code = process.wait()
+    finally:
+        process.kill()  # when the wait was broken off
+    assert code in {0, 1}, f"the suite did not run to its end: {folder / door.name}.out"
+    return read_results(results_of(folder, door).read_text())
 
 
 def results_of(folder: Path, door: Door) -> Path:
