@@ -239,6 +239,21 @@ def parse_headers(header: Callable[[str], str | None], now_ms: int) -> LockAsked
     return LockAsked(retention, None if hold is None else hold == "ON")
 
 
+def asks_for_locks(header: Callable[[str], str | None]) -> bool:
+    """Return whether a CreateBucket asks for a bucket with object lock.
+
+    Raises:
+        Malformed: neither true nor false (``InvalidArgument``).
+    """
+    text = (header("x-amz-bucket-object-lock-enabled") or "false").strip().lower()
+    if text not in ("true", "false"):
+        raise Malformed(
+            "The header x-amz-bucket-object-lock-enabled must be true or false.",
+            reason="InvalidArgument",
+        )
+    return text == "true"
+
+
 def asks_bypass(header: Callable[[str], str | None]) -> bool:
     """Return whether ``x-amz-bypass-governance-retention`` asks to end a retention early."""
     return (header("x-amz-bypass-governance-retention") or "").strip().lower() == "true"

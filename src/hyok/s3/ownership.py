@@ -27,6 +27,7 @@ CANNED_ACLS = CANNED_ACCEPTED | {
     "log-delivery-write",
 }  # fmt: skip
 
+_OWNERSHIPS = (OWNER_ENFORCED, "BucketOwnerPreferred", "ObjectWriter")
 _GRANTS = ("read", "write", "read-acp", "write-acp", "full-control")
 _XSI = "http://www.w3.org/2001/XMLSchema-instance"
 
@@ -106,8 +107,27 @@ def check_ownership_controls(body: bytes | memoryview) -> None:
     """
     rules = parse(body, "OwnershipControls").all("Rule")
     wanted = (rules[0].value("ObjectOwnership") or "").strip() if len(rules) == 1 else ""
-    if wanted not in (OWNER_ENFORCED, "BucketOwnerPreferred", "ObjectWriter"):
+    if wanted not in _OWNERSHIPS:
         raise malformed()
+    _check_ownership(wanted)
+
+
+def check_ownership_header(header: Callable[[str], str | None]) -> None:
+    """Return quietly if a CreateBucket asks for no other ownership.
+
+    Raises:
+        Malformed: one that S3 does not know (``InvalidArgument``).
+        Refused: another ownership (``NotImplemented``).
+    """
+    wanted = header("x-amz-object-ownership")
+    if wanted is None:
+        return
+    if wanted not in _OWNERSHIPS:
+        raise Malformed("Invalid x-amz-object-ownership header", reason="InvalidArgument")
+    _check_ownership(wanted)
+
+
+def _check_ownership(wanted: str) -> None:
     if wanted != OWNER_ENFORCED:
         raise Refused(
             "ACLs would bypass the policy; the bucket owner owns every object.",

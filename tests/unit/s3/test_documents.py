@@ -197,6 +197,9 @@ def test_results_of_deletes_and_copies() -> None:
     assert parsed["Errors"] == [{"Key": "b", "Code": "AccessDenied", "Message": "no"}]
     parsed = as_botocore_reads("CopyObject", answers.copy_result("e-h", 0))
     assert parsed["CopyObjectResult"]["ETag"] == '"e-h"'
+    body = answers.copy_result("e-x", 0, {Algorithm.SHA256: "c="}, root="CopyPartResult")
+    part = as_botocore_reads("UploadPartCopy", body)["CopyPartResult"]
+    assert (part["ETag"], part["ChecksumSHA256"]) == ('"e-x"', "c=")
 
 
 def test_errors() -> None:

@@ -25,6 +25,7 @@ from hyok.s3.locks import (
     Retention,
     answer_headers,
     asks_bypass,
+    asks_for_locks,
     parse_configuration,
     parse_headers,
     parse_legal_hold,
@@ -299,3 +300,12 @@ def test_who_may_delete_a_version() -> None:
             check_delete(retention, bypass=bypass, **held)
     with pytest.raises(Refused):
         check_delete(None, legal_hold=True, now_ms=NOW, bypass=True)
+
+
+def test_a_new_bucket_asks_for_locks_by_one_header() -> None:
+    name = "x-amz-bucket-object-lock-enabled"
+    assert asks_for_locks({name: "True"}.get)
+    assert not asks_for_locks({name: "false"}.get)
+    assert not asks_for_locks({}.get)
+    with pytest.raises(Malformed):
+        asks_for_locks({name: "1"}.get)

@@ -140,3 +140,16 @@ def test_encryption_and_public_access_are_told() -> None:
         )["PublicAccessBlockConfiguration"]
         assert block.pop("RestrictPublicBuckets") is not public
         assert list(block.values()) == [True] * 3
+
+
+def test_the_ownership_that_a_new_bucket_asks_for() -> None:
+    name = "x-amz-object-ownership"
+    ownership.check_ownership_header({}.get)
+    ownership.check_ownership_header({name: "BucketOwnerEnforced"}.get)
+    for wanted, kind in (
+        ("ObjectWriter", Refused),
+        ("BucketOwnerPreferred", Refused),
+        ("", Malformed),
+    ):
+        with pytest.raises(kind):
+            ownership.check_ownership_header({name: wanted}.get)
