@@ -232,7 +232,7 @@ def test_the_size_of_a_multipart_object_may_be_said() -> None:
     check_object_size(None, 5)
     check_object_size("5", 5)
     check_object_size("0", 0)
-    for text in ("6", "", "-5", "x", "5.0", "\u0665", "9" * 17):
+    for text in ("6", "4", "", "-5", "x", "5.0", "\u0665", "9" * 17):
         with pytest.raises(Malformed) as refusal:
             check_object_size(text, 5)
         assert refusal.value.reason == "InvalidRequest"

@@ -153,3 +153,10 @@ def test_no_rule_no_header_but_vary() -> None:
     assert answer_actual((), "GET", "https://a") == []
     # Control characters would forge headers.
     assert [n for n, _ in answer_actual(RULES, "HEAD", "https://a\r\nset-cookie: x")] == ["vary"]
+
+
+def test_what_stands_around_a_wildcard_never_overlaps() -> None:
+    rules = (CorsRule(("https://x*x.example",), ("GET",)),)
+    assert [n for n, _ in answer_actual(rules, "GET", "https://x.example")] == ["vary"]
+    assert dict(answer_actual(rules, "GET", "https://xx.example"))["vary"]
+    assert len(answer_actual(rules, "GET", "https://xyx.example")) > 1

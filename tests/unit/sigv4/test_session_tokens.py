@@ -80,3 +80,13 @@ def test_what_is_no_token(token: str) -> None:
     with pytest.raises(Malformed) as refusal:
         claim(url, sent)
     assert refusal.value.reason == "InvalidToken"
+
+
+def test_two_tokens_that_differ_are_refused_even_when_both_are_signed() -> None:
+    url, headers = signed(botocore.auth.S3SigV4QueryAuth, expires=60)
+    url = url.replace("SignedHeaders=host", "SignedHeaders=host%3Bx-amz-security-token")
+    same = claim(url, [*headers, (b"x-amz-security-token", b"token/with+all=")])
+    assert same.session_token == "token/with+all="
+    with pytest.raises(Malformed) as refusal:
+        claim(url, [*headers, (b"x-amz-security-token", b"other")])
+    assert refusal.value.reason == "InvalidArgument"
