@@ -45,7 +45,7 @@ class Principal:
 
     id: str
     tenant: str
-    kind: str = "app"  # app | officer | system | anonymous
+    kind: str = "app"  # app | officer | system | anonymous (a reader without credentials)
     clearance: int = 0
     purpose: str = ""
     buckets: frozenset[str] = frozenset()  # bucket ids; empty: every bucket of the tenant
@@ -66,6 +66,8 @@ class Bucket:
     allowed: frozenset[str] = frozenset()  # classifications ever allowed here (design 25a)
     prefix_rules: Mapping[str, str] = field(default_factory=dict)  # key prefix -> classification
     created_ms: int = 0
+    documents: Mapping[str, str] = field(default_factory=dict)  # kind (cors, tagging) -> its text
+    public: bool = False  # an officer opened it: whoever asks may read what its class lets them
 
 
 class Source(Protocol):

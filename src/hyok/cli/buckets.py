@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -62,6 +63,29 @@ async def create_bucket(core: Core, wanted: NewBucket) -> Bucket:
     return await core.keeper.create(operator_ask("bucket:create", wanted.tenant), wanted)
 
 
+@app.command()
+def publish(name: str, config: ConfigOption = None) -> None:
+    """Let anybody read the bucket's public objects, without credentials."""
+    _set_public(config, name, public=True)
+    say(f"bucket {name} is open to readers without credentials")
+
+
+@app.command()
+def withdraw(name: str, config: ConfigOption = None) -> None:
+    """Close a published bucket: only applications read it from now on."""
+    _set_public(config, name, public=False)
+    say(f"bucket {name} is closed to readers without credentials")
+
+
+def _set_public(config: ConfigOption, name: str, *, public: bool) -> None:
+    async def act(core: Core) -> None:
+        bucket = await core.registry.get(name)
+        ask = replace(operator_ask("bucket:publish", bucket.tenant), bucket=bucket)
+        await core.keeper.set_public(ask, public=public)
+
+    run(config, act)
+
+
 @app.command("list")
 def list_buckets(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """List buckets, and what their classification demands that is not enforced yet."""
@@ -76,6 +100,7 @@ def list_buckets(config: ConfigOption = None, as_json: JsonOption = False) -> No
             "tenant": bucket.tenant,
             "classification": bucket.classification,
             "names": bucket.names,
+            "public": bucket.public,
             "store": bucket.store,
             "backend": bucket.backend_name,
             "not enforced": [

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hyok.policy.decision import Engine, StoreFacts
     from hyok.vocabulary import Ask
 
-CHANGES = (":delete", ":create", ":put", ":abort")
+CHANGES = (":delete", ":create", ":put", ":abort", ":configure", ":publish")
 """Ends of the actions that leave something changed: their intent is recorded before they happen."""
 
 
@@ -87,6 +87,7 @@ class Decisions:
             store_facts=self._store_facts.get(store),
             purpose=ask.principal.purpose,
             zone=self._zone,
+            public=ask.bucket is not None and ask.bucket.public,
         )
         decision = self._engine.decide(question)
         if not decision.allowed:

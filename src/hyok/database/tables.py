@@ -1,7 +1,8 @@
 """Every table, once.  Times are unix milliseconds; ids and bytes are what format.md says.
 
 Only types that SQLite and PostgreSQL share.  Rows are read and written by the folder that owns the
-noun (custody: keks, keyring, tombstones; identity: apps, access keys, trusts, session keys; objects: buckets, uploads).
+noun (custody: keks, keyring, tombstones; identity: apps, access keys, trusts, session keys;
+objects: buckets, uploads).
 A change here needs a migration; a test compares the two.
 """
 
@@ -23,6 +24,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     text,
 )
 
@@ -132,6 +134,9 @@ buckets = Table(
     Column("prefix_rules", JSON, nullable=False),
     Column("state", String(16), nullable=False, server_default="active"),
     Column("created_ms", BigInteger, nullable=False),
+    # What clients set and we answer ourselves, by kind (cors, tagging): the document's text.
+    Column("documents", JSON, nullable=False, server_default="{}"),
+    Column("public", Boolean, nullable=False, server_default=false()),  # may be read unsigned
     CheckConstraint("names IN ('clear', 'sealed')", name="names"),
     UniqueConstraint("store", "backend_name"),
     Index(None, "tenant"),

@@ -74,8 +74,10 @@ class Admission:
         self._classifications = classifications
         self._regions = tuple(regions)
 
-    async def authenticate(self, request: S3Request, now_ms: int) -> tuple[Principal, Verified]:
-        """Return who signed the request, and the proof.
+    async def authenticate(
+        self, request: S3Request, now_ms: int
+    ) -> tuple[Principal, Verified] | None:
+        """Return who signed the request, and the proof; None where it brings no credentials.
 
         Raises:
             NotAuthenticated, Malformed, Refused: as `hyok.sigv4.verify` says.
@@ -85,7 +87,7 @@ class Admission:
             request.method, request.raw_path, request.raw_query, request.headers
         )
         if claim is None:
-            raise NotAuthenticated("Access Denied", reason="AccessDenied")
+            return None
         if claim.session_token:
             raise NotAuthenticated(
                 "The provided token is malformed or otherwise invalid.", reason="InvalidToken"

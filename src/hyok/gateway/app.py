@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import base64
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import structlog
 
-from hyok.errors import HyokError, Malformed, Tampered
+from hyok.errors import HyokError, Malformed, NotAuthenticated, Tampered
 from hyok.gateway.call import Call, frame
 from hyok.gateway.faults import INTERNAL, Fault, fault_of
 from hyok.gateway.handlers import NO_BODY, TABLE
+from hyok.gateway.handlers.bucket_settings import cors_rules
 from hyok.gateway.port import NoMeter
-from hyok.gateway.responses import error_document
+from hyok.gateway.responses import OVERRIDES, error_document
+from hyok.s3.cors import answer_actual
 from hyok.s3.names import check_key
 from hyok.s3.operations import check_served, identify
 from hyok.s3.request import S3Request
+from hyok.vocabulary import Principal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -82,7 +86,12 @@ class Gateway:
 
     async def _serve(self, call: Call) -> None:
         services, request = self._services, call.request
-        call.principal, call.verified = await services.admission.authenticate(request, call.at_ms)
+        await self._mind_origin(call)
+        signed = await services.admission.authenticate(request, call.at_ms)
+        if signed is None:
+            await self._serve_unsigned(call)
+            return
+        call.principal, call.verified = signed
         call.operation = identify(request)
         check_served(call.operation)
         handling = TABLE[call.operation]
@@ -94,6 +103,36 @@ class Gateway:
             call.bucket = await services.admission.bucket(call.principal, request.bucket)
         await handling.handler(services, call)
 
+    async def _serve_unsigned(self, call: Call) -> None:
+        """Answer who brings no credentials: a browser's preflight, a reader of a public bucket.
+
+        Raises:
+            NotAuthenticated: nothing else is served without them (reason ``AccessDenied``).
+        """
+        request = call.request
+        call.operation = identify(request)
+        handling = TABLE.get(call.operation)
+        if handling is None or handling.signed:
+            raise NotAuthenticated("Access Denied", reason="AccessDenied")
+        call.action = handling.action
+        if request.key:
+            check_key(request.key)
+        _check_body(call, handling)
+        call.bucket = await self._services.buckets.get(request.bucket)
+        if call.action:
+            call.principal = _reader(call)
+        await handling.handler(self._services, call)
+
+    async def _mind_origin(self, call: Call) -> None:
+        """Note what a browser is told of this bucket, for the answer or the error that follows."""
+        request = call.request
+        origin = request.header("origin")
+        if origin is None or not request.bucket or request.method == "OPTIONS":
+            return
+        with suppress(HyokError):  # the request itself will say what is wrong
+            bucket = await self._services.buckets.get(request.bucket)
+            call.cross_origin = answer_actual(cors_rules(bucket), request.method, origin)
+
     async def _fail(
         self, exchange: Exchange, call: Call | None, fault: Fault, request_id: str, host_id: str
     ) -> None:
@@ -104,6 +143,7 @@ class Gateway:
         headers = [*frame(request_id, host_id, self._clock_ms()), *fault.headers]
         if call is not None:
             call.status = fault.status
+            headers += call.cross_origin
         body = b""
         if exchange.head.method != "HEAD" and fault.status != 304:
             headers.append(("content-type", "application/xml"))
@@ -149,6 +189,24 @@ class Gateway:
             **{name: value for name, value in fields.items() if value not in ("", 0)},
             duration_ms=round(seconds * 1000, 2),
         )
+
+
+def _reader(call: Call) -> Principal:
+    """Return whoever asks without credentials, of a bucket that is open to them.
+
+    Raises:
+        NotAuthenticated: it is not (reason ``AccessDenied``).
+        Malformed: they ask for headers of their choice, which S3 gives nobody unsigned.
+    """
+    assert call.bucket is not None
+    if not call.bucket.public:
+        raise NotAuthenticated("Access Denied", reason="AccessDenied")
+    if any(name in OVERRIDES for name in call.request.query):
+        raise Malformed(
+            "Request specific response headers cannot be used for anonymous GET requests.",
+            reason="InvalidRequest",
+        )
+    return Principal(id="anonymous", tenant=call.bucket.tenant, kind="anonymous")
 
 
 def _check_body(call: Call, handling: Handling) -> None:

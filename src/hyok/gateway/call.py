@@ -81,6 +81,7 @@ class Call:
     status: int = 0
     bytes_in: int = 0
     bytes_out: int = 0
+    cross_origin: Sequence[tuple[str, str]] = ()  # headers for a browser, on whatever is answered
 
     def ask(
         self,
@@ -107,7 +108,8 @@ class Call:
 
     def frame(self, headers: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
         """Return headers with those that every answer carries."""
-        return [*frame(self.request_id, self.host_id, self.at_ms), *headers]
+        own = frame(self.request_id, self.host_id, self.at_ms)
+        return [*own, *self.cross_origin, *headers]
 
     async def answer(
         self,

@@ -37,6 +37,7 @@ def render(bucket: Bucket, allowed: Iterable[str]) -> bytes:
         "allowed": sorted(allowed),
         "prefix_rules": dict(bucket.prefix_rules),
         "created_ms": bucket.created_ms,
+        "documents": dict(bucket.documents),
     }
     return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
 
@@ -69,4 +70,7 @@ def _bucket(document: dict[str, Any]) -> Bucket:
         allowed=frozenset(document["allowed"]),
         prefix_rules=dict(document["prefix_rules"]),
         created_ms=int(document["created_ms"]),
+        # A registration of before these were kept says nothing of them.  Whether a bucket is
+        # public is not told here: an old registration would open it again.
+        documents=dict(document.get("documents", {})),
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, insert, select, update
 
 from hyok.database.epoch_rows import EpochRows
 from hyok.database.rows import bump_epoch
@@ -92,6 +92,8 @@ class BucketRegistry:
         assert isinstance(allowed, list)
         rules = row["prefix_rules"]
         assert isinstance(rules, dict)
+        documents = row["documents"]
+        assert isinstance(documents, dict)
         ik_id = row["names_ik_id"]
         created = row["created_ms"]
         return Bucket(
@@ -105,6 +107,8 @@ class BucketRegistry:
             allowed=frozenset(map(str, allowed)) | above,
             prefix_rules=rules,
             created_ms=created if isinstance(created, int) else 0,
+            documents=documents,
+            public=bool(row["public"]),
         )
 
     async def add(self, bucket: Bucket) -> None:
@@ -141,12 +145,58 @@ class BucketRegistry:
                     allowed=sorted(bucket.allowed),
                     prefix_rules=dict(bucket.prefix_rules),
                     created_ms=bucket.created_ms,
+                    documents=dict(bucket.documents),
+                    public=bucket.public,
                 )
             )
             bump_epoch(connection, EPOCH)
 
         await self._database.run(act)
         self._rows.stale()
+
+    async def set_document(self, bucket_id: str, kind: str, text: str) -> Bucket:
+        """Keep a document of a bucket, or forget it (empty text); return the bucket as it is now.
+
+        Raises:
+            NotFound: no such bucket (reason ``NoSuchBucket``).
+        """
+
+        def change(row: dict[str, object]) -> dict[str, object]:
+            documents = row["documents"]
+            assert isinstance(documents, dict)
+            others = {name: held for name, held in documents.items() if name != kind}
+            return {"documents": others | ({kind: text} if text else {})}
+
+        return await self._change(bucket_id, change)
+
+    async def set_public(self, bucket_id: str, *, public: bool) -> Bucket:
+        """Open a bucket to readers without credentials, or close it; return it as it is now.
+
+        Raises:
+            NotFound: no such bucket (reason ``NoSuchBucket``).
+        """
+        return await self._change(bucket_id, lambda _row: {"public": public})
+
+    async def _change(
+        self, bucket_id: str, change: Callable[[dict[str, object]], dict[str, object]]
+    ) -> Bucket:
+        mine = buckets.c.bucket_id == bucket_id
+
+        def act(connection: Connection) -> Bucket:
+            # The row is held from the reading on, so that two changes do not undo each other.
+            found = connection.execute(select(buckets).where(mine).with_for_update())
+            row = found.one_or_none()
+            if row is None:
+                raise NotFound("The specified bucket does not exist", reason="NoSuchBucket")
+            held = row._asdict()
+            changed = change(held)
+            connection.execute(update(buckets).where(mine).values(**changed))
+            bump_epoch(connection, EPOCH)
+            return self._bucket(held | changed)
+
+        changed = await self._database.run(act)
+        self._rows.stale()
+        return changed
 
     async def remove(self, bucket_id: str) -> None:
         """Forget a bucket and its uploads."""
@@ -215,6 +265,39 @@ class BucketKeeper:
         await self._registry.add(bucket)
         await self._custodian.conclude(ask, "done")
         return bucket
+
+    async def set_document(self, ask: Ask, kind: str, text: str) -> None:
+        """Keep a document of the bucket that we answer ourselves, or forget it (empty text).
+
+        Raises:
+            Refused: the app may not; Unavailable.
+        """
+        assert ask.bucket is not None
+        await self._custodian.decide(ask)
+        bucket = await self._registry.set_document(ask.bucket.bucket_id, kind, text)
+        await self.keep_registration(bucket)
+        await self._custodian.conclude(ask, "done")
+
+    async def set_public(self, ask: Ask, *, public: bool) -> None:
+        """Open the bucket to readers without credentials, or close it.
+
+        Raises:
+            Refused: its classification lets nobody read unsigned (code HY-3205).
+        """
+        bucket = ask.bucket
+        assert bucket is not None
+        rule = self._classifications.get(bucket.classification)
+        if public and rule.access.anonymous != "read":
+            raise Refused(
+                f"Objects of classification {bucket.classification} are never read without "
+                "credentials.",
+                reason="AccessDenied",
+                code="HY-3205",
+                next_step="use a bucket of a classification with access.anonymous: read",
+            )
+        await self._custodian.decide(ask)
+        await self._registry.set_public(bucket.bucket_id, public=public)
+        await self._custodian.conclude(ask, "done")
 
     async def keep_registration(self, bucket: Bucket, *, only_if_missing: bool = False) -> None:
         """Write what a rebuilt database needs to know of the bucket under `.hyok/`, sealed.

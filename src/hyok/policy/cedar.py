@@ -55,6 +55,7 @@ EEA = frozenset(
     }
 )
 _NOTHING = "[]"
+_ENTITY_TYPES = {"app": "App", "anonymous": "Anonymous"}
 
 
 class CedarEngine:
@@ -97,10 +98,12 @@ class CedarEngine:
         if question.principal.tenant != question.tenant:
             return "guardrail-tenant"
         if not question.classification:
-            return ""
+            return "guardrail-anonymous" if question.principal.kind == "anonymous" else ""
         rule = self._classifications.get(question.classification)
         if rule.denied:
             return "guardrail-denied-classification"
+        if question.principal.kind == "anonymous" and rule.access.anonymous != "read":
+            return "guardrail-anonymous"
         if (
             rule.access.purpose_required
             and question.principal.kind == "app"
@@ -135,7 +138,7 @@ def _store_guardrail(rule: Classification, question: Question) -> str:
 def _request(question: Question) -> dict[str, object]:
     principal = question.principal
     return {
-        "principal": {"type": "App" if principal.kind == "app" else "Officer", "id": principal.id},
+        "principal": {"type": _ENTITY_TYPES.get(principal.kind, "Officer"), "id": principal.id},
         "action": {"type": "Action", "id": question.action},
         "resource": {"type": "Bucket", "id": question.bucket_id},
         "context": {
@@ -149,5 +152,6 @@ def _request(question: Question) -> dict[str, object]:
             "level": question.level,
             "purpose": question.purpose,
             "zone": question.zone,
+            "public": question.public,
         },
     }

@@ -101,6 +101,7 @@ class Access(_Strict):
     mfa: bool
     purpose_required: bool
     bulk_read_guard: Annotated[str, Field(pattern=r"^([0-9]{1,6}/h|none)$")]
+    anonymous: Literal["none", "read"] = "none"  # read: in buckets that an officer made public
 
 
 class Audit(_Strict):

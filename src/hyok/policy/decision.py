@@ -36,6 +36,7 @@ class Question:
     store_facts: StoreFacts | None
     purpose: str
     zone: str
+    public: bool = False  # the bucket is open to readers without credentials
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,9 @@ def identify(request: S3Request) -> Operation:
         Malformed: no operation of S3 has this form (reason ``MethodNotAllowed``).
         Refused: a write with a parameter that we do not know (reason ``NotImplemented``).
     """
-    target = Target.OBJECT if request.key else _above_objects(request)
+    # A browser asks about a bucket the same way as about an object.
+    asks = request.method == "OPTIONS"
+    target = Target.OBJECT if request.key or asks else _above_objects(request)
     for row in _INDEX.get((request.method, target), ()):
         if _fits(row, request):
             if request.method not in ("GET", "HEAD"):

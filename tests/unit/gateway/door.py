@@ -407,6 +407,14 @@ class FakeKeeper:
         assert ask.bucket is not None
         del self._registry.buckets[ask.bucket.bucket_id]
 
+    async def set_document(self, ask: Ask, kind: str, text: str) -> None:
+        assert ask.bucket is not None
+        assert ask.action == "bucket:configure"
+        kept = {**ask.bucket.documents, kind: text}
+        self._registry.buckets[ask.bucket.bucket_id] = replace(
+            ask.bucket, documents={name: held for name, held in kept.items() if held}
+        )
+
 
 # --- who asks ------------------------------------------------------------------------------------
 
@@ -453,7 +461,8 @@ class Door:
         self.listings = FakeListings(self.vault)
         self.registry = FakeRegistry(
             Bucket("bucket", "ours", "store", "b", ClassificationName("intern"), "clear"),
-            Bucket("second", "ours", "store", "c", ClassificationName("intern"), "clear"),
+            # Elsewhere, so that a copy to it is read and sealed again.
+            Bucket("second", "ours", "elsewhere", "c", ClassificationName("intern"), "clear"),
             Bucket("theirs", "others", "store", "d", ClassificationName("intern"), "clear"),
         )
         self.keeper = FakeKeeper(self.registry)

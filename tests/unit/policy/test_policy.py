@@ -63,6 +63,7 @@ def question(case: dict[str, Any]) -> Question:
         ),
         purpose=principal.purpose,
         zone=case.get("zone", "municipality"),
+        public=case.get("public", False),
     )
 
 

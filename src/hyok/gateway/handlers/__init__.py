@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hyok.gateway.handlers import bucket_settings as settings
 from hyok.gateway.handlers import buckets, multipart, objects
-from hyok.s3 import documents
+from hyok.s3 import cors, documents, ownership, tagging
 from hyok.s3.operations import Operation
 
 if TYPE_CHECKING:
@@ -27,20 +28,23 @@ class Handling:
 
     ``body_bytes_max``: `NO_BODY`, the limit of a document, or `STREAMED` for object data.
     ``action``: what the policy is asked; empty where the answer depends on no bucket.
+    ``signed``: with credentials only; else whoever asks gets as far as the policy lets them.
     """
 
     handler: Callable[[Services, Call], Awaitable[None]]
     action: str
     body_bytes_max: int | None = NO_BODY
     in_bucket: bool = True  # the bucket must exist and be visible before the handler runs
+    signed: bool = True
 
 
 _O = Operation
+_SET = "bucket:configure"
 
 TABLE: Mapping[Operation, Handling] = {
     _O.PUT_OBJECT: Handling(objects.put, "object:put", STREAMED),
-    _O.GET_OBJECT: Handling(objects.get, "object:get"),
-    _O.HEAD_OBJECT: Handling(objects.head, "object:head"),
+    _O.GET_OBJECT: Handling(objects.get, "object:get", signed=False),
+    _O.HEAD_OBJECT: Handling(objects.head, "object:head", signed=False),
     _O.DELETE_OBJECT: Handling(objects.delete, "object:delete"),
     _O.DELETE_OBJECTS: Handling(objects.delete_many, "object:delete", documents.DELETE_BYTES_MAX),
     _O.COPY_OBJECT: Handling(objects.copy, "object:put"),
@@ -61,4 +65,43 @@ TABLE: Mapping[Operation, Handling] = {
         buckets.create, "bucket:create", documents.SMALL_BYTES_MAX, in_bucket=False
     ),
     _O.DELETE_BUCKET: Handling(buckets.delete, "bucket:delete"),
+    # settings that we answer ourselves
+    _O.GET_BUCKET_CORS: Handling(settings.get_cors, settings.LOOK),
+    _O.PUT_BUCKET_CORS: Handling(settings.put_cors, _SET, cors.CONFIGURATION_BYTES_MAX),
+    _O.DELETE_BUCKET_CORS: Handling(settings.delete_cors, _SET),
+    _O.OPTIONS_OBJECT: Handling(settings.preflight, "", signed=False),
+    _O.GET_BUCKET_TAGGING: Handling(settings.get_tagging, settings.LOOK),
+    _O.PUT_BUCKET_TAGGING: Handling(settings.put_tagging, _SET, tagging.TAGGING_BYTES_MAX),
+    _O.DELETE_BUCKET_TAGGING: Handling(settings.delete_tagging, _SET),
+    # settings that have one value here
+    _O.GET_BUCKET_ACL: Handling(settings.get_acl, settings.LOOK),
+    _O.PUT_BUCKET_ACL: Handling(settings.put_acl, _SET, documents.SMALL_BYTES_MAX),
+    _O.GET_OBJECT_ACL: Handling(settings.get_object_acl, "object:head"),
+    _O.PUT_OBJECT_ACL: Handling(settings.put_object_acl, "object:head", documents.SMALL_BYTES_MAX),
+    _O.GET_BUCKET_OWNERSHIP_CONTROLS: Handling(
+        settings.telling(lambda _bucket: ownership.render_ownership_controls()), settings.LOOK
+    ),
+    _O.PUT_BUCKET_OWNERSHIP_CONTROLS: Handling(
+        settings.accepting(ownership.check_ownership_controls), _SET, documents.SMALL_BYTES_MAX
+    ),
+    _O.GET_BUCKET_REQUEST_PAYMENT: Handling(
+        settings.telling(lambda _bucket: ownership.render_request_payment()), settings.LOOK
+    ),
+    _O.PUT_BUCKET_REQUEST_PAYMENT: Handling(
+        settings.accepting(ownership.check_request_payment), _SET, documents.SMALL_BYTES_MAX
+    ),
+    _O.GET_BUCKET_ENCRYPTION: Handling(settings.telling(settings.encryption_of), settings.LOOK),
+    _O.GET_BUCKET_POLICY_STATUS: Handling(
+        settings.telling(settings.policy_status_of), settings.LOOK
+    ),
+    _O.GET_PUBLIC_ACCESS_BLOCK: Handling(
+        settings.telling(settings.public_access_of), settings.LOOK
+    ),
+    _O.GET_BUCKET_WEBSITE: Handling(settings.absent("NoSuchWebsiteConfiguration"), settings.LOOK),
+    _O.GET_BUCKET_LIFECYCLE_CONFIGURATION: Handling(
+        settings.absent("NoSuchLifecycleConfiguration"), settings.LOOK
+    ),
+    _O.GET_BUCKET_REPLICATION: Handling(
+        settings.absent("ReplicationConfigurationNotFoundError"), settings.LOOK
+    ),
 }
