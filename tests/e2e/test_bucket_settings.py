@@ -63,7 +63,7 @@ def test_cors_rules_reach_the_browser(installation: running.Running) -> None:
     assert told == [RULE]
     client.put_object(Bucket="openbaar", Key="kaart", Body=b"kaart")
     client.meta.events.register_first(
-        "before-send.s3.GetObject", lambda request, **_: request.headers.add_header("Origin", PAGE)
+        "before-sign.s3.GetObject", lambda request, **_: request.headers.add_header("Origin", PAGE)
     )
     answer = client.get_object(Bucket="openbaar", Key="kaart")
     headers = answer["ResponseMetadata"]["HTTPHeaders"]
