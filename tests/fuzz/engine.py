@@ -35,7 +35,8 @@ def main() -> None:
             f"-seed={seed}",
             f"-max_len={INPUT_BYTES_MAX}",
             f"-artifact_prefix={work}/",
-            "-timeout=0",  # its alarm can end the process without a word; the caller has a limit
+            # Its alarm (at half of this) can end the process without a word; the caller limits.
+            "-timeout=7200",
             "-rss_limit_mb=1024",
             "-print_final_stats=1",
             str(found),
