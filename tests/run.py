@@ -31,7 +31,11 @@ def main(arguments: list[str]) -> int:
         environment["HYOK_LONG"] = "1"
     if "--s3-tests" in arguments:  # a checkout of ceph/s3-tests: a suite of others, never ours
         at = arguments.index("--s3-tests")
-        environment["HYOK_S3_TESTS"] = str(Path(arguments[at + 1]).resolve(strict=True))
+        checkout = Path(arguments[at + 1] if len(arguments) > at + 1 else "").resolve()
+        if not (checkout / "s3tests").is_dir():
+            print(f"--s3-tests wants a checkout of ceph/s3-tests; {checkout} is none", flush=True)
+            return 2
+        environment["HYOK_S3_TESTS"] = str(checkout)
         del arguments[at : at + 2]
     failed = []
     for name, command in CHECKS if not arguments else ():
