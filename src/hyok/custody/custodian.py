@@ -5,12 +5,12 @@ Source: docs/format.md, sections 7, 10 and 11; NIST SP 800-57 for the states.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hyok.custody.decisions import Decisions, default_class
 from hyok.custody.fixed_keys import TENANT_CLASSIFICATION, FixedKeys
-from hyok.custody.port import RecoveredKey
+from hyok.custody.port import IssuedKey, RecoveredKey, Rewrapped
 from hyok.custody.sharing import may_share, may_share_mode
 from hyok.custody.upload_secrets import UploadSecrets
 from hyok.custody.wrap_secrets import WrapSecrets
@@ -38,25 +38,6 @@ if TYPE_CHECKING:
     from hyok.vocabulary import Ask, Bucket, ObjectRef
 
 __all__ = ["TENANT_CLASSIFICATION", "IssuedKey", "KeyCustodian", "Rewrapped"]
-
-
-@dataclass(frozen=True, slots=True)
-class IssuedKey:
-    """A new object's key and its envelope."""
-
-    data_key: DataKey
-    envelope: bytes
-    object_id: bytes
-    kek_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Rewrapped:
-    """A new envelope of data that stays as it is."""
-
-    envelope: bytes
-    object_id: bytes
-    kek_id: str
 
 
 class KeyCustodian:

@@ -53,6 +53,25 @@ class RecoveredKey:
     kek_id: str  # the key version it is kept under now; a record may have been rewritten
 
 
+@dataclass(frozen=True, slots=True)
+class IssuedKey:
+    """A new object's key and its envelope."""
+
+    data_key: DataKey
+    envelope: bytes
+    object_id: bytes
+    kek_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rewrapped:
+    """A new envelope of data that stays as it is."""
+
+    envelope: bytes
+    object_id: bytes
+    kek_id: str
+
+
 class KeyOpener(Protocol):
     """Opens the key of a stored object: the custodian, or `LoneKeys` without a database."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hyok.backends.port import ALWAYS, Condition
@@ -22,9 +22,9 @@ from hyok.objects.facts import PutFacts, split
 from hyok.objects.joining import join
 from hyok.objects.part_sealing import PartSender
 from hyok.objects.places import Place
+from hyok.objects.upload_answers import Begun, Completed, Listed, completed
 from hyok.objects.uploads import Upload, UploadPart
-from hyok.objects.vault import PutResult
-from hyok.s3.names import etag_out, part_etag_out
+from hyok.s3.names import part_etag_out
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -46,33 +46,6 @@ NAMES_MAX = 4_096
 
 UPLOAD_SECONDS_MAX = 7 * 86_400
 """Uploads older than this are swept; said in docs/s3-compatibility.md."""
-
-
-@dataclass(frozen=True, slots=True)
-class Begun:
-    """What the client is told of a new upload."""
-
-    upload_id: str
-    kek_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """One page of an upload's parts or of a bucket's uploads."""
-
-    upload: Upload
-    parts: Sequence[UploadPart]
-    truncated: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Completed:
-    """What the client is told of an object joined from parts."""
-
-    result: PutResult
-    checksum_algorithm: int
-    checksum_type: str
-    checksum: str
 
 
 class MultipartVault:
@@ -293,7 +266,7 @@ class MultipartVault:
         known = {p.number: p for p in await self._ledger.parts(upload_id)}
         upload = await self.find(ask.bucket, ask.key, upload_id)
         if upload.done:
-            return _completed(upload)
+            return completed(upload)
         parts = chosen(wanted, known)
         check_parts(parts, part_checksums or {})
         plain_size = sum(part.plain_size for part in parts)
@@ -352,7 +325,7 @@ class MultipartVault:
             kek_id=key.kek_id,
             size_bytes=plain_size,
         )
-        return _completed(finished)
+        return completed(finished)
 
     async def _clear_aside(self, place: Place, upload_id: str) -> None:
         """Delete what was held aside; the sweep takes what a crash leaves."""
@@ -422,12 +395,3 @@ class MultipartVault:
                 await self._drop(await self._vault.places.of(bucket, upload.key), upload)
                 dropped += 1
         return dropped
-
-
-def _completed(upload: Upload) -> Completed:
-    return Completed(
-        result=PutResult(etag_out(upload.result_etag), upload.result_ms, upload.kek_id),
-        checksum_algorithm=upload.checksum_algorithm,
-        checksum_type=upload.checksum_type,
-        checksum=upload.result_checksum,
-    )

@@ -6,7 +6,6 @@ the list of parts.  Every store read after the first is conditional on the same 
 
 from __future__ import annotations
 
-import base64
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,7 @@ from hyok.backends.port import Span
 from hyok.envelope.layout import HEADER_BYTES, LAYOUT
 from hyok.envelope.trailer import open_trailer
 from hyok.errors import Malformed, Refused, Tampered
-from hyok.objects.facts import ALGORITHM_NAMES, ObjectFacts, joined_headers, joined_map
+from hyok.objects.proven_facts import facts_of, with_trailer
 from hyok.objects.streams import (
     Chain,
     Cut,
@@ -25,7 +24,6 @@ from hyok.objects.streams import (
     read_full,
 )
 from hyok.objects.trailer_reading import read_trailer, same_version
-from hyok.s3.names import etag_out
 from hyok.vocabulary import WHOLE_BODY_BYTES_MAX, MemorySource
 
 if TYPE_CHECKING:
@@ -34,6 +32,7 @@ if TYPE_CHECKING:
     from hyok.backends.port import Stored, StoreSource
     from hyok.custody.port import KeyOpener, RecoveredKey
     from hyok.envelope.trailer import Trailer
+    from hyok.objects.facts import ObjectFacts
     from hyok.objects.places import ReadPlace
     from hyok.objects.streams import Room, Rooms
     from hyok.s3.ranges import Asked
@@ -174,7 +173,7 @@ class ObjectReader:
             if needed or part_number is not None or (body and key.envelope.multipart):
                 trailer = await read_trailer(place, stored, key)
             if trailer is not None:
-                facts = _with_trailer(facts, trailer)
+                facts = with_trailer(facts, trailer)
             start, stop = _range(asked, size, trailer, part_number)
             if not body:
                 return self._opened(facts, 0, 0, key, [], MemorySource(b""), None)
@@ -201,7 +200,7 @@ class ObjectReader:
         if key.envelope.plain_size not in (None, size):
             key.data_key.close()
             raise Tampered("the stored length is not the one that was sealed", code="HY-3503")
-        return key, _facts(stored, key, size)
+        return key, facts_of(stored, key, size)
 
     async def examine(self, ask: Ask, place: ReadPlace, stored: Stored) -> Examined:
         """Open envelope and trailer of a stored object, and nothing of its body.
@@ -214,7 +213,7 @@ class ObjectReader:
         except BaseException:
             key.data_key.close()
             raise
-        return Examined(key, _with_trailer(facts, trailer), trailer)
+        return Examined(key, with_trailer(facts, trailer), trailer)
 
     def _opened(
         self,
@@ -363,37 +362,6 @@ def _plain_size(stored: Stored) -> int:
         raise Tampered(
             "the stored length is not that of a sealed object", code="HY-3503"
         ) from error
-
-
-def _facts(stored: Stored, key: RecoveredKey, size: int) -> ObjectFacts:
-    metadata = key.metadata
-    assert stored.facts is not None
-    return ObjectFacts(
-        size=size,
-        etag=etag_out(stored.etag),
-        modified_ms=stored.modified_ms,
-        headers=joined_headers(metadata, stored),
-        user_metadata=joined_map(metadata, "um", stored.facts.user_metadata),
-        tags=joined_map(metadata, "tg", stored.facts.tags),
-        classification=key.classification,
-        kek_id=key.kek_id,
-        object_id=key.envelope.object_id.hex(),
-        checksums=metadata.ck or {},
-        version_id=stored.version_id,
-    )
-
-
-def _with_trailer(facts: ObjectFacts, trailer: Trailer) -> ObjectFacts:
-    checksums = facts.checksums
-    kind = facts.checksum_type
-    if trailer.checksum_algorithm and not checksums:
-        value = base64.b64encode(trailer.checksum).decode()
-        if trailer.checksum_type == 1:
-            value = f"{value}-{len(trailer.entries)}"
-            kind = "COMPOSITE"
-        checksums = {ALGORITHM_NAMES[trailer.checksum_algorithm]: value}
-    count = len(trailer.entries) if trailer.multipart else None
-    return replace(facts, checksums=checksums, checksum_type=kind, parts_count=count)
 
 
 def _range(

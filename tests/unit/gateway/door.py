@@ -15,8 +15,8 @@ from hyok.gateway.app import Gateway
 from hyok.gateway.call import NewBuckets, Services
 from hyok.objects.facts import ObjectFacts, PutFacts
 from hyok.objects.listing import Entry, Page
-from hyok.objects.multipart import Begun, Completed, Listed
 from hyok.objects.streams import Rooms
+from hyok.objects.upload_answers import Begun, Completed, Listed
 from hyok.objects.uploads import Upload, UploadPart
 from hyok.objects.vault import PutResult
 from hyok.policy.classifications import Classifications
