@@ -20,9 +20,11 @@ from hyok.http1.client import Pool
 from hyok.http1.tls import client_context
 
 if TYPE_CHECKING:
+    from hyok.backends.config import StoreSettings
     from hyok.backends.port import ObjectStore
+    from hyok.hsm.config import TokenSettings
     from hyok.hsm.port import Hsm
-    from hyok.settings import Settings, StoreSettings, TokenSettings
+    from hyok.settings import Settings
 
 
 def journal_socket(settings: Settings) -> Path:

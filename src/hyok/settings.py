@@ -1,6 +1,7 @@
 """Settings of one installation: a TOML file, checked whole, secrets in files of their own.
 
-Unknown settings are an error; a wrong one stops the start with a sentence and the setting's name.
+Each folder states the model of its own tables in its `config.py`; here they are one file.  Unknown
+settings are an error; a wrong one stops the start with a sentence and the setting's name.
 `deploy/hyok.example.toml` explains every one, and a test compares it with these models.
 """
 
@@ -8,138 +9,29 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal
-from urllib.parse import urlsplit
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from hyok.audit.config import AuditSettings
+from hyok.backends.config import StoreSettings
+from hyok.custody.config import PolicySettings
+from hyok.database.config import DatabaseSettings
 from hyok.errors import Malformed
-
-LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
-
-
-class Section(BaseModel):
-    """A table of the file."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+from hyok.gateway.config import GatewaySettings, LimitSettings, ManagementSettings
+from hyok.hsm.config import HsmSettings
+from hyok.telemetry.config import LogSettings
+from hyok.vocabulary import LOOPBACK
 
 
-class InstallationSettings(Section):
+class InstallationSettings(BaseModel, extra="forbid", frozen=True):
     name: str = Field(default="hyok", pattern=r"^[a-z0-9-]{1,32}$")
     mode: Literal["production", "development"] = "production"
     run_directory: Path = Path("/run/hyok")
     gateway_zone: str = Field(default="municipality", pattern=r"^[a-z0-9-]{1,64}$")
 
 
-class GatewaySettings(Section):
-    host: str = "127.0.0.1"
-    port: int = Field(default=8443, ge=0, le=65535)
-    tls_certificate: Path | None = None
-    tls_key: Path | None = None
-    base_domains: tuple[str, ...] = ()
-    regions: tuple[str, ...] = ("us-east-1",)
-    workers: int = Field(default=1, ge=1, le=64)
-    pump_threads: int = Field(default=64, ge=2, le=1024)
-    drain_seconds: float = Field(default=20.0, ge=0, le=600)
-    default_store: str = ""
-
-
-class LimitSettings(Section):
-    head_bytes_max: int = Field(default=32 << 10, ge=1 << 10, le=1 << 20)
-    header_count_max: int = Field(default=128, ge=16, le=1024)
-    head_seconds_max: float = Field(default=15.0, gt=0, le=300)
-    idle_seconds_max: float = Field(default=60.0, gt=0, le=3600)
-    body_bytes_per_second_min: int = Field(default=1024, ge=0)
-    connections_per_client_max: int = Field(default=512, ge=1)
-    requests_in_flight_max: int = Field(default=1024, ge=1)
-
-
-class ManagementSettings(Section):
-    host: str = "127.0.0.1"
-    port: int = Field(default=9443, ge=0, le=65535)
-
-
-class DatabaseSettings(Section):
-    url: str = "sqlite:////var/lib/hyok/hyok.db"
-
-
-class AuditSettings(Section):
-    file: Path = Path("/var/lib/hyok/audit/audit.jsonl")
-
-
-class TokenSettings(Section):
-    name: str = Field(pattern=r"^[a-z0-9-]{1,32}$")
-    label: str
-    pin_file: Path
-    module: Path | None = None
-    environment: dict[str, str] = Field(default_factory=dict)
-
-
-class HsmSettings(Section):
-    kind: Literal["pkcs11", "software"] = "pkcs11"
-    profile: str = Field(default="softhsm", pattern=r"^[a-z0-9-]{1,32}$")
-    profiles_directory: Path = Path("/usr/share/hyok/hsm/profiles")
-    profiles: tuple[int, ...] = ()
-    tokens: tuple[TokenSettings, ...] = ()
-    deadline_seconds: float = Field(default=5.0, gt=0, le=60)
-    software_file: Path | None = None
-
-    @model_validator(mode="after")
-    def _has_keys(self) -> HsmSettings:
-        if self.kind == "pkcs11" and not self.tokens:
-            raise ValueError("hsm.tokens names no token; give at least one [[hsm.tokens]]")
-        if self.kind == "software" and self.software_file is None:
-            raise ValueError("hsm.software_file is missing")
-        return self
-
-
-class PolicySettings(Section):
-    directory: Path = Path("/usr/share/hyok/policies")
-
-
-class FileStoreSettings(Section):
-    kind: Literal["files"]
-    name: str = Field(pattern=r"^[a-z0-9-]{1,64}$")
-    path: Path
-    jurisdiction: str = "NL"
-    control: str = "NL"
-    parent: str = ""
-    use_case: Literal["UC1", "clear"] = "UC1"
-
-
-class S3StoreSettings(Section):
-    kind: Literal["s3"]
-    name: str = Field(pattern=r"^[a-z0-9-]{1,64}$")
-    endpoint: str = Field(pattern=r"^https?://[^/?#@]+$")
-    region: str = "us-east-1"
-    addressing: Literal["path", "virtual-host"] = "path"
-    credentials_file: Path | None = None
-    credentials_profile: str = ""
-    ca_file: Path | None = None
-    jurisdiction: str
-    control: str
-    parent: str = ""
-    use_case: Literal["UC1", "clear"] = "UC1"
-    connections_max: int = Field(default=128, ge=1, le=4096)
-    deadline_seconds: float = Field(default=30.0, gt=0, le=600)
-
-    @model_validator(mode="after")
-    def _is_private(self) -> S3StoreSettings:
-        host = urlsplit(self.endpoint).hostname
-        if self.endpoint.startswith("http:") and host not in LOOPBACK:
-            raise ValueError("endpoint: plain http is for loopback only; use https")
-        return self
-
-
-StoreSettings = Annotated[FileStoreSettings | S3StoreSettings, Field(discriminator="kind")]
-
-
-class LogSettings(Section):
-    level: Literal["debug", "info", "warning", "error"] = "info"
-    file: Path | None = None
-
-
-class Settings(Section):
+class Settings(BaseModel, extra="forbid", frozen=True):
     """The whole file."""
 
     installation: InstallationSettings = InstallationSettings()

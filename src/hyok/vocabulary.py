@@ -19,6 +19,9 @@ SealedOffset = NewType("SealedOffset", int)
 
 T = TypeVar("T")
 
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+"""Hosts that no network reaches: plain http is spoken there only."""
+
 WHOLE_BODY_BYTES_MAX = 1 << 20
 """Bodies up to this length are held whole and handled on the event loop (design 7)."""
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.e2e import running
 
-from hyok.settings import S3StoreSettings
+from hyok.backends.config import S3StoreSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

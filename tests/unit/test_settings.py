@@ -9,8 +9,10 @@ import pytest
 from pydantic import BaseModel
 
 from hyok import settings
+from hyok.backends.config import FileStoreSettings, S3StoreSettings
 from hyok.errors import Malformed
-from hyok.settings import FileStoreSettings, S3StoreSettings, Settings, TokenSettings
+from hyok.hsm.config import TokenSettings
+from hyok.settings import Settings
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "deploy" / "hyok.example.toml"
 MINIMAL = """
@@ -71,6 +73,24 @@ def test_a_wrong_setting_is_named(change: str, said: str) -> None:
     with pytest.raises(Malformed) as caught:
         settings.parse(change + MINIMAL, "test")
     assert said in str(caught.value)
+
+
+def test_two_tokens_cannot_share_a_name() -> None:
+    twice = MINIMAL.replace(
+        "[[stores]]", '[[hsm.tokens]]\nname="a"\nlabel="b"\npin_file="/p"\n[[stores]]'
+    )
+    with pytest.raises(Malformed, match="two tokens have one name"):
+        settings.parse(twice, "test")
+
+
+def test_every_folder_refuses_settings_that_it_does_not_know_and_none_can_be_changed() -> None:
+    parsed = settings.parse(EXAMPLE.read_text(), "example")
+    tables = [*parsed.__dict__.values(), *parsed.stores, *parsed.hsm.tokens, parsed]
+    models = [type(table) for table in tables if isinstance(table, BaseModel)]
+    assert len(models) == 13
+    for model in models:
+        assert model.model_config.get("extra") == "forbid", model
+        assert model.model_config.get("frozen") is True, model
 
 
 @pytest.mark.parametrize(
