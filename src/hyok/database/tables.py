@@ -1,7 +1,7 @@
 """Every table, once.  Times are unix milliseconds; ids and bytes are what format.md says.
 
 Only types that SQLite and PostgreSQL share.  Rows are read and written by the folder that owns the
-noun (custody: keks, keyring, tombstones; identity: apps, access keys; objects: buckets, uploads).
+noun (custody: keks, keyring, tombstones; identity: apps, access keys, trusts, session keys; objects: buckets, uploads).
 A change here needs a migration; a test compares the two.
 """
 
@@ -74,8 +74,36 @@ access_keys = Table(
     Column("state", String(16), nullable=False),  # active | revoked
     Column("created_ms", BigInteger, nullable=False),
     Column("revoked_ms", BigInteger, nullable=True),
+    Column("expires_ms", BigInteger, nullable=True),  # null: it has no end date
+    Column("last_used_ms", BigInteger, nullable=True),  # written about once a minute
     CheckConstraint("state IN ('active', 'revoked')", name="state"),
     Index(None, "app_id"),
+)
+
+# Whose tokens may act as which app: issuer, audience and subject all have to fit.
+web_identity_trusts = Table(
+    "web_identity_trusts",
+    metadata,
+    Column("trust_id", String(32), primary_key=True),
+    Column("app_id", String(NAME_CHARS_MAX), ForeignKey("apps.app_id"), nullable=False),
+    Column("issuer", String(255), nullable=False),
+    Column("subject", String(255), nullable=False),  # exact, or a prefix that ends in *
+    Column("audience", String(255), nullable=False),
+    Column("duration_seconds_max", Integer, nullable=False),
+    Column("state", String(16), nullable=False),  # active | revoked
+    Column("created_ms", BigInteger, nullable=False),
+    Column("revoked_ms", BigInteger, nullable=True),
+    CheckConstraint("state IN ('active', 'revoked')", name="state"),
+    Index(None, "app_id"),
+)
+
+# Keys under which session tokens are sealed; the sessions themselves stand nowhere.
+session_keys = Table(
+    "session_keys",
+    metadata,
+    Column("key_id", LargeBinary(8), primary_key=True),
+    Column("sealed_key", LargeBinary, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
 )
 
 stores = Table(
