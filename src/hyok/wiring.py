@@ -27,12 +27,17 @@ from hyok.errors import HyokError
 from hyok.gateway.admission import Admission
 from hyok.gateway.app import Gateway
 from hyok.gateway.call import NewBuckets, Services
+from hyok.gateway.guesses import FailureLimit
+from hyok.gateway.handlers.sts import StsDoor
 from hyok.gateway.management import Management
 from hyok.http1.limits import Limits
 from hyok.http1.pump import PumpPool
 from hyok.http1.server import serve
 from hyok.http1.tls import TlsSettings
 from hyok.identity.access_keys import AccessKeys
+from hyok.identity.issuer_keys import IssuerKeys, KeyTimes
+from hyok.identity.sessions import Sessions
+from hyok.identity.web_identity import WebIdentities
 from hyok.objects.listing import Listings
 from hyok.objects.mirror import StoreMirror
 from hyok.objects.multipart import MultipartVault
@@ -62,6 +67,7 @@ log = structlog.get_logger("hyok.wiring")
 UNKNOWN = ClassificationName("onbekend")
 SWEEP_SECONDS = 1.0
 STORE_SWEEP_SECONDS = 600.0
+USES_SECONDS = 60.0
 DECISIONS_REMEMBERED_MS = 30_000
 
 
@@ -105,6 +111,8 @@ class Core:
     keyring: Keyring
     custodian: KeyCustodian
     access_keys: AccessKeys
+    sessions: Sessions
+    identities: WebIdentities
     stores: dict[str, ObjectStore]
     mirror: StoreMirror
     places: Places
@@ -124,6 +132,25 @@ class Core:
         await self.hsm.close()
         self.pump.close()
         self.database.close()
+
+
+def build_identities(settings: Settings, database: Database, sessions: Sessions) -> WebIdentities:
+    """Return what judges tokens of the issuers in the settings."""
+    wanted = settings.web_identity
+    issuers: dict[str, IssuerKeys] = {}
+    if wanted.issuers:
+        # Half a second of imports that an installation without token issuers does not need.
+        from hyok.identity.issuer_fetch import source_of  # noqa: PLC0415
+
+        times = KeyTimes(
+            refresh=wanted.keys_refresh_seconds,
+            age_max=wanted.keys_age_seconds_max,
+            pause=wanted.fetch_pause_seconds,
+        )
+        for issuer in wanted.issuers:
+            fetch = source_of(issuer, wanted.fetch_seconds_max)
+            issuers[issuer.issuer] = IssuerKeys(issuer.issuer, issuer.algorithms, fetch, times)
+    return WebIdentities(database, sessions, issuers, skew_seconds=wanted.clock_skew_seconds)
 
 
 def open_core(settings: Settings) -> Core:
@@ -180,6 +207,8 @@ def open_core(settings: Settings) -> Core:
     )
     box = HsmSecretBox(hsm, keks, secrets.token_bytes)
     access_keys = AccessKeys(database, box)
+    issuers = [issuer.issuer for issuer in settings.web_identity.issuers]
+    sessions = Sessions(database, box, issuers=issuers)
     registry = BucketRegistry(database, classifications, clock_ms)
     places = Places(stores, custodian)
     vault = ObjectVault(
@@ -210,6 +239,8 @@ def open_core(settings: Settings) -> Core:
         keyring=keyring,
         custodian=custodian,
         access_keys=access_keys,
+        sessions=sessions,
+        identities=build_identities(settings, database, sessions),
         stores=stores,
         mirror=mirror,
         places=places,
@@ -231,6 +262,7 @@ async def open_gateway(core: Core, meter: Meter | None = None) -> Server:
             buckets=core.registry,
             classifications=core.classifications,
             regions=settings.gateway.regions,
+            sessions=core.sessions if settings.web_identity.issuers else None,
         ),
         vault=core.vault,
         multipart=core.multipart,
@@ -247,12 +279,25 @@ async def open_gateway(core: Core, meter: Meter | None = None) -> Server:
         entropy=secrets.token_bytes,
         meter=meter,
     )
+    handle = gateway.handle
+    if settings.web_identity.issuers:
+        sts = StsDoor(
+            core.identities,
+            core.journal,
+            FailureLimit(settings.web_identity.failures_per_minute_max, time.monotonic),
+            gateway.handle,
+            base_domains=settings.gateway.base_domains,
+            clock_ms=clock_ms,
+            entropy=secrets.token_bytes,
+            meter=meter,
+        )
+        handle = sts.handle
     tls = None
     if settings.gateway.tls_certificate is not None and settings.gateway.tls_key is not None:
         tls = TlsSettings(settings.gateway.tls_certificate, settings.gateway.tls_key)
     limits = settings.limits
     return await serve(
-        gateway.handle,
+        handle,
         pump=core.pump,
         host=settings.gateway.host,
         port=settings.gateway.port,
@@ -271,10 +316,14 @@ async def open_gateway(core: Core, meter: Meter | None = None) -> Server:
 
 
 async def keep_house(core: Core) -> None:
-    """Drop old keys every second, and what crashes left every ten minutes.  Runs for ever."""
-    swept = 0.0
+    """Drop old keys every second, note uses every minute, clear up every ten.  Runs for ever."""
+    swept = noted = 0.0
     while True:
         core.custodian.sweep()
+        if time.monotonic() - noted > USES_SECONDS:
+            noted = time.monotonic()
+            with contextlib.suppress(HyokError):
+                await core.access_keys.write_uses()
         if time.monotonic() - swept > STORE_SWEEP_SECONDS:
             swept = time.monotonic()
             with contextlib.suppress(HyokError):
@@ -325,5 +374,7 @@ async def run_worker(settings: Settings, index: int, stop: asyncio.Event) -> Non
         for task in tasks:
             task.cancel()
         await management.close()
+        with contextlib.suppress(HyokError):
+            await core.access_keys.write_uses()
         await core.close()
     log.info("gateway.ended", worker=index)

@@ -182,6 +182,7 @@ class KeyCustodian:
                 origin=ask.origin,
                 request_id=ask.request_id,
                 trace_id=ask.trace_id,
+                session=ask.principal.session,
                 object_id=object_id.hex() or await self._opaque(ask),
                 bucket_id=ask.bucket.bucket_id if ask.bucket is not None else "",
                 classification=classification,

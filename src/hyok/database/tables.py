@@ -1,7 +1,8 @@
 """Every table, once.  Times are unix milliseconds; ids and bytes are what format.md says.
 
 Only types that SQLite and PostgreSQL share.  Rows are read and written by the folder that owns the
-noun (custody: keks, keyring, tombstones; identity: apps, access keys, trusts, session keys; objects: buckets, uploads).
+noun (custody: keks, keyring, tombstones; identity: apps, access keys, trusts, session keys;
+objects: buckets, uploads).
 A change here needs a migration; a test compares the two.
 """
 
