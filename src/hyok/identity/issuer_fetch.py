@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from hyok.errors import Malformed, Unavailable
+from hyok.errors import HyokError, Malformed, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -82,13 +82,23 @@ async def _get(session: aiohttp.ClientSession, address: str, issuer: IssuerSetti
         bearer = await asyncio.to_thread(_read_bearer, issuer.bearer_token_file)
         headers["authorization"] = f"Bearer {bearer}"
     async with session.get(address, headers=headers, allow_redirects=False) as answer:
-        if answer.status != 200 or answer.headers.get("content-encoding", "identity") != "identity":
-            raise Unavailable(f"{address} answers with status {answer.status}")
-        body = bytearray()
-        async for piece in answer.content.iter_any():
-            body += piece
-            if len(body) > DOCUMENT_BYTES_MAX:
-                raise Malformed(f"{address} answers with more than {DOCUMENT_BYTES_MAX} bytes")
+        try:
+            return await _body(address, answer)
+        except HyokError:
+            # An orderly end of TLS would wait for a peer that we have no more to do with.
+            if answer.connection is not None and answer.connection.transport is not None:
+                answer.connection.transport.abort()
+            raise
+
+
+async def _body(address: str, answer: aiohttp.ClientResponse) -> bytes:
+    if answer.status != 200 or answer.headers.get("content-encoding", "identity") != "identity":
+        raise Unavailable(f"{address} answers with status {answer.status}")
+    body = bytearray()
+    async for piece in answer.content.iter_any():
+        body += piece
+        if len(body) > DOCUMENT_BYTES_MAX:
+            raise Malformed(f"{address} answers with more than {DOCUMENT_BYTES_MAX} bytes")
     return bytes(body)
 
 
