@@ -12,6 +12,7 @@ import threading
 import time
 import uuid
 from dataclasses import dataclass, field
+from functools import lru_cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self
@@ -23,6 +24,12 @@ from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
 DISCOVERY = "/.well-known/openid-configuration"
 KEYS = "/openid/v1/jwks"
+
+
+@lru_cache
+def first_key() -> rsa.RSAPrivateKey:
+    """Return the key that every issuer begins with: making one is slow."""
+    return rsa.generate_private_key(65537, 2048)
 
 
 class _Server(ThreadingHTTPServer):
@@ -55,7 +62,8 @@ class OidcIssuer:
         self.url = f"https://127.0.0.1:{self._server.server_address[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
         self._thread.start()
-        self.rotate()
+        self.kid = "first"
+        self.keys[self.kid] = first_key()
         return self
 
     def __exit__(self, *_: object) -> None:
