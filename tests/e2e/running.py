@@ -20,7 +20,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-READY_SECONDS_MAX = 60.0
+READY_SECONDS_MAX = 120.0
 
 
 def free_port() -> int:

@@ -45,7 +45,7 @@ TOKEN_LABEL = "hyok-dev"  # noqa: S105 - the label of a token, no secret
 PORT = 8443
 MANAGEMENT_PORT = 9443
 SOCKET_PATH_BYTES_MAX = 90  # the kernel takes 107 with the file's name
-READY_SECONDS_MAX = 30.0
+READY_SECONDS_MAX = 90.0
 BUCKETS = ("openbaar", "intern", "vertrouwelijk", "zeer-vertrouwelijk", "geheim", "onbekend")
 
 DEMO = '''"""Seals a file, reads it back and shows its length; run it while `hyok dev` runs."""
