@@ -126,7 +126,8 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         gateways = [serve(config), serve(configure(home, "second", more, https=True))]
         stage = Stage(home, issuer, config, *gateways)
         try:
-            stage.hyok("apps", "create", "archief", "--tenant", "gemeente")
+            create = ["apps", "create", "archief", "--tenant", "gemeente"]
+            stage.hyok(*create, "--purpose", "archivering")
             stage.hyok(*trusting(issuer.url))
             yield stage
         finally:
