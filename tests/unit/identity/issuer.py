@@ -18,10 +18,14 @@ SUBJECT = "system:serviceaccount:zaken:archief"
 NOW_S = 1_800_000_000
 
 
-@lru_cache
 def private_key(kind: str, number: int = 0) -> Any:
     """Return a private key; the same for the same arguments, since making one is slow."""
-    del number
+    return _private_key(kind, number)
+
+
+@lru_cache
+def _private_key(kind: str, number: int) -> Any:
+    del number  # it tells keys apart
     if kind == "RS256":
         return rsa.generate_private_key(65537, 2048)
     if kind == "small":

@@ -187,7 +187,7 @@ async def test_a_certificate_for_another_name_is_refused(issuer: OidcIssuer) -> 
     [
         {"status": 404},
         {"status": 500},
-        {"redirect": "https://127.0.0.1:1/keys"},
+        {"redirect": KEYS},
         {"body": b"not json"},
         {"body": b"[" * 100_000},
         {"body": b"[]"},
