@@ -141,8 +141,9 @@ def trusting(issuer: str, subject: str = SUBJECT, **more: str) -> list[str]:
     return [*command, "--audience", more.get("audience", AUDIENCE)]
 
 
-@pytest.mark.parametrize("role", [ROLE, PLAIN_ROLE])
-@pytest.mark.parametrize("setting", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_STS"])
+@pytest.mark.parametrize(
+    ("role", "setting"), [(ROLE, "AWS_ENDPOINT_URL"), (PLAIN_ROLE, "AWS_ENDPOINT_URL_STS")]
+)
 def test_boto3_needs_the_token_file_and_the_role_and_nothing_else(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, role: str, setting: str
 ) -> None:

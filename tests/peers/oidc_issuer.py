@@ -150,7 +150,7 @@ class OidcIssuer:
                 "subject_types_supported": ["public"],
                 "id_token_signing_alg_values_supported": ["RS256"],
             }
-            return 200, {}, json.dumps(document).encode()
+            return 200, {}, json.dumps(document).encode() + b" " * wrong.get("pad", 0)
         return (200, {}, self.key_set()) if path == KEYS else (404, {}, b"")
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
