@@ -20,6 +20,7 @@ from hyok.database.config import DatabaseSettings
 from hyok.errors import Malformed
 from hyok.gateway.config import GatewaySettings, LimitSettings, ManagementSettings
 from hyok.hsm.config import HsmSettings
+from hyok.identity.config import WebIdentitySettings
 from hyok.telemetry.config import LogSettings
 from hyok.vocabulary import LOOPBACK
 
@@ -42,6 +43,7 @@ class Settings(BaseModel, extra="forbid", frozen=True):
     audit: AuditSettings = AuditSettings()
     hsm: HsmSettings
     policies: PolicySettings = PolicySettings()
+    web_identity: WebIdentitySettings = WebIdentitySettings()
     stores: tuple[StoreSettings, ...]
     log: LogSettings = LogSettings()
 

@@ -50,6 +50,9 @@ class Principal:
     purpose: str = ""
     buckets: frozenset[str] = frozenset()  # bucket ids; empty: every bucket of the tenant
     grants: frozenset[str] = frozenset()  # read, write, delete, list, create-bucket
+    # `access key:name` of a session, for the log; no right follows from it, so that decisions
+    # are remembered for all sessions of an app alike.
+    session: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

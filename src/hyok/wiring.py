@@ -10,6 +10,7 @@ import contextlib
 import secrets
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -27,12 +28,17 @@ from hyok.errors import HyokError
 from hyok.gateway.admission import Admission
 from hyok.gateway.app import Gateway
 from hyok.gateway.call import NewBuckets, Services
+from hyok.gateway.guesses import FailureLimit
+from hyok.gateway.handlers.sts import StsDoor
 from hyok.gateway.management import Management
 from hyok.http1.limits import Limits
 from hyok.http1.pump import PumpPool
 from hyok.http1.server import serve
 from hyok.http1.tls import TlsSettings
 from hyok.identity.access_keys import AccessKeys
+from hyok.identity.issuer_keys import IssuerKeys, KeyTimes
+from hyok.identity.sessions import Sessions
+from hyok.identity.web_identity import WebIdentities
 from hyok.objects.listing import Listings
 from hyok.objects.mirror import StoreMirror
 from hyok.objects.multipart import MultipartVault
@@ -48,6 +54,7 @@ from hyok.telemetry.metrics import Metrics
 from hyok.vocabulary import ClassificationName
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from hyok.backends.port import ObjectStore
@@ -67,6 +74,9 @@ MIRROR_SECONDS = 3_600.0
 
 UPLOADS_LOOK_SECONDS = 10.0
 """How soon a worker forgets the key of an upload that another one ended."""
+USES_SECONDS = 60.0
+"""How often the last use of access keys is written down."""
+
 DECISIONS_REMEMBERED_MS = 30_000
 
 
@@ -110,6 +120,8 @@ class Core:
     keyring: Keyring
     custodian: KeyCustodian
     access_keys: AccessKeys
+    sessions: Sessions
+    identities: WebIdentities
     stores: dict[str, ObjectStore]
     mirror: StoreMirror
     places: Places
@@ -129,6 +141,25 @@ class Core:
         await self.hsm.close()
         self.pump.close()
         self.database.close()
+
+
+def build_identities(settings: Settings, database: Database, sessions: Sessions) -> WebIdentities:
+    """Return what judges tokens of the issuers in the settings."""
+    wanted = settings.web_identity
+    issuers: dict[str, IssuerKeys] = {}
+    if wanted.issuers:
+        # Half a second of imports that an installation without token issuers does not need.
+        from hyok.identity.issuer_fetch import source_of  # noqa: PLC0415
+
+        times = KeyTimes(
+            refresh=wanted.keys_refresh_seconds,
+            age_max=wanted.keys_age_seconds_max,
+            pause=wanted.fetch_pause_seconds,
+        )
+        for issuer in wanted.issuers:
+            fetch = source_of(issuer, wanted.fetch_seconds_max)
+            issuers[issuer.issuer] = IssuerKeys(issuer.issuer, issuer.algorithms, fetch, times)
+    return WebIdentities(database, sessions, issuers, skew_seconds=wanted.clock_skew_seconds)
 
 
 def open_core(settings: Settings) -> Core:
@@ -185,6 +216,8 @@ def open_core(settings: Settings) -> Core:
     )
     box = HsmSecretBox(hsm, keks, secrets.token_bytes)
     access_keys = AccessKeys(database, box)
+    issuers = [issuer.issuer for issuer in settings.web_identity.issuers]
+    sessions = Sessions(database, box, issuers=issuers)
     registry = BucketRegistry(database, classifications, clock_ms)
     places = Places(stores, custodian)
     vault = ObjectVault(
@@ -215,6 +248,8 @@ def open_core(settings: Settings) -> Core:
         keyring=keyring,
         custodian=custodian,
         access_keys=access_keys,
+        sessions=sessions,
+        identities=build_identities(settings, database, sessions),
         stores=stores,
         mirror=mirror,
         places=places,
@@ -236,6 +271,7 @@ async def open_gateway(core: Core, meter: Meter | None = None) -> Server:
             buckets=core.registry,
             classifications=core.classifications,
             regions=settings.gateway.regions,
+            sessions=core.sessions if settings.web_identity.issuers else None,
         ),
         vault=core.vault,
         multipart=core.multipart,
@@ -252,12 +288,25 @@ async def open_gateway(core: Core, meter: Meter | None = None) -> Server:
         entropy=secrets.token_bytes,
         meter=meter,
     )
+    handle = gateway.handle
+    if settings.web_identity.issuers:
+        sts = StsDoor(
+            core.identities,
+            core.journal,
+            FailureLimit(settings.web_identity.failures_per_minute_max, time.monotonic),
+            gateway.handle,
+            base_domains=settings.gateway.base_domains,
+            clock_ms=clock_ms,
+            entropy=secrets.token_bytes,
+            meter=meter,
+        )
+        handle = sts.handle
     tls = None
     if settings.gateway.tls_certificate is not None and settings.gateway.tls_key is not None:
         tls = TlsSettings(settings.gateway.tls_certificate, settings.gateway.tls_key)
     limits = settings.limits
     return await serve(
-        gateway.handle,
+        handle,
         pump=core.pump,
         host=settings.gateway.host,
         port=settings.gateway.port,
@@ -276,26 +325,31 @@ async def open_gateway(core: Core, meter: Meter | None = None) -> Server:
 
 
 async def keep_house(core: Core) -> None:
-    """Drop old keys every second, and what crashes left every ten minutes.  Runs for ever."""
-    swept = looked = mirrored = float("-inf")
+    """Run each chore at its own pace; one that fails has its next turn.  Runs for ever."""
+    chores: tuple[tuple[float, Callable[[], Awaitable[object]]], ...] = (
+        (UPLOADS_LOOK_SECONDS, core.multipart.forget_ended),
+        (USES_SECONDS, core.access_keys.write_uses),
+        (STORE_SWEEP_SECONDS, partial(sweep_stores, core)),
+        (MIRROR_SECONDS, partial(keep_mirrors, core)),
+    )
+    due = [0.0] * len(chores)
     while True:
         core.custodian.sweep()
-        if time.monotonic() - looked > UPLOADS_LOOK_SECONDS:
-            looked = time.monotonic()
-            with contextlib.suppress(HyokError):
-                await core.multipart.forget_ended()
-        if time.monotonic() - swept > STORE_SWEEP_SECONDS:
-            swept = time.monotonic()
-            with contextlib.suppress(HyokError):
-                for store in core.stores.values():
-                    await store.sweep()
-                for bucket in await core.registry.all():
-                    await core.multipart.sweep(bucket, clock_ms())
-                    await core.keeper.keep_registration(bucket, only_if_missing=True)
-        if time.monotonic() - mirrored > MIRROR_SECONDS:
-            mirrored = time.monotonic()
-            await keep_mirrors(core)
+        for turn, (seconds, chore) in enumerate(chores):
+            if time.monotonic() >= due[turn]:
+                due[turn] = time.monotonic() + seconds
+                with contextlib.suppress(HyokError):
+                    await chore()
         await asyncio.sleep(SWEEP_SECONDS)
+
+
+async def sweep_stores(core: Core) -> None:
+    """Clear away what crashes left in the stores, and old uploads; make lost registrations anew."""
+    for store in core.stores.values():
+        await store.sweep()
+    for bucket in await core.registry.all():
+        await core.multipart.sweep(bucket, clock_ms())
+        await core.keeper.keep_registration(bucket, only_if_missing=True)
 
 
 async def keep_mirrors(core: Core) -> int:
@@ -349,5 +403,7 @@ async def run_worker(settings: Settings, index: int, stop: asyncio.Event) -> Non
         for task in tasks:
             task.cancel()
         await management.close()
+        with contextlib.suppress(HyokError):
+            await core.access_keys.write_uses()
         await core.close()
     log.info("gateway.ended", worker=index)

@@ -12,6 +12,7 @@ from hyok import settings
 from hyok.backends.config import FileStoreSettings, S3StoreSettings
 from hyok.errors import Malformed
 from hyok.hsm.config import TokenSettings
+from hyok.identity.config import IssuerSettings
 from hyok.settings import Settings
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "deploy" / "hyok.example.toml"
@@ -45,16 +46,21 @@ def test_the_example_file_explains_every_setting_and_no_other() -> None:
         if isinstance(model, type) and issubclass(model, BaseModel):
             assert set(written[section]) == names(model), section
     assert set(written["hsm"]["tokens"][0]) == names(TokenSettings)
+    issuers = [set(issuer) for issuer in written["web_identity"]["issuers"]]
+    assert set.union(*issuers) == names(IssuerSettings)  # a file and an address exclude each other
     stores = {store["kind"]: set(store) for store in written["stores"]}
     assert stores == {"files": names(FileStoreSettings), "s3": names(S3StoreSettings)}
 
 
 def test_defaults_of_the_example_are_those_of_the_models() -> None:
     written = tomllib.loads(EXAMPLE.read_text())
-    for section in ("limits", "management", "log", "policies", "database", "audit"):
+    sections = ("limits", "management", "log", "policies", "database", "audit", "web_identity")
+    for section in sections:
         model = Settings.model_fields[section].annotation
         assert isinstance(model, type)
         for name, value in written[section].items():
+            if name == "issuers":
+                continue
             default = model.model_fields[name].default
             assert value == (str(default) if isinstance(default, Path) else default), name
 
@@ -87,7 +93,8 @@ def test_every_folder_refuses_settings_that_it_does_not_know_and_none_can_be_cha
     parsed = settings.parse(EXAMPLE.read_text(), "example")
     tables = [*parsed.__dict__.values(), *parsed.stores, *parsed.hsm.tokens, parsed]
     models = [type(table) for table in tables if isinstance(table, BaseModel)]
-    assert len(models) == 13
+    models += [type(issuer) for issuer in parsed.web_identity.issuers]
+    assert len(models) == 17
     for model in models:
         assert model.model_config.get("extra") == "forbid", model
         assert model.model_config.get("frozen") is True, model

@@ -26,6 +26,7 @@ class AuditRecord:
     origin: str
     request_id: str
     trace_id: str = ""
+    session: str = ""  # `access key:name`, where the actor came with a session
     object_id: str = ""  # hex; opaque
     bucket_id: str = ""
     classification: str = ""

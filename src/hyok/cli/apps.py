@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hyok.cli import app_keys, app_trusts
 from hyok.cli.options import ConfigOption, JsonOption, moment
+from hyok.cli.registrations import record
 from hyok.cli.screen import say, show
 from hyok.cli.session import operator_ask, run
 from hyok.errors import Malformed, NotFound
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from hyok.wiring import Core
 
 app = typer.Typer(help="Applications and their access keys.", no_args_is_help=True)
+app.add_typer(app_keys.app, name="keys")
+app.add_typer(app_trusts.app, name="trust")
 GRANTS = ("read", "write", "delete", "list", "create-bucket")
 
 
@@ -55,17 +59,7 @@ def create(
             ),
         )
 
-    issued = run(config, act)
-    if as_json:
-        show(
-            [{"access_key": issued.access_key, "secret": issued.secret.get_secret_value()}],
-            as_json=True,
-            empty="",
-        )
-        return
-    say(f"app {name} registered; the secret is shown this once:")
-    say(f"  export AWS_ACCESS_KEY_ID={issued.access_key}")
-    say(f"  export AWS_SECRET_ACCESS_KEY={issued.secret.get_secret_value()}")
+    app_keys.show_issued(run(config, act), as_json=as_json)
 
 
 async def create_app(core: Core, made: App) -> IssuedAccessKey:
@@ -115,3 +109,15 @@ def revoke(
 
     run(config, act)
     say(f"app {name} is revoked")
+
+
+@app.command()
+def end_sessions(config: ConfigOption = None) -> None:
+    """End every session of every application now; workloads get new ones for their tokens."""
+
+    async def act(core: Core) -> None:
+        await core.sessions.end_all()
+        await record(core, "sessions:end", "system")
+
+    run(config, act)
+    say("all sessions have ended; running gateways follow within five seconds")

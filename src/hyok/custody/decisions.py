@@ -129,6 +129,7 @@ class Decisions:
                 action=ask.action,
                 outcome=outcome,
                 actor=ask.principal.id,
+                session=ask.principal.session,
                 tenant=ask.bucket.tenant if ask.bucket is not None else ask.principal.tenant,
                 origin=ask.origin,
                 request_id=ask.request_id,

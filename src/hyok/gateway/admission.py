@@ -17,11 +17,11 @@ from hyok.vocabulary import ClassificationName
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from hyok.gateway.port import Credentials
+    from hyok.gateway.port import Credential, Credentials, SessionCredentials
     from hyok.objects.registry import BucketRegistry
     from hyok.policy.classifications import Classifications
     from hyok.s3.request import S3Request
-    from hyok.sigv4.verify import Verified
+    from hyok.sigv4.verify import SignedRequest, Verified
     from hyok.vocabulary import Bucket, Principal
 
 LABEL_NAMES = ("classification", "vertrouwelijkheidaanduiding")
@@ -68,11 +68,13 @@ class Admission:
         buckets: BucketRegistry,
         classifications: Classifications,
         regions: Sequence[str],
+        sessions: SessionCredentials | None = None,
     ) -> None:
         self._credentials = credentials
         self._buckets = buckets
         self._classifications = classifications
         self._regions = tuple(regions)
+        self._sessions = sessions
 
     async def authenticate(
         self, request: S3Request, now_ms: int
@@ -80,7 +82,8 @@ class Admission:
         """Return who signed the request, and the proof; None where it brings no credentials.
 
         Raises:
-            NotAuthenticated, Malformed, Refused: as `hyok.sigv4.verify` says.
+            NotAuthenticated, Malformed, Refused: as `hyok.sigv4.verify` says; a session token that
+                is not good has the reason ``InvalidToken`` or ``ExpiredToken``.
             Unavailable: access keys cannot be looked up.
         """
         claim = parse_credentials(
@@ -88,20 +91,29 @@ class Admission:
         )
         if claim is None:
             return None
+        credential = await self._credential(claim, now_ms)
+        proof = verify(
+            claim, credential.secret.get_secret_value(), now_ms=now_ms, regions=self._regions
+        )
+        if not claim.session_token:
+            self._credentials.note_use(claim.access_key)
+        return credential.principal, proof
+
+    async def _credential(self, claim: SignedRequest, now_ms: int) -> Credential:
+        """Return the secret that the claim must have been signed with."""
         if claim.session_token:
-            raise NotAuthenticated(
-                "The provided token is malformed or otherwise invalid.", reason="InvalidToken"
-            )
+            if self._sessions is None:
+                raise NotAuthenticated(
+                    "The provided token is malformed or otherwise invalid.", reason="InvalidToken"
+                )
+            return await self._sessions.find(claim.access_key, claim.session_token, now_ms)
         credential = await self._credentials.find(claim.access_key)
         if credential is None:
             raise NotAuthenticated(
                 "The AWS Access Key Id you provided does not exist in our records.",
                 reason="InvalidAccessKeyId",
             )
-        proof = verify(
-            claim, credential.secret.get_secret_value(), now_ms=now_ms, regions=self._regions
-        )
-        return credential.principal, proof
+        return credential
 
     async def bucket(self, principal: Principal, name: str) -> Bucket:
         """Return a bucket that this principal may at all be told of.

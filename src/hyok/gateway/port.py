@@ -94,6 +94,18 @@ class Credentials(Protocol):
         """Return the credential; None (or `NotAuthenticated`) when there is no such key."""
         ...
 
+    def note_use(self, access_key: str) -> None:
+        """Remember that a request was signed with this key."""
+        ...
+
+
+class SessionCredentials(Protocol):
+    """Opens session tokens; `hyok.identity.sessions` does."""
+
+    async def find(self, access_key: str, token: str, now_ms: int) -> Credential:
+        """Return the credential of a session; `NotAuthenticated` when it is not good now."""
+        ...
+
 
 class Meter(Protocol):
     """Takes the numbers of each request."""

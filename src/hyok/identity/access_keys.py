@@ -1,26 +1,23 @@
 """AccessKeys: from an access key id to its secret and the app behind it.
 
-Every S3 request passes here, so credentials are remembered.  What is remembered is used while the
-``credentials`` epoch, looked at every two seconds, stays the same: a revoked key is dead within
-five seconds.  Cut off from the database, memory serves for 30 seconds and no longer.
+Every S3 request passes here, so credentials are remembered, under the ``credentials`` epoch: a
+revoked key is dead within five seconds (`hyok.identity.epoch_memory`).
 """
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import re
 import secrets
 import time
-from collections import OrderedDict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from pydantic import SecretStr
 
-from hyok.database.rows import epoch
-from hyok.errors import HyokError, NotAuthenticated, Unavailable
+from hyok.errors import NotAuthenticated
 from hyok.identity import apps
+from hyok.identity.epoch_memory import EpochMemory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,16 +26,8 @@ if TYPE_CHECKING:
     from hyok.identity.apps import App, Found, KeyRow
     from hyok.vocabulary import Principal
 
-POLL_SECONDS = 2.0
-"""How often the epoch is looked at, at most."""
-
-POLL_WAIT_SECONDS_MAX = 1.0
-"""How long a request waits for that look; a slow database then costs this once per poll."""
-
-MEMORY_SECONDS_MAX = 30.0
-"""Age of a credential read or confirmed, after which it is good for nothing (design 1)."""
-
-CACHE_ENTRIES_MAX = 10_000
+USES_MAX = 10_000
+"""Access keys whose last use waits to be written down."""
 
 _ACCESS_KEY = re.compile(r"HY[A-Z2-7]{18}").fullmatch
 
@@ -67,6 +56,7 @@ class Credential:
     access_key: str
     secret: SecretStr
     principal: Principal
+    expires_ms: int | None = None  # unix milliseconds; None: it has no end date
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +68,6 @@ class IssuedAccessKey:
     app_id: str
 
 
-@dataclass(slots=True)
-class _Remembered:
-    credential: Credential
-    epoch: int
-    read_at: float
-
-
 class AccessKeys:
     """The access keys of one installation.
 
@@ -92,7 +75,7 @@ class AccessKeys:
         database: where apps and sealed secrets stand.
         secret_box: opens and seals the secrets.
         monotonic: seconds that never go back; ages are measured with it.
-        now_ms: unix milliseconds for the rows.
+        now_ms: unix milliseconds, for the rows and for keys that end.
     """
 
     def __init__(
@@ -105,17 +88,14 @@ class AccessKeys:
     ) -> None:
         self._database = database
         self._box = secret_box
-        self._monotonic = monotonic
         self._now_ms = now_ms
-        self._cache: OrderedDict[str, _Remembered] = OrderedDict()
-        self._flights: dict[str, asyncio.Task[Credential]] = {}
-        self._epoch = -1
-        self._confirmed_at = float("-inf")
-        self._poll: asyncio.Task[None] | None = None
-        self._polled_at = float("-inf")
+        self._memory: EpochMemory[Credential] = EpochMemory(
+            database, apps.EPOCH, monotonic=monotonic
+        )
+        self._used: dict[str, int] = {}
 
     async def find(self, access_key: str) -> Credential:
-        """Return the credential of an active access key of an active app.
+        """Return the credential of a live access key of an active app.
 
         Raises:
             NotAuthenticated: there is none (reason ``InvalidAccessKeyId``).
@@ -124,27 +104,33 @@ class AccessKeys:
         """
         if not _ACCESS_KEY(access_key):
             raise _unknown()  # not one of ours: no look at the database for it
-        await self._look_at_epoch()
-        known = self._cache.get(access_key)
-        if known is not None and self._is_good(known):
-            self._cache.move_to_end(access_key)
-            if self._monotonic() - known.read_at <= MEMORY_SECONDS_MAX:
-                return known.credential
-            try:
-                return await self._read(access_key)
-            except Unavailable:
-                # Confirmed by the epoch a moment ago; `_is_good` bounds how long this may last.
-                if self._cache.get(access_key) is known and self._is_good(known):
-                    return known.credential
-                raise
-        return await self._read(access_key)
+        found = await self._memory.get(access_key, lambda: self._read(access_key))
+        if found.expires_ms is not None and found.expires_ms <= self._now_ms():
+            raise _unknown()
+        return found
+
+    def note_use(self, access_key: str) -> None:
+        """Remember that an access key proved itself; `write_uses` writes it down."""
+        if access_key in self._used or len(self._used) < USES_MAX:
+            self._used[access_key] = self._now_ms()
+
+    async def write_uses(self) -> None:
+        """Write down the uses noted since the last time.
+
+        Raises:
+            Unavailable: the database did not answer; the uses are kept for the next time.
+        """
+        used = dict(self._used)
+        if not used:
+            return
+        await self._database.run(lambda c: apps.note_uses(c, used))
+        for access_key, at_ms in used.items():
+            if self._used.get(access_key) == at_ms:
+                del self._used[access_key]
 
     def forget(self) -> None:
         """Drop every credential from memory, now."""
-        self._cache.clear()
-        self._flights.clear()  # what they bring home was true before
-        self._confirmed_at = float("-inf")
-        self._polled_at = float("-inf")
+        self._memory.forget()
 
     # -- the people's side: who is registered ------------------------------------------------
 
@@ -195,19 +181,24 @@ class AccessKeys:
         await self._database.run(lambda c: apps.revoke_app(c, app_id, now_ms))
         self.forget()
 
-    async def create_key(self, app_id: str) -> IssuedAccessKey:
+    async def create_key(self, app_id: str, *, others_end_ms: int | None = None) -> IssuedAccessKey:
         """Return a new access key of an active app.  The secret can't be shown again.
+
+        ``others_end_ms``: when the app's other live keys end (unix milliseconds); None: they stay.
 
         Raises:
             NotFound: no active app of this id.
-            Conflict: it has as many active keys as it may.
+            Conflict: it has as many live keys as it may.
             Unavailable: the database or the HSM did not answer.
         """
         access_key = "HY" + base64.b32encode(secrets.token_bytes(15)).decode()[:18]
         secret = secrets.token_urlsafe(30)
         sealed = await self._box.seal(_purpose(app_id, access_key), secret.encode())
         now_ms = self._now_ms()
-        await self._database.run(lambda c: apps.add_key(c, app_id, access_key, sealed, now_ms))
+        await self._database.run(
+            lambda c: apps.add_key(c, app_id, access_key, sealed, now_ms, others_end_ms)
+        )
+        self.forget()
         return IssuedAccessKey(access_key, SecretStr(secret), app_id)
 
     async def list_keys(self, app_id: str) -> list[KeyRow]:
@@ -224,86 +215,35 @@ class AccessKeys:
         await self._database.run(lambda c: apps.revoke_key(c, access_key, now_ms))
         self.forget()
 
-    async def rotate_key(self, access_key: str, *, keep_old: bool) -> IssuedAccessKey:
-        """Return a new access key for the app of an old one.
-
-        With ``keep_old`` both work until the old one is revoked; without it the old one ends here.
+    async def end_key(self, access_key: str, expires_ms: int) -> None:
+        """Give an access key an end (unix milliseconds); one that ends earlier keeps its end.
 
         Raises:
-            NotFound: no such access key, or its app is revoked.
+            NotFound: no such access key.
         """
-        app_id = await self._database.read(lambda c: apps.app_of_key(c, access_key))
-        issued = await self.create_key(app_id)
-        if not keep_old:
-            await self.revoke_key(access_key)
-        return issued
+        await self._database.run(lambda c: apps.end_key(c, access_key, expires_ms))
+        self.forget()
 
-    # -- memory ------------------------------------------------------------------------------
+    async def app_of_key(self, access_key: str) -> App:
+        """Return the app of an access key, live or not.
 
-    def _is_good(self, known: _Remembered) -> bool:
-        confirmed = max(known.read_at, self._confirmed_at)
-        return known.epoch == self._epoch and self._monotonic() - confirmed <= MEMORY_SECONDS_MAX
+        Raises:
+            NotFound: no such access key.
+        """
+        app = await self._database.read(lambda c: apps.find_app(c, apps.app_of_key(c, access_key)))
+        assert app is not None  # a foreign key holds it
+        return app
 
-    async def _look_at_epoch(self) -> None:
-        """Learn whether memory is stale; wait for it a moment only."""
-        now = self._monotonic()
-        if self._poll is None and now - self._polled_at >= POLL_SECONDS:
-            self._polled_at = now
-            self._poll = asyncio.create_task(self._poll_epoch())
-        if self._poll is not None and now - self._polled_at < POLL_WAIT_SECONDS_MAX:
-            await asyncio.wait({self._poll}, timeout=POLL_WAIT_SECONDS_MAX)
+    # -- reading -----------------------------------------------------------------------------
 
-    async def _poll_epoch(self) -> None:
-        asked_at = self._monotonic()
-        try:
-            seen = await self._database.read(lambda c: epoch(c, apps.EPOCH))
-        except HyokError:
-            return  # memory ages; `_is_good` ends it
-        else:
-            self._saw(seen)
-            # From the asking on: the answer may have been on its way for a while.
-            self._confirmed_at = max(self._confirmed_at, asked_at)
-        finally:
-            self._poll = None
-
-    def _saw(self, seen: int) -> None:
-        if seen > self._epoch:
-            self._epoch = seen
-            self._cache.clear()
-
-    async def _read(self, access_key: str) -> Credential:
-        """Read one credential; all who ask for it meanwhile share the answer."""
-        flight = self._flights.get(access_key)
-        if flight is None:
-            flight = asyncio.create_task(self._read_alone(access_key))
-            self._flights[access_key] = flight
-            flight.add_done_callback(lambda done: self._landed(access_key, done))
-        # Shielded: a client that goes away must not take the answer from the others.
-        return await asyncio.shield(flight)
-
-    def _landed(self, access_key: str, flight: asyncio.Task[Credential]) -> None:
-        if self._flights.get(access_key) is flight:
-            del self._flights[access_key]
-        if not flight.cancelled():
-            flight.exception()  # seen, even when everyone who waited has gone
-
-    async def _read_alone(self, access_key: str) -> Credential:
-        asked_at = self._monotonic()
+    async def _read(self, access_key: str) -> tuple[int, Credential]:
         found: Found = await self._database.read(lambda c: apps.find_key(c, access_key))
-        self._saw(found.epoch)
         if found.app is None:
-            self._cache.pop(access_key, None)
             raise _unknown()
         plain = await self._box.open(_purpose(found.app.app_id, access_key), found.sealed_secret)
-        if found.epoch < self._epoch:
-            # Something was revoked while the HSM worked: look again rather than use it once more.
-            return await self._read_alone(access_key)
-        credential = Credential(access_key, SecretStr(plain.decode()), found.app.principal)
-        self._cache[access_key] = _Remembered(credential, found.epoch, asked_at)
-        self._cache.move_to_end(access_key)
-        if len(self._cache) > CACHE_ENTRIES_MAX:
-            self._cache.popitem(last=False)
-        return credential
+        return found.epoch, Credential(
+            access_key, SecretStr(plain.decode()), found.app.principal, found.expires_ms
+        )
 
 
 def _purpose(app_id: str, access_key: str) -> str:

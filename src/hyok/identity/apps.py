@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import bindparam, func, insert, or_, select, update
 
 from hyok.database.rows import bump_epoch, epoch
 from hyok.database.tables import access_keys, apps, tenants
@@ -14,6 +14,8 @@ from hyok.errors import Conflict, Malformed, NotFound
 from hyok.vocabulary import Principal
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sqlalchemy import Connection, Row
 
 GRANTS = frozenset({"read", "write", "delete", "list", "create-bucket"})
@@ -21,8 +23,8 @@ GRANTS = frozenset({"read", "write", "delete", "list", "create-bucket"})
 EPOCH = "credentials"
 """Bumped by every change here, so that each gateway forgets what it remembered."""
 
-ACTIVE_KEYS_MAX = 4
-"""Two are enough to rotate with overlap; more than four are keys that nobody watches."""
+LIVE_KEYS_MAX = 2
+"""Enough to rotate with overlap; more would be keys that nobody watches."""
 
 NO_BUCKET = "-"
 """Stands for "none" in a principal, whose empty set means all; no bucket can have this name."""
@@ -66,6 +68,13 @@ class KeyRow:
     state: str  # active | revoked
     created_ms: int
     revoked_ms: int | None
+    expires_ms: int | None
+    last_used_ms: int | None
+
+    def is_live(self, now_ms: int) -> bool:
+        """Does it still open the door?"""
+        ended = self.expires_ms is not None and self.expires_ms <= now_ms
+        return self.state == "active" and not ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +84,7 @@ class Found:
     epoch: int
     app: App | None  # None: no such key, or it or its app is revoked
     sealed_secret: bytes
+    expires_ms: int | None = None
 
 
 def check_app(app: App) -> None:
@@ -170,27 +180,31 @@ def revoke_app(connection: Connection, app_id: str, now_ms: int) -> None:
 
 
 def add_key(
-    connection: Connection, app_id: str, access_key: str, sealed_secret: bytes, now_ms: int
+    connection: Connection,
+    app_id: str,
+    access_key: str,
+    sealed_secret: bytes,
+    now_ms: int,
+    others_end_ms: int | None,
 ) -> None:
-    """Keep a new access key of an active app.
+    """Keep a new access key of an active app; ``others_end_ms`` ends its other keys then.
 
     Raises:
         NotFound: no active app of this id.
-        Conflict: the app has as many active keys as it may.
+        Conflict: the app has as many live keys as it may.
     """
     app = find_app(connection, app_id)
     if app is None or app.state != "active":
         raise NotFound(f"There is no active app {app_id!r}.")
-    active = connection.scalar(
-        select(func.count())
-        .select_from(access_keys)
-        .where(access_keys.c.app_id == app_id, access_keys.c.state == "active")
-    )
-    if (active or 0) >= ACTIVE_KEYS_MAX:
+    live = [key for key in list_keys(connection, app_id) if key.is_live(now_ms)]
+    if len(live) >= LIVE_KEYS_MAX:
         raise Conflict(
-            f"App {app_id!r} has {active} active access keys; {ACTIVE_KEYS_MAX} is the most.",
-            next_step="Revoke one that is not in use any more.",
+            f"App {app_id!r} has {len(live)} live access keys; {LIVE_KEYS_MAX} is the most.",
+            next_step="Revoke the one that is not in use any more: hyok apps keys list",
         )
+    if others_end_ms is not None:
+        for key in live:
+            end_key(connection, key.access_key, others_end_ms)
     connection.execute(
         insert(access_keys).values(
             access_key=access_key,
@@ -201,6 +215,37 @@ def add_key(
         )
     )
     bump_epoch(connection, EPOCH)
+
+
+def end_key(connection: Connection, access_key: str, expires_ms: int) -> None:
+    """Give an access key an end; one that ends earlier keeps its end.
+
+    Raises:
+        NotFound: no such access key.
+    """
+    app_of_key(connection, access_key)
+    connection.execute(
+        update(access_keys)
+        .where(
+            access_keys.c.access_key == access_key,
+            or_(access_keys.c.expires_ms.is_(None), access_keys.c.expires_ms > expires_ms),
+        )
+        .values(expires_ms=expires_ms)
+    )
+    bump_epoch(connection, EPOCH)
+
+
+def note_uses(connection: Connection, used_ms: Mapping[str, int]) -> None:
+    """Write down when access keys were last used; an older time never replaces a newer one."""
+    connection.execute(
+        update(access_keys)
+        .where(
+            access_keys.c.access_key == bindparam("key"),
+            func.coalesce(access_keys.c.last_used_ms, 0) < bindparam("at_ms"),
+        )
+        .values(last_used_ms=bindparam("at_ms")),
+        [{"key": access_key, "at_ms": at_ms} for access_key, at_ms in used_ms.items()],
+    )
 
 
 def list_keys(connection: Connection, app_id: str) -> list[KeyRow]:
@@ -247,14 +292,14 @@ def find_key(connection: Connection, access_key: str) -> Found:
     """Return what the database knows of an access key, and the epoch at which it was so."""
     at = epoch(connection, EPOCH)
     row = connection.execute(
-        select(access_keys.c.sealed_secret, access_keys.c.app_id).where(
+        select(access_keys.c.sealed_secret, access_keys.c.app_id, access_keys.c.expires_ms).where(
             access_keys.c.access_key == access_key, access_keys.c.state == "active"
         )
     ).one_or_none()
     app = None if row is None else find_app(connection, row.app_id)
     if row is None or app is None or app.state != "active":
         return Found(at, None, b"")
-    return Found(at, app, row.sealed_secret)
+    return Found(at, app, row.sealed_secret, row.expires_ms)
 
 
 def _columns(app: App) -> dict[str, object]:

@@ -1,9 +1,8 @@
-"""AssumeRoleWithWebIdentity: a workload's token in, credentials for a while out.
+"""STS on the wire: one operation, AssumeRoleWithWebIdentity, and the errors it may have.
 
-The one operation of AWS's token service that the S3 door speaks, since the SDKs of workloads call
-it by themselves.  Whether a token is worth anything is not decided here.
+A form in, a document out.  Who holds the token and what it is worth is decided elsewhere.
 
-Source: AWS Security Token Service API Reference, AssumeRoleWithWebIdentity and Common Errors.
+Source: AWS Security Token Service API Reference, "AssumeRoleWithWebIdentity"; version 2011-06-15.
 """
 
 from __future__ import annotations
@@ -12,197 +11,202 @@ import re
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl
+from urllib.parse import unquote_to_bytes
 
-from hyok.errors import Malformed, Refused
-from hyok.s3.elements import DECLARATION, leaf, timestamp
+from hyok.errors import Malformed
+from hyok.s3.elements import escape, timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from hyok.s3.request import S3Request
-
-ACTION = "AssumeRoleWithWebIdentity"
-API_VERSION = "2011-06-15"
+OPERATION = "AssumeRoleWithWebIdentity"
+VERSION = "2011-06-15"
 NAMESPACE = "https://sts.amazonaws.com/doc/2011-06-15/"
-FORM = "application/x-www-form-urlencoded"
+FORM_TYPE = "application/x-www-form-urlencoded"
 
-BODY_BYTES_MAX = 64 << 10
-PARAMETERS_MAX = 64
+FORM_BYTES_MAX = 64 << 10
+"""A token of the greatest length with every other character escaped, and the rest."""
+
+FIELDS_MAX = 32
 TOKEN_CHARS_MAX = 20_000
-DURATION_S_MIN, DURATION_S_MAX, DURATION_S_DEFAULT = 900, 43_200, 3600
-
-_SESSION_NAME = re.compile(r"[A-Za-z0-9_+=,.@-]{2,64}").fullmatch
-_ROLE = re.compile(r"[\x21-\x7e]{20,2048}").fullmatch
-_TOKEN = re.compile(r"[\x21-\x7e]{4,20000}").fullmatch
-
-# What would make the credentials weaker than the role.  Passed over, they would be too strong.
-_NARROWING = ("Policy", "PolicyArns.")
+DURATION_SECONDS_MIN = 900
+DURATION_SECONDS_MAX = 43_200
+DURATION_SECONDS_DEFAULT = 3_600
 
 CODES: Mapping[str, int] = MappingProxyType(
     {
         "AccessDenied": 403,
         "ExpiredTokenException": 400,
         "IDPCommunicationError": 400,
-        "IDPRejectedClaim": 403,
         "InternalFailure": 500,
         "InvalidAction": 400,
         "InvalidIdentityToken": 400,
-        "MalformedInput": 400,
-        "MissingAction": 400,
-        "NotImplemented": 501,
-        "RegionDisabledException": 403,
         "ServiceUnavailable": 503,
+        "Throttling": 400,
         "ValidationError": 400,
     }
 )
-"""The errors of this service with their statuses."""
+"""Errors of STS by name, each with its HTTP status.  SDKs try again by name, not by status."""
+
+_NAME = r"[a-z0-9][a-z0-9_.-]{0,63}"
+_ROLE_ARN = re.compile(
+    rf"arn:(?:hyok:iam::(?P<tenant>{_NAME})|aws:iam::000000000000):role/(?P<app>{_NAME})"
+).fullmatch
+_SESSION_NAME = re.compile(r"[A-Za-z0-9_+=,.@-]{2,64}").fullmatch
+_DURATION = re.compile(r"[0-9]{1,6}").fullmatch
+_BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})").search
 
 
 @dataclass(frozen=True, slots=True)
 class RoleAsked:
-    """What a workload asks for."""
+    """An app as a role: ``tenant`` is empty where the ARN names none."""
 
-    role: str
-    session_name: str
-    token: str = field(repr=False)
-    duration_s: int = DURATION_S_DEFAULT
-
-
-def is_for_sts(request: S3Request) -> bool:
-    """Return whether a request is for this service: a form at the root, or an action in the query.
-
-    No request of S3 looks like either.
-    """
-    if request.bucket or request.key:
-        return False
-    if request.method == "GET":
-        return "Action" in request.query
-    kind = (request.header("content-type") or "").partition(";")[0].strip().lower()
-    return request.method == "POST" and (kind == FORM or "Action" in request.query)
-
-
-def parse_request(request: S3Request, body: bytes | memoryview) -> RoleAsked:
-    """Read the parameters, from the query and the form alike.
-
-    Raises:
-        Malformed: a parameter is missing, twice there or none (``MissingAction``,
-            ``ValidationError``, ``MalformedInput``).
-        Refused: another action (``InvalidAction``), or a session policy (``NotImplemented``).
-    """
-    given = dict(request.query)
-    for name, value in _form(body):
-        if name in given:
-            raise Malformed(f"The parameter {name[:64]} is given twice.", reason="MalformedInput")
-        given[name] = value
-    action = given.get("Action")
-    if not action:
-        raise Malformed("The request must contain the parameter Action", reason="MissingAction")
-    if action != ACTION or given.get("Version") != API_VERSION:
-        raise Refused(
-            f"Could not find operation {action[:64]} for version "
-            f"{given.get('Version', 'NO_VERSION_SPECIFIED')[:64]}",
-            reason="InvalidAction",
-        )
-    for name in given:
-        if name.startswith(_NARROWING):
-            raise Refused(
-                "Session policies are not offered: the policy bundle says what a role may do. "
-                "Ask without Policy and PolicyArns.",
-                reason="NotImplemented",
-            )
-    return _asked(given)
-
-
-def _form(body: bytes | memoryview) -> list[tuple[str, str]]:
-    if len(body) > BODY_BYTES_MAX:
-        raise Malformed("The request is too large.", reason="MalformedInput")
-    try:
-        return parse_qsl(
-            bytes(body).decode("ascii"),
-            keep_blank_values=True,
-            strict_parsing=bool(body),
-            errors="strict",
-            max_num_fields=PARAMETERS_MAX,
-        )
-    except ValueError:
-        raise Malformed("The body is not a form.", reason="MalformedInput") from None
-
-
-def _asked(given: Mapping[str, str]) -> RoleAsked:
-    role, name = given.get("RoleArn", ""), given.get("RoleSessionName", "")
-    token = given.get("WebIdentityToken", "")
-    if not _ROLE(role):
-        raise _invalid("roleArn", "20 to 2048 characters without blanks")
-    if not _SESSION_NAME(name):
-        raise _invalid("roleSessionName", "2 to 64 of letters, digits and _+=,.@-")
-    if not _TOKEN(token):
-        raise _invalid("webIdentityToken", f"4 to {TOKEN_CHARS_MAX} characters without blanks")
-    duration = given.get("DurationSeconds", str(DURATION_S_DEFAULT))
-    if not (duration.isascii() and duration.isdigit() and len(duration) <= 6) or not (
-        DURATION_S_MIN <= int(duration) <= DURATION_S_MAX
-    ):
-        raise _invalid("durationSeconds", f"{DURATION_S_MIN} to {DURATION_S_MAX} seconds")
-    return RoleAsked(role, name, token, int(duration))
-
-
-def _invalid(name: str, form: str) -> Malformed:
-    # Never with the value: it may be a token.
-    return Malformed(
-        f"1 validation error detected: Value at '{name}' failed to satisfy constraint: {form}",
-        reason="ValidationError",
-    )
+    tenant: str
+    app_id: str
 
 
 @dataclass(frozen=True, slots=True)
-class SessionCredentials:
-    """What a workload gets; ``expires_ms`` in unix milliseconds."""
+class AssumeAsked:
+    """What the client asks for.  Nothing of it is proven."""
+
+    role: RoleAsked
+    session_name: str
+    token: str = field(repr=False)
+    duration_seconds: int | None  # None: the client leaves it to us
+
+
+@dataclass(frozen=True, slots=True)
+class Assumed:
+    """What the client gets."""
 
     access_key: str
     secret: str = field(repr=False)
     session_token: str = field(repr=False)
-    expires_ms: int = 0
+    expires_ms: int
+    role_arn: str
+    session_name: str
+    subject: str
+    audience: str
+    issuer: str
 
 
-def render(
-    credentials: SessionCredentials,
-    *,
-    asked: RoleAsked,
-    role_id: str,
-    subject: str,
-    audience: str,
-    issuer: str,
-    request_id: str,
-) -> bytes:
-    """Return AssumeRoleWithWebIdentityResponse."""
-    user = (
-        f"{leaf('Arn', f'{asked.role}/{asked.session_name}')}"
-        f"{leaf('AssumedRoleId', f'{role_id}:{asked.session_name}')}"
+def parse_form(raw: bytes | memoryview) -> dict[str, str]:
+    """Return the fields of a form or a query.
+
+    Raises:
+        Malformed: not a form, or a name is given twice (reason ``ValidationError``).
+    """
+    fields: dict[str, str] = {}
+    pieces = bytes(raw).split(b"&") if len(raw) else []
+    if len(pieces) > FIELDS_MAX:
+        raise _invalid(f"The request has more than {FIELDS_MAX} parameters.")
+    for piece in pieces:
+        name, _, value = (_decoded(part) for part in piece.partition(b"="))
+        if name in fields:
+            # Two values of one name: whichever we took, somebody else would take the other.
+            raise _invalid("A parameter is given twice.")
+        fields[name] = value
+    return fields
+
+
+def is_ours(content_type: str, raw_query: bytes) -> bool:
+    """Is a POST to the root of the service meant for STS?"""
+    form = content_type.partition(";")[0].strip().lower() == FORM_TYPE
+    return form or raw_query.startswith(b"Action=") or b"&Action=" in raw_query
+
+
+def parse_assume(fields: Mapping[str, str]) -> AssumeAsked:
+    """Return what the fields ask for.
+
+    Raises:
+        Malformed: another operation (reason ``InvalidAction``), or a parameter that cannot stand
+            (reason ``ValidationError``).
+    """
+    if fields.get("Action") != OPERATION or fields.get("Version") != VERSION:
+        raise Malformed(
+            f"Only {OPERATION} of version {VERSION} is served here.", reason="InvalidAction"
+        )
+    for name in fields:
+        if name.partition(".")[0] in ("Policy", "PolicyArns", "ProviderId"):
+            # To ignore a policy would hand out more than the client asked for.
+            raise _invalid(f"{name[:64]} is not served: rights follow from the app alone.")
+    role = _ROLE_ARN(fields.get("RoleArn", ""))
+    if role is None:
+        raise _invalid(
+            "RoleArn must be arn:hyok:iam::<tenant>:role/<app> or "
+            "arn:aws:iam::000000000000:role/<app>."
+        )
+    session_name = fields.get("RoleSessionName", "")
+    if not _SESSION_NAME(session_name):
+        raise _invalid("RoleSessionName must be 2 to 64 characters of A-Z a-z 0-9 _ + = , . @ -.")
+    token = fields.get("WebIdentityToken", "")
+    if not 4 <= len(token) <= TOKEN_CHARS_MAX:
+        raise _invalid(f"WebIdentityToken must be 4 to {TOKEN_CHARS_MAX} characters long.")
+    return AssumeAsked(
+        RoleAsked(role["tenant"] or "", role["app"]),
+        session_name,
+        token,
+        _duration(fields.get("DurationSeconds")),
     )
-    secrets = (
-        f"{leaf('AccessKeyId', credentials.access_key)}"
-        f"{leaf('SecretAccessKey', credentials.secret)}"
-        f"{leaf('SessionToken', credentials.session_token)}"
-        f"{leaf('Expiration', timestamp(credentials.expires_ms))}"
+
+
+def render_assumed(assumed: Assumed, request_id: str) -> bytes:
+    """Return the answer to AssumeRoleWithWebIdentity."""
+    name = assumed.session_name
+    user = _leaf("Arn", f"{assumed.role_arn}/{name}") + _leaf(
+        "AssumedRoleId", f"{assumed.access_key}:{name}"
+    )
+    credentials = (
+        _leaf("AccessKeyId", assumed.access_key)
+        + _leaf("SecretAccessKey", assumed.secret)
+        + _leaf("SessionToken", assumed.session_token)
+        + _leaf("Expiration", timestamp(assumed.expires_ms))
     )
     result = (
-        f"{leaf('SubjectFromWebIdentityToken', subject)}{leaf('Audience', audience)}"
-        f"<AssumedRoleUser>{user}</AssumedRoleUser><Credentials>{secrets}</Credentials>"
-        f"{leaf('Provider', issuer)}"
+        f"<Credentials>{credentials}</Credentials>"
+        + _leaf("SubjectFromWebIdentityToken", assumed.subject)
+        + f"<AssumedRoleUser>{user}</AssumedRoleUser>"
+        + _leaf("Provider", assumed.issuer)
+        + _leaf("Audience", assumed.audience)
     )
+    metadata = f"<ResponseMetadata>{_leaf('RequestId', request_id)}</ResponseMetadata>"
     return _document(
-        f"{ACTION}Response",
-        f"<{ACTION}Result>{result}</{ACTION}Result>"
-        f"<ResponseMetadata>{leaf('RequestId', request_id)}</ResponseMetadata>",
+        f"{OPERATION}Response", f"<{OPERATION}Result>{result}</{OPERATION}Result>{metadata}"
     )
 
 
 def render_error(code: str, message: str, request_id: str) -> bytes:
-    """Return ErrorResponse; whose fault it is follows from the status of the code."""
-    whose = "Sender" if CODES[code] < 500 else "Receiver"
-    error = f"{leaf('Type', whose)}{leaf('Code', code)}{leaf('Message', message)}"
-    return _document("ErrorResponse", f"<Error>{error}</Error>{leaf('RequestId', request_id)}")
+    """Return the document of an error."""
+    fault = "Sender" if CODES[code] < 500 else "Receiver"
+    inner = _leaf("Type", fault) + _leaf("Code", code) + _leaf("Message", message)
+    return _document("ErrorResponse", f"<Error>{inner}</Error>{_leaf('RequestId', request_id)}")
+
+
+def _duration(text: str | None) -> int | None:
+    if text is None:
+        return None
+    seconds = int(text) if _DURATION(text) else 0
+    if not DURATION_SECONDS_MIN <= seconds <= DURATION_SECONDS_MAX:
+        raise _invalid(f"DurationSeconds must be {DURATION_SECONDS_MIN} to {DURATION_SECONDS_MAX}.")
+    return seconds
+
+
+def _decoded(raw: bytes) -> str:
+    if _BAD_ESCAPE(raw):
+        raise _invalid("The parameters hold a broken percent escape.")
+    try:
+        return unquote_to_bytes(raw.replace(b"+", b" ")).decode()
+    except UnicodeDecodeError:
+        raise _invalid("The parameters are not UTF-8.") from None
+
+
+def _invalid(sentence: str) -> Malformed:
+    return Malformed(sentence, reason="ValidationError")
+
+
+def _leaf(name: str, text: str) -> str:
+    return f"<{name}>{escape(text)}</{name}>"
 
 
 def _document(root: str, inner: str) -> bytes:
-    return f'{DECLARATION}<{root} xmlns="{NAMESPACE}">{inner}</{root}>'.encode()
+    return f'<{root} xmlns="{NAMESPACE}">{inner}</{root}>\n'.encode()

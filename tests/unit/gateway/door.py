@@ -434,11 +434,15 @@ class FakeCredential:
 class FakeCredentials:
     def __init__(self, principal: Principal) -> None:
         self._principal = principal
+        self.used: list[str] = []
 
     async def find(self, access_key: str) -> FakeCredential | None:
         if access_key != AKID:
             return None
         return FakeCredential(AKID, FakeSecret(), self._principal)
+
+    def note_use(self, access_key: str) -> None:
+        self.used.append(access_key)
 
 
 class Metered:

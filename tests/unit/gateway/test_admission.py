@@ -2,8 +2,22 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
+
 import pytest
-from tests.unit.gateway.door import SECRET, Door
+from tests.unit.gateway.door import (
+    AKID,
+    NOW,
+    NOW_MS,
+    SECRET,
+    Door,
+    FakeCredential,
+    FakeSecret,
+)
+
+from hyok.errors import NotAuthenticated
+from hyok.sigv4.sign import Signer
+from hyok.vocabulary import Principal
 
 
 async def test_without_a_signature_nobody_gets_in() -> None:
@@ -131,3 +145,75 @@ async def test_what_we_do_not_do_is_refused_before_the_body(
 async def test_what_changes_nothing_is_accepted(header: str, value: str) -> None:
     answer = await Door().send("PUT /bucket/k", b"x", **{header: value})  # type: ignore[arg-type]
     assert answer.status == 200
+
+
+SESSION_KEY = "ASIA" + "A" * 16
+
+
+class FakeSessions:
+    """Knows one session; keeps what it was asked."""
+
+    def __init__(self, who: Principal) -> None:
+        self.who = who
+        self.asked: list[tuple[str, str, int]] = []
+        self.fail: NotAuthenticated | None = None
+
+    async def find(self, access_key: str, token: str, now_ms: int) -> FakeCredential:
+        self.asked.append((access_key, token, now_ms))
+        if self.fail is not None:
+            raise self.fail
+        return FakeCredential(access_key, FakeSecret(), self.who)
+
+
+def with_sessions() -> tuple[Door, FakeSessions]:
+    door = Door()
+    sessions = FakeSessions(Principal("app-1", "ours", session=f"{SESSION_KEY}:pod-1"))
+    admission = door.gateway._services.admission
+    admission._sessions = sessions
+    return door, sessions
+
+
+async def test_a_session_token_under_the_signature_lets_its_app_in() -> None:
+    door, sessions = with_sessions()
+    answer = await door.send("GET /bucket", access_key=SESSION_KEY, x_amz_security_token="tok")
+    assert answer.status == 200
+    assert sessions.asked == [(SESSION_KEY, "tok", NOW_MS)]
+
+
+async def test_a_session_token_that_is_not_signed_is_not_even_looked_at() -> None:
+    door, sessions = with_sessions()
+    signed = Signer(SESSION_KEY, SECRET, "us-east-1").sign(
+        "GET", "h:9000", "/bucket", [], {}, sha256(b"").hexdigest(), NOW
+    )
+    headers = {name.replace("-", "_"): value for name, value in signed.items()}
+    answer = await door.send("GET /bucket", signed=False, **headers, x_amz_security_token="tok")
+    assert (answer.status, answer.code) == (403, "AccessDenied")
+    assert sessions.asked == []
+
+
+@pytest.mark.parametrize("reason", ["InvalidToken", "ExpiredToken"])
+async def test_a_session_that_is_not_good_is_refused_before_anything_is_read(reason: str) -> None:
+    door, sessions = with_sessions()
+    sessions.fail = NotAuthenticated("no", reason=reason)
+    answer = await door.send(
+        "PUT /bucket/k", b"body", access_key=SESSION_KEY, x_amz_security_token="tok"
+    )
+    assert (answer.status, answer.code) == (400, reason)
+    assert not answer.body_was_read
+
+
+async def test_the_key_of_a_session_is_worth_nothing_without_its_token() -> None:
+    door, sessions = with_sessions()
+    answer = await door.send("GET /bucket", access_key=SESSION_KEY)
+    assert (answer.status, answer.code) == (403, "InvalidAccessKeyId")
+    assert sessions.asked == []
+
+
+async def test_only_a_static_key_that_proved_itself_was_used() -> None:
+    door, _ = with_sessions()
+    used = door.gateway._services.admission._credentials.used
+    await door.send("GET /bucket", secret=SECRET + "x")
+    await door.send("GET /bucket", access_key=SESSION_KEY, x_amz_security_token="tok")
+    assert used == []
+    await door.send("GET /bucket")
+    assert used == [AKID]

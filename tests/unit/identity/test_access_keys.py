@@ -14,13 +14,10 @@ from sqlalchemy import insert, select, update
 from hyok.database.engine import Database
 from hyok.database.tables import access_keys as key_table
 from hyok.errors import Conflict, Malformed, NotAuthenticated, NotFound, Tampered, Unavailable
-from hyok.identity.access_keys import (
-    CACHE_ENTRIES_MAX,
-    MEMORY_SECONDS_MAX,
-    POLL_SECONDS,
-    AccessKeys,
-)
-from hyok.identity.apps import ACTIVE_KEYS_MAX, NO_BUCKET, App
+from hyok.identity import access_keys
+from hyok.identity.access_keys import AccessKeys
+from hyok.identity.apps import LIVE_KEYS_MAX, NO_BUCKET, App
+from hyok.identity.epoch_memory import CACHE_ENTRIES_MAX, MEMORY_SECONDS_MAX, POLL_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -132,9 +129,9 @@ async def test_a_new_key_proves_its_app(keys: AccessKeys) -> None:
 
 async def test_no_two_keys_are_alike(keys: AccessKeys) -> None:
     await registered(keys)
-    made = [await keys.create_key("zaaksysteem") for _ in range(3)]
-    assert len({key.access_key for key in made}) == 3
-    assert len({key.secret.get_secret_value() for key in made}) == 3
+    made = [await keys.create_key("zaaksysteem") for _ in range(LIVE_KEYS_MAX)]
+    assert len({key.access_key for key in made}) == LIVE_KEYS_MAX
+    assert len({key.secret.get_secret_value() for key in made}) == LIVE_KEYS_MAX
 
 
 async def test_no_secret_shows_in_a_repr_or_in_the_database(
@@ -373,31 +370,103 @@ async def test_a_row_put_into_the_database_by_hand_does_not_open(
         await keys.find("HY" + "B" * 18)
 
 
-async def test_rotating_with_overlap_keeps_both_and_without_ends_the_old(keys: AccessKeys) -> None:
+class Wall:
+    """A clock on the wall, in milliseconds."""
+
+    def __init__(self) -> None:
+        self.ms = 1_700_000_000_000
+
+    def __call__(self) -> int:
+        return self.ms
+
+
+async def test_rotating_with_overlap_keeps_both_until_the_old_one_ends(
+    database: CutOff, box: PaperBox, clock: Clock
+) -> None:
+    wall = Wall()
+    keys = AccessKeys(database, box, monotonic=clock, now_ms=wall)
+    await registered(keys)
+    old = await keys.create_key("zaaksysteem")
+    new = await keys.create_key("zaaksysteem", others_end_ms=wall.ms + 60_000)
+    for issued in (old, new):
+        await keys.find(issued.access_key)
+    wall.ms += 59_999
+    await keys.find(old.access_key)
+    wall.ms += 1  # remembered all the while: the end needs no look at the database
+    with pytest.raises(NotAuthenticated) as caught:
+        await keys.find(old.access_key)
+    assert caught.value.reason == "InvalidAccessKeyId"
+    await keys.find(new.access_key)
+    ends = {row.access_key: row.expires_ms for row in await keys.list_keys("zaaksysteem")}
+    assert ends == {old.access_key: wall.ms, new.access_key: None}
+
+
+async def test_an_end_can_come_nearer_and_never_moves_away(keys: AccessKeys) -> None:
+    await registered(keys)
+    issued = await keys.create_key("zaaksysteem")
+    ends = []
+    for wanted in (9_000, 20_000, 5_000):
+        await keys.end_key(issued.access_key, wanted)
+        ends.append((await keys.list_keys("zaaksysteem"))[0].expires_ms)
+    assert ends == [9_000, 9_000, 5_000]
+    with pytest.raises(NotFound):
+        await keys.end_key("HY" + "A" * 18, 1)
+
+
+async def test_an_app_has_two_live_keys_at_most_and_ended_ones_do_not_count(
+    database: CutOff, box: PaperBox, clock: Clock
+) -> None:
+    wall = Wall()
+    keys = AccessKeys(database, box, monotonic=clock, now_ms=wall)
     await registered(keys)
     first = await keys.create_key("zaaksysteem")
-    second = await keys.rotate_key(first.access_key, keep_old=True)
-    await keys.find(first.access_key)
-    await keys.find(second.access_key)
-    third = await keys.rotate_key(second.access_key, keep_old=False)
-    await keys.find(third.access_key)
-    with pytest.raises(NotAuthenticated):
-        await keys.find(second.access_key)
-    states = {row.access_key: row.state for row in await keys.list_keys("zaaksysteem")}
-    assert states == {
-        first.access_key: "active",
-        second.access_key: "revoked",
-        third.access_key: "active",
-    }
-
-
-async def test_an_app_has_a_bounded_number_of_active_keys(keys: AccessKeys) -> None:
-    await registered(keys)
-    made = [await keys.create_key("zaaksysteem") for _ in range(ACTIVE_KEYS_MAX)]
+    await keys.create_key("zaaksysteem", others_end_ms=wall.ms + 1000)
     with pytest.raises(Conflict):
         await keys.create_key("zaaksysteem")
-    await keys.revoke_key(made[0].access_key)
+    wall.ms += 1000
+    third = await keys.create_key("zaaksysteem")
+    with pytest.raises(Conflict):
+        await keys.create_key("zaaksysteem")
+    await keys.revoke_key(third.access_key)
     await keys.create_key("zaaksysteem")
+    assert first.access_key in {row.access_key for row in await keys.list_keys("zaaksysteem")}
+
+
+async def test_the_last_use_is_written_down_and_never_goes_back(
+    database: CutOff, box: PaperBox, clock: Clock
+) -> None:
+    wall = Wall()
+    keys = AccessKeys(database, box, monotonic=clock, now_ms=wall)
+    await registered(keys)
+    issued = await keys.create_key("zaaksysteem")
+    await keys.find(issued.access_key)
+    await keys.write_uses()
+    assert (await keys.list_keys("zaaksysteem"))[0].last_used_ms is None  # asked for is not used
+    keys.note_use(issued.access_key)
+    await keys.write_uses()
+    used = wall.ms
+    wall.ms -= 5
+    keys.note_use(issued.access_key)
+    await keys.write_uses()
+    assert (await keys.list_keys("zaaksysteem"))[0].last_used_ms == used
+
+
+async def test_uses_that_could_not_be_written_wait_and_are_bounded(
+    keys: AccessKeys, database: CutOff, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await registered(keys)
+    issued = await keys.create_key("zaaksysteem")
+    keys.note_use(issued.access_key)
+    with monkeypatch.context() as away:
+        away.setattr(database, "run_sync", lambda _act: (_ for _ in ()).throw(Unavailable("gone")))
+        with pytest.raises(Unavailable):
+            await keys.write_uses()
+    await keys.write_uses()
+    assert (await keys.list_keys("zaaksysteem"))[0].last_used_ms is not None
+    monkeypatch.setattr(access_keys, "USES_MAX", 3)
+    for number in range(5):
+        keys.note_use(f"key-{number}")
+    assert len(keys._used) == 3
 
 
 async def test_a_revoked_app_gets_no_new_key_and_no_new_rights(keys: AccessKeys) -> None:
@@ -468,9 +537,10 @@ async def test_an_app_cannot_be_moved_to_another_tenant(keys: AccessKeys) -> Non
 
 async def test_memory_is_bounded(keys: AccessKeys, monkeypatch: pytest.MonkeyPatch) -> None:
     assert CACHE_ENTRIES_MAX == 10_000
-    monkeypatch.setattr("hyok.identity.access_keys.CACHE_ENTRIES_MAX", 2)
+    monkeypatch.setattr("hyok.identity.epoch_memory.CACHE_ENTRIES_MAX", 2)
     await registered(keys)
-    made = [await keys.create_key("zaaksysteem") for _ in range(4)]
+    await keys.create_app(App("beheer", "gemeente", 50, frozenset({"read"})))
+    made = [await keys.create_key(app) for app in ("zaaksysteem", "beheer") * 2]
     for key in made:
         await keys.find(key.access_key)
-    assert set(keys._cache) == {key.access_key for key in made[-2:]}
+    assert set(keys._memory._cache) == {key.access_key for key in made[-2:]}

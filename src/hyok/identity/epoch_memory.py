@@ -1,0 +1,163 @@
+"""EpochMemory: what was read from the database, used while an epoch stays the same.
+
+The epoch is looked at every two seconds at most, so a change is seen everywhere within five.  Cut
+off from the database, memory serves for 30 seconds and no longer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from hyok.database.rows import epoch
+from hyok.errors import HyokError, Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from hyok.database.engine import Database
+
+V = TypeVar("V")
+
+POLL_SECONDS = 2.0
+"""How often the epoch is looked at, at most."""
+
+POLL_WAIT_SECONDS_MAX = 1.0
+"""How long a request waits for that look; a slow database then costs this once per poll."""
+
+MEMORY_SECONDS_MAX = 30.0
+"""Age of a value read or confirmed, after which it is good for nothing (design 1)."""
+
+CACHE_ENTRIES_MAX = 10_000
+
+
+@dataclass(slots=True)
+class _Remembered(Generic[V]):
+    value: V
+    epoch: int
+    read_at: float
+
+
+class EpochMemory(Generic[V]):
+    """Values by key, all under one epoch.
+
+    Args:
+        database: where the epoch stands.
+        epoch_name: which one.
+        monotonic: seconds that never go back; ages are measured with it.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        epoch_name: str,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._database = database
+        self._epoch_name = epoch_name
+        self._monotonic = monotonic
+        self._cache: OrderedDict[str, _Remembered[V]] = OrderedDict()
+        self._flights: dict[str, asyncio.Task[V]] = {}
+        self._epoch = -1
+        self._confirmed_at = float("-inf")
+        self._poll: asyncio.Task[None] | None = None
+        self._polled_at = float("-inf")
+
+    async def get(self, key: str, read: Callable[[], Awaitable[tuple[int, V]]]) -> V:
+        """Return the value of ``key``; ``read`` returns it with the epoch at which it was so.
+
+        Raises:
+            Unavailable: ``read`` does, and memory is too old.
+            HyokError: whatever else ``read`` raises; it is not remembered.
+        """
+        await self._look_at_epoch()
+        known = self._cache.get(key)
+        if known is not None and self._is_good(known):
+            self._cache.move_to_end(key)
+            if self._monotonic() - known.read_at <= MEMORY_SECONDS_MAX:
+                return known.value
+            try:
+                return await self._read(key, read)
+            except Unavailable:
+                # Confirmed by the epoch a moment ago; `_is_good` bounds how long this may last.
+                if self._cache.get(key) is known and self._is_good(known):
+                    return known.value
+                raise
+        return await self._read(key, read)
+
+    def forget(self) -> None:
+        """Drop every value from memory, now."""
+        self._cache.clear()
+        self._flights.clear()  # what they bring home was true before
+        self._confirmed_at = float("-inf")
+        self._polled_at = float("-inf")
+
+    def _is_good(self, known: _Remembered[V]) -> bool:
+        confirmed = max(known.read_at, self._confirmed_at)
+        return known.epoch == self._epoch and self._monotonic() - confirmed <= MEMORY_SECONDS_MAX
+
+    async def _look_at_epoch(self) -> None:
+        """Learn whether memory is stale; wait for it a moment only."""
+        now = self._monotonic()
+        if self._poll is None and now - self._polled_at >= POLL_SECONDS:
+            self._polled_at = now
+            self._poll = asyncio.create_task(self._poll_epoch())
+        if self._poll is not None and now - self._polled_at < POLL_WAIT_SECONDS_MAX:
+            await asyncio.wait({self._poll}, timeout=POLL_WAIT_SECONDS_MAX)
+
+    async def _poll_epoch(self) -> None:
+        asked_at = self._monotonic()
+        try:
+            seen = await self._database.read(lambda c: epoch(c, self._epoch_name))
+        except HyokError:
+            return  # memory ages; `_is_good` ends it
+        else:
+            self._saw(seen)
+            # From the asking on: the answer may have been on its way for a while.
+            self._confirmed_at = max(self._confirmed_at, asked_at)
+        finally:
+            self._poll = None
+
+    def _saw(self, seen: int) -> None:
+        if seen > self._epoch:
+            self._epoch = seen
+            self._cache.clear()
+
+    async def _read(self, key: str, read: Callable[[], Awaitable[tuple[int, V]]]) -> V:
+        """Read one value; all who ask for it meanwhile share the answer."""
+        flight = self._flights.get(key)
+        if flight is None:
+            flight = asyncio.create_task(self._read_alone(key, read))
+            self._flights[key] = flight
+            flight.add_done_callback(lambda done: self._landed(key, done))
+        # Shielded: a client that goes away must not take the answer from the others.
+        return await asyncio.shield(flight)
+
+    def _landed(self, key: str, flight: asyncio.Task[V]) -> None:
+        if self._flights.get(key) is flight:
+            del self._flights[key]
+        if not flight.cancelled():
+            flight.exception()  # seen, even when everyone who waited has gone
+
+    async def _read_alone(self, key: str, read: Callable[[], Awaitable[tuple[int, V]]]) -> V:
+        asked_at = self._monotonic()
+        try:
+            seen, value = await read()
+        except Unavailable:
+            raise
+        except HyokError:
+            self._cache.pop(key, None)
+            raise
+        self._saw(seen)
+        if seen < self._epoch:
+            # Something changed while the HSM worked: look again rather than use it once more.
+            return await self._read_alone(key, read)
+        self._cache[key] = _Remembered(value, seen, asked_at)
+        self._cache.move_to_end(key)
+        if len(self._cache) > CACHE_ENTRIES_MAX:
+            self._cache.popitem(last=False)
+        return value
