@@ -26,6 +26,8 @@ def main(arguments: list[str]) -> int:
     if "--setup" in arguments:
         return 0
     environment = dict(os.environ, PATH=f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}")
+    # The suite starts hundreds of interpreters; each would compile every import anew.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     if "--long" in arguments:
         arguments.remove("--long")
         environment["HYOK_LONG"] = "1"
