@@ -18,7 +18,7 @@ from hyok.cli.apps import create_app
 from hyok.cli.keys import create_kek
 from hyok.custody.custodian import TENANT_CLASSIFICATION
 from hyok.identity.apps import GRANTS, App
-from hyok.s3.answers import OWNER_NAME
+from hyok.s3.elements import OWNER_NAME
 from hyok.wiring import open_core
 
 if TYPE_CHECKING:
