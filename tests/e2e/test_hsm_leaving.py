@@ -83,7 +83,7 @@ def test_open_and_recover_need_the_file_of_keys_and_the_hsm_and_nothing_else(
         for path in made.home.glob("hyok.db*"):
             path.unlink()
         with pytest.raises(AssertionError, match="HY-2103"):
-            made.cli(["recover", "--json"])
+            made.alone("recover", "--json")
         # Its exit code says that something is lost: what is shreddable.
         report = json.loads(made.alone("recover", "--json", *named, ok=3))[0]
         told = {found["bucket_id"]: found for found in report["buckets"]}

@@ -5,6 +5,7 @@ In a process of its own: the engine ends its process when it finds something.
 
 from __future__ import annotations
 
+import resource
 import sys
 from pathlib import Path
 
@@ -14,7 +15,11 @@ HERE = Path(__file__).resolve().parent
 INPUT_BYTES_MAX = 8192
 
 
+MEMORY_BYTES_MAX = 4 << 30
+
+
 def main() -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES_MAX, MEMORY_BYTES_MAX))
     name, seconds, seed, work = sys.argv[1:5]
     sys.path.insert(0, str(HERE))
     with atheris.instrument_imports(include=["hyok"]):
@@ -37,7 +42,8 @@ def main() -> None:
             f"-artifact_prefix={work}/",
             # Its alarm (at half of this) can end the process without a word; the caller limits.
             "-timeout=7200",
-            "-rss_limit_mb=1024",
+            # Its own limit counts what the process that started this one held; see below.
+            "-rss_limit_mb=0",
             "-print_final_stats=1",
             str(found),
             str(HERE / "corpus" / name),

@@ -188,8 +188,9 @@ def request(data: bytes) -> None:
         cors.answer_preflight((cors.CorsRule(("*",), ("GET",), ("*",)),), read.header)
     with suppress(HyokError):
         ownership.check_acl_headers(read.header)
-    if sts.is_for_sts(read):
-        sts.parse_request(read, body)
+    with suppress(HyokError):
+        sts.is_ours(read.header("content-type") or "", read.raw_query)
+        sts.parse_assume(sts.parse_form(body))
     identify(read)
 
 

@@ -28,7 +28,7 @@ DAY_MS = 86_400_000
 
 @app.command()
 def create(
-    name: str,
+    name: Annotated[str, typer.Argument(help="As hyok apps list shows it.")],
     expires: Annotated[
         str,
         typer.Option(
@@ -86,7 +86,7 @@ def list_keys(
 
 @app.command()
 def end(
-    access_key: str,
+    access_key: Annotated[str, typer.Argument(help="As hyok apps keys list shows it.")],
     expires: Annotated[str, typer.Option("--expires", help="7d, 12h, or 2030-01-31 (UTC).")],
     config: ConfigOption = None,
 ) -> None:
@@ -104,7 +104,10 @@ def end(
 
 
 @app.command()
-def revoke(access_key: str, config: ConfigOption = None) -> None:
+def revoke(
+    access_key: Annotated[str, typer.Argument(help="As hyok apps keys list shows it.")],
+    config: ConfigOption = None,
+) -> None:
     """Refuse an access key from now on; running gateways follow within five seconds."""
 
     async def act(core: Core) -> None:

@@ -24,7 +24,7 @@ app = typer.Typer(help="Whose OIDC tokens may act as which application.", no_arg
 
 @app.command()
 def add(
-    name: str,
+    name: Annotated[str, typer.Argument(help="As hyok apps list shows it.")],
     issuer: Annotated[str, typer.Option("--issuer", help="One of [[web_identity.issuers]].")],
     subject: Annotated[
         str,
@@ -99,7 +99,10 @@ def list_trusts(
 
 
 @app.command()
-def remove(trust_id: str, config: ConfigOption = None) -> None:
+def remove(
+    trust_id: Annotated[str, typer.Argument(help="As hyok apps trust list shows it.")],
+    config: ConfigOption = None,
+) -> None:
     """Trust no more, and end its sessions; running gateways follow within five seconds."""
 
     async def act(core: Core) -> None:

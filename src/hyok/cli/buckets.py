@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from hyok.vocabulary import Bucket
     from hyok.wiring import Core
 
+BucketArgument = Annotated[str, typer.Argument(help="As hyok buckets list shows it.")]
+
 app = typer.Typer(help="Registered buckets.", no_args_is_help=True)
 
 
@@ -64,14 +66,14 @@ async def create_bucket(core: Core, wanted: NewBucket) -> Bucket:
 
 
 @app.command()
-def publish(name: str, config: ConfigOption = None) -> None:
+def publish(name: BucketArgument, config: ConfigOption = None) -> None:
     """Let anybody read the bucket's public objects, without credentials."""
     _set_public(config, name, public=True)
     say(f"bucket {name} is open to readers without credentials")
 
 
 @app.command()
-def withdraw(name: str, config: ConfigOption = None) -> None:
+def withdraw(name: BucketArgument, config: ConfigOption = None) -> None:
     """Close a published bucket: only applications read it from now on."""
     _set_public(config, name, public=False)
     say(f"bucket {name} is closed to readers without credentials")

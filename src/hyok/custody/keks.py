@@ -39,7 +39,7 @@ class KekCatalog:
 
     async def find(self, name: str) -> Kek | None:
         """Return a key version by its kek_id."""
-        return (await self._rows.now()).get(name)
+        return await self._rows.find(name)
 
     async def active(self, tenant: str, classification: str) -> Kek:
         """Return the newest active key version of a tenant's classification.
@@ -47,13 +47,17 @@ class KekCatalog:
         Raises:
             Unavailable: there is none (code HY-2303).
         """
-        rows = await self._rows.now()
-        found = [
-            kek
-            for kek in rows.values()
-            if (kek.tenant, kek.classification) == (tenant, classification)
-            and kek.state is KeyState.ACTIVE
-        ]
+
+        def of(rows: Mapping[str, Kek]) -> list[Kek]:
+            return [
+                kek
+                for kek in rows.values()
+                if (kek.tenant, kek.classification) == (tenant, classification)
+                and kek.state is KeyState.ACTIVE
+            ]
+
+        # A tenant's first key may have been made just now.
+        found = of(await self._rows.now()) or of(await self._rows.again())
         if not found:
             raise Unavailable(
                 f"There is no active key for {tenant}/{classification}.",

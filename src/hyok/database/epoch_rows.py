@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from hyok.database.engine import Database
 
 POLL_MS = 2_000
+MISS_MS = 250
+"""A row that is not there may have been written just now by another process: it is looked for
+again, at most this often, so that names of rows that never were do not flood the database."""
+
 AGE_MS_MAX = 30_000
 
 R = TypeVar("R")
@@ -66,14 +70,31 @@ class EpochRows(Generic[R]):
                     await self._ask()
         return self._rows
 
+    async def find(self, name: str) -> R | None:
+        """Return a row; one that is not in memory is looked for in the database.
+
+        Raises:
+            Unavailable: as `now`.
+        """
+        row = (await self.now()).get(name)
+        return row if row is not None else (await self.again()).get(name)
+
+    async def again(self) -> Mapping[str, R]:
+        """Return the rows as they are about now, whatever was remembered."""
+        if not self._just_asked(MISS_MS):
+            async with self._lock:
+                if not self._just_asked(MISS_MS):
+                    await self._ask()
+        return self._rows
+
     def stale(self) -> None:
         """Look again at the next question: we wrote a row ourselves."""
         self._asked_ms = 0
         self._written += 1
 
-    def _just_asked(self) -> bool:
+    def _just_asked(self, within_ms: int = POLL_MS) -> bool:
         # A clock that was set back must not keep old rows for as long.
-        return 0 <= self._clock_ms() - self._asked_ms < POLL_MS
+        return 0 <= self._clock_ms() - self._asked_ms < within_ms
 
     async def _ask(self) -> None:
         now, written = self._clock_ms(), self._written

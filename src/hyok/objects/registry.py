@@ -65,11 +65,10 @@ class BucketRegistry:
             NotFound: no such bucket (reason ``NoSuchBucket``).
             Unavailable: the database has been away for longer than the memory may serve.
         """
-        rows = await self._rows.now()
-        try:
-            return rows[bucket_id]
-        except KeyError:
-            raise NotFound("The specified bucket does not exist", reason="NoSuchBucket") from None
+        found = await self._rows.find(bucket_id)
+        if found is None:
+            raise NotFound("The specified bucket does not exist", reason="NoSuchBucket")
+        return found
 
     async def of_tenant(self, tenant: str) -> Sequence[Bucket]:
         """Return a tenant's buckets by name."""
