@@ -277,6 +277,7 @@ class MultipartVault:
             )
         whole = whole_checksum(upload, parts)
         whole.check(checksum, checksum_type)
+        kept_as, kind, value = whole.kept
         place = await self._place_of(ask, upload)
         key = await self._key_of(ask, upload)
         try:
@@ -288,9 +289,9 @@ class MultipartVault:
                     plain_size=plain_size,
                     object_id=upload.object_id,
                     md5=bytes(16),
-                    checksum_algorithm=whole.algorithm,
-                    checksum_type=1 if whole.kind == "COMPOSITE" else 0,
-                    checksum=whole.value,
+                    checksum_algorithm=kept_as,
+                    checksum_type=kind,
+                    checksum=value,
                     created_ms=ask.at_ms,
                 ),
                 key.data_key,

@@ -73,7 +73,7 @@ def _store_can(
     vault: ObjectVault, place: Place, target: Ask, condition: Condition, *, keeps_tags: bool
 ) -> bool:
     features = place.store.features
-    if condition != ALWAYS and not features.conditional_copy:
+    if condition.rare or (condition != ALWAYS and not features.conditional_copy):
         return False
     assert target.classification is not None
     # Tags in clear are carried over by the store; how to drop them there it does not say.
