@@ -35,7 +35,9 @@ def test_complete_multipart_upload(ns: str) -> None:
 
 def test_of_a_part_that_is_listed_twice_the_last_counts() -> None:
     inner = part(1, "first") + part(1, "second") + part(2)
-    found = documents.parse_complete(f"<CompleteMultipartUpload>{inner}</CompleteMultipartUpload>".encode())
+    found = documents.parse_complete(
+        f"<CompleteMultipartUpload>{inner}</CompleteMultipartUpload>".encode()
+    )
     assert [(one.number, one.etag) for one in found] == [(1, "second"), (2, "e")]
 
 
