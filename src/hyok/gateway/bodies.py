@@ -139,7 +139,10 @@ class RequestBody:
         """
         raw = memoryview(b"")
         if self._exchange.has_body:
-            raw = await self._exchange.read_whole(_encoded_bytes_max(self._size, self._decoder))
+            most = _encoded_bytes_max(self._size, self._decoder)
+            if (self._exchange.content_length or 0) > most:
+                raise _incomplete()
+            raw = await self._exchange.read_whole(most)
         plain = raw if self._decoder is None else _decoded(self._decoder, raw, self._size)
         if len(plain) != self._size:
             raise _incomplete()
