@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from hyok.backends.port import StoredPart
 
-KINDS = ("put", "copy", "complete", "delete")
+KINDS = ("put", "rare", "copy", "complete", "delete")
 
 
 class FakeEndpoint:
@@ -47,9 +47,9 @@ class FakeEndpoint:
             return
         if self.how == "refuses":
             raise Refused("no", reason="NotImplemented")
-        if self.how != "ignores" and (
-            self.how == "never" or (absent and here) or (match and match != here)
-        ):
+        wrong = here if absent == "*" else absent and here == absent.strip('"')
+        wrong = wrong or (not here if match == "*" else match and match != here)
+        if self.how != "ignores" and (self.how == "never" or wrong):
             raise Conflict("no", reason="PreconditionFailed")
         if self.how == "looks-first":
             await asyncio.sleep(0)
