@@ -20,6 +20,7 @@ from hyok.errors import HyokError, Malformed, NotFound, Tampered
 from hyok.objects.completion import check_parts, chosen, trailer_number, whole_checksum
 from hyok.objects.facts import PutFacts, split
 from hyok.objects.joining import join
+from hyok.objects.name_warning import warn_of_name
 from hyok.objects.part_sealing import PartSender
 from hyok.objects.places import Place
 from hyok.objects.upload_answers import Begun, Completed, Listed, completed
@@ -326,6 +327,7 @@ class MultipartVault:
             kek_id=key.kek_id,
             size_bytes=plain_size,
         )
+        warn_of_name(ask, upload.object_id)
         return completed(finished)
 
     async def _clear_aside(self, place: Place, upload_id: str) -> None:

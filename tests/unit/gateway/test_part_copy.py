@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from tests.unit.custody.test_custodian import House, house
 from tests.unit.gateway.sealed_door import PART, Sealed, at, element, elements, sealed_door
@@ -120,4 +122,21 @@ async def test_a_source_whose_bytes_were_changed_becomes_no_part(sealed: Sealed)
     objects["bron"] = (stored, body[:3_000_000] + b"!" + body[3_000_001:])
     answer = await copied(sealed, upload, 1, "dossiers/bron")
     assert answer.status == 500
+    assert not elements(await sealed.send("GET doel", query=at(upload)), "PartNumber")
+
+
+async def test_a_source_that_is_replaced_meanwhile_is_not_mixed_with_what_was_judged(
+    sealed: Sealed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload = await sealed.begin("doel")
+    vault = sealed.vaults.vault
+    opening = vault.open
+
+    async def replaced_first(*args: Any, **more: Any) -> Any:
+        await sealed.send("PUT bron", SOURCE)
+        return await opening(*args, **more)
+
+    monkeypatch.setattr(vault, "open", replaced_first)
+    answer = await copied(sealed, upload, 1, "dossiers/bron")
+    assert (answer.status, answer.code) == (409, "ConditionalRequestConflict")
     assert not elements(await sealed.send("GET doel", query=at(upload)), "PartNumber")
