@@ -172,6 +172,29 @@ async def test_nothing_of_ours_shows_in_a_listing(sealed: Sealed) -> None:
     assert elements(await sealed.send("GET /dossiers"), "Key") == ["a"]
 
 
+# --- deleting many -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["content_md5", *(a.header.replace("-", "_") for a in Algorithm)])
+async def test_many_are_deleted_with_a_right_digest_of_the_list_alone(
+    sealed: Sealed, name: str
+) -> None:
+    await sealed.send("PUT a", b"1")
+    body = b"<Delete><Object><Key>a</Key></Object><Object><Key>none</Key></Object></Delete>"
+    suffix = name.rpartition("_")[2].upper()
+    algorithm = Algorithm.MD5 if suffix == "MD5" else Algorithm[suffix]
+    ask = {"line": "POST /dossiers", "query": [("delete", "")]}
+    without = await sealed.send(body=body, **ask)
+    assert (without.status, without.code) == (400, "InvalidRequest")
+    wrong = encode(compute(algorithm, b"another list"))
+    refused = await sealed.send(body=body, **ask, **{name: wrong})
+    assert (refused.status, refused.code) == (400, "BadDigest")
+    assert (await sealed.send("HEAD a")).status == 200
+    gone = await sealed.send(body=body, **ask, **{name: encode(compute(algorithm, body))})
+    assert (gone.status, elements(gone, "Key")) == (200, ["a", "none"])
+    assert (await sealed.send("HEAD a")).status == 404
+
+
 # --- several workers -----------------------------------------------------------------------------
 
 
