@@ -145,7 +145,7 @@ def parse_complete(body: bytes | memoryview) -> list[CompletedPart]:
                 "Part number must be an integer between 1 and 10000, inclusive",
                 reason="InvalidArgument",
             )
-        if parts and number < parts[-1].number:
+        if parts and number <= parts[-1].number:
             raise Malformed(
                 "The list of parts was not in ascending order. Parts must be ordered by part "
                 "number.",
@@ -156,9 +156,6 @@ def parse_complete(body: bytes | memoryview) -> list[CompletedPart]:
             for child in element.children
             if child.name.startswith("Checksum") and child.name[8:] in KNOWN
         }
-        if parts and number == parts[-1].number:
-            # Sent twice and said twice: the last one counts, if it is the attempt that counts.
-            parts.pop()
         parts.append(CompletedPart(number, unquote_etag(etag), checksums))
     if not parts:
         raise malformed()

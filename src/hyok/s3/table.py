@@ -37,9 +37,9 @@ told in the answer to that request. The first six are kept beside the object and
 others the format has no place: a CRC64NVME of our own is kept in their stead, and for an upload in
 parts none. Checksums of single parts are told until the upload is complete and not afterwards.
 
-*Parts.* Number 10000 is for a last part below 5 MiB alone. Of a part that is listed twice in a
-CompleteMultipartUpload the last one counts. An upload that stays open for more than 7 days is
-dropped. A part copied from an object of a higher classification than the upload's is refused.
+*Parts.* Number 10000 is for a last part below 5 MiB alone. A CompleteMultipartUpload that lists a
+part twice is out of order. An upload that stays open for more than 7 days is dropped. A part copied
+from an object of a higher classification than the upload's is refused.
 
 *Browser forms (PostObject).* Signed with version 4; forms without a signature, or with one of
 version 2, are refused. `content-length-range` is about the plaintext. A file of more than 1 MiB
