@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from hyok.gateway.port import Exchange, Wire
     from hyok.objects.facts import Proofs
     from hyok.s3.checksums import Algorithm
-    from hyok.vocabulary import Source, T
+    from hyok.vocabulary import Pump, Source, T
 
 HELD_BYTES_MAX = WHOLE_BODY_BYTES_MAX + AFTER_BYTES_MAX
 """A form of which no more than this is left behind its fields is held whole."""
@@ -37,14 +37,16 @@ class FormReader:
     Args:
         exchange: a POST whose body is read by nobody else.
         content_type: its Content-Type.
+        pump: for work over a file that is held and yet too long for the loop.
 
     Raises:
         Malformed: it is no form (``MalformedPOSTRequest``), or has no length
             (``MissingContentLength``).
     """
 
-    def __init__(self, exchange: Exchange, content_type: str | None) -> None:
+    def __init__(self, exchange: Exchange, content_type: str | None, pump: Pump) -> None:
         self._exchange = exchange
+        self._pump = pump
         self.decoder = FormDecoder(parse_boundary(content_type))
         length = exchange.content_length
         if length is None:
@@ -80,10 +82,10 @@ class FormReader:
             Malformed: the form breaks a rule, or a proof does not hold.
         """
         if len(self._raw) + self._left <= HELD_BYTES_MAX:
-            return FileBody(await self._held(digests), digests)
+            return FileBody(await self._held(digests), digests, self._pump)
         size = self.decoder.length_of_file(len(self._raw) + self._left)
         streamed = _Streamed(self._exchange, self.decoder, self._raw)
-        return FileBody(memoryview(b""), digests, streamed, size)
+        return FileBody(memoryview(b""), digests, self._pump, streamed, size)
 
     async def _held(self, digests: Digests) -> memoryview:
         """Return the whole file.  What follows it in the form is passed over, as S3 does."""
@@ -104,11 +106,13 @@ class FileBody:
         self,
         held: memoryview,
         digests: Digests,
+        pump: Pump,
         streamed: _Streamed | None = None,
         size: int = 0,
     ) -> None:
         self._held = held
         self._digests = digests
+        self._pump = pump
         self._streamed = streamed
         self.size = size if streamed else len(held)
 
@@ -118,10 +122,10 @@ class FileBody:
         return self._held
 
     async def pump(self, work: Callable[[Source], T]) -> T:
-        """Run ``work`` over the file; in a pump thread unless it was held."""
+        """Run ``work`` over the file, in a pump thread: what it writes to blocks."""
         streamed = self._streamed
         if streamed is None:
-            return work(MemorySource(self._held))
+            return await self._pump.run(lambda: work(MemorySource(self._held)))
         source = _FileSource(streamed, self.size, self._digests)
 
         def over_the_wire(wire: Wire) -> T:

@@ -190,7 +190,11 @@ class FakeCustodian:
 
 
 class FakePump:
+    def __init__(self) -> None:
+        self.ran = 0
+
     async def run(self, work: Callable[[], Any]) -> Any:
+        self.ran += 1
         return work()
 
 

@@ -96,6 +96,17 @@ async def test_the_file_of_a_signed_form_becomes_an_object(content: bytes, some:
     assert door.meter.seen == [("PostObject", 204)]
 
 
+async def test_a_file_that_is_held_and_too_long_for_the_loop_goes_by_a_pump_thread() -> None:
+    """Writing to a store blocks; between the two limits a form is held whole all the same."""
+    door = Door()
+    content = bytes((1 << 20) + 10)
+    assert (await post(door, form(signed(policy()), content))).status == 204
+    assert door.vault.kept["bucket", "folder/a b.txt"].plain == content
+    assert door.vault.pump.ran == 1
+    assert (await post(door, form(signed(policy()), bytes(1 << 20)))).status == 204
+    assert door.vault.pump.ran == 1
+
+
 async def test_fields_say_what_headers_would() -> None:
     door = Door()
     crc = encode(compute(Algorithm.CRC32, b"content"))

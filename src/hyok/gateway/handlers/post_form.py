@@ -37,7 +37,8 @@ async def post(services: Services, call: Call) -> None:
             reason="InvalidArgument",
         )
     request = call.request
-    reader = FormReader(call.exchange, request.header("content-type"))
+    kind = request.header("content-type")
+    reader = FormReader(call.exchange, kind, services.vault.pump)
     await reader.fields()
     decoder = reader.decoder
     fields = forms.expand_fields(decoder.fields, filename=decoder.filename, bucket=request.bucket)
