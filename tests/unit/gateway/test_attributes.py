@@ -41,7 +41,7 @@ async def test_the_parts_have_plaintext_sizes_and_come_in_pages(sealed: Sealed) 
     told = await sealed.send("GET twee", query=QUERY, x_amz_object_attributes=ALL)
     assert element(told, "ETag") == element(done, "ETag").strip('"')
     assert element(told, "ObjectSize") == str(2 * len(PART) + 7)
-    assert element(told, "ChecksumSHA1") == element(done, "ChecksumSHA1")
+    assert f"{element(told, 'ChecksumSHA1')}-3" == element(done, "ChecksumSHA1")
     assert element(told, "ChecksumType") == "COMPOSITE"
     assert element(told, "PartsCount") == "3"
     assert elements(told, "PartNumber") == ["2", "5", "9"]
