@@ -232,6 +232,79 @@ def test_conditions_are_decided_by_the_store(matrix: Matrix, store: str, front: 
         s3.put_object(Bucket=bucket, Key=key, Body=b"2", IfNoneMatch="*")
     assert caught.value.response["Error"]["Code"] == "PreconditionFailed"
     assert s3.get_object(Bucket=bucket, Key=key)["Body"].read() == b"1"
+    etag = s3.head_object(Bucket=bucket, Key=key)["ETag"]
+    for rare in ({"IfNoneMatch": etag}, {"IfMatch": '"other"'}):
+        with pytest.raises(ClientError) as caught:
+            s3.put_object(Bucket=bucket, Key=key, Body=b"2", **rare)
+        assert caught.value.response["Error"]["Code"] == "PreconditionFailed"
+    s3.put_object(Bucket=bucket, Key=key, Body=b"3", IfMatch="*")
+    with pytest.raises(ClientError) as caught:
+        s3.put_object(Bucket=bucket, Key=f"{key}/geen", Body=b"4", IfMatch="*")
+    assert caught.value.response["Error"]["Code"] == "PreconditionFailed"
+    s3.put_object(Bucket=bucket, Key=key, Body=b"5", IfNoneMatch=etag)
+    assert s3.get_object(Bucket=bucket, Key=key)["Body"].read() == b"5"
+
+
+@every_store
+@every_cell
+def test_parts_are_copied_from_both_stores_and_their_sizes_are_told(
+    matrix: Matrix, store: str, front: str
+) -> None:
+    """What came from elsewhere reads back; the sizes and checksums are those of the plaintext."""
+    s3, bucket, key = matrix.doors[front].client(), SEALED[store], f"delen/{front}"
+    sources = {CLEAR[other]: content(6 << 20) for other in STORES} | {bucket: content(7 << 20)}
+    for name, body in sources.items():
+        s3.put_object(Bucket=name, Key="bron", Body=body)
+    begun = s3.create_multipart_upload(Bucket=bucket, Key=key, ChecksumAlgorithm="SHA256")
+    place = {"Bucket": bucket, "Key": key, "UploadId": begun["UploadId"]}
+    parts, whole = [], b""
+    for number, (name, body) in enumerate(sources.items(), 1):
+        last = len(body) - 1 - 100 * number
+        made = s3.upload_part_copy(
+            **place,
+            PartNumber=number,
+            CopySource={"Bucket": name, "Key": "bron"},
+            CopySourceRange=f"bytes=3-{last}",
+        )["CopyPartResult"]
+        parts.append({n: made[n] for n in ("ETag", "ChecksumSHA256")} | {"PartNumber": number})
+        whole += body[3 : last + 1]
+    done = s3.complete_multipart_upload(**place, MultipartUpload={"Parts": parts})
+    assert s3.get_object(Bucket=bucket, Key=key)["Body"].read() == whole
+    told = s3.get_object_attributes(
+        Bucket=bucket,
+        Key=key,
+        ObjectAttributes=["ETag", "Checksum", "ObjectParts", "ObjectSize", "StorageClass"],
+    )
+    assert told["ObjectSize"] == len(whole)
+    assert told["ETag"] == done["ETag"].strip('"')
+    assert f"{told['Checksum']['ChecksumSHA256']}-{len(parts)}" == done["ChecksumSHA256"]
+    assert told["ObjectParts"]["TotalPartsCount"] == len(parts)
+    sizes = [part["Size"] for part in told["ObjectParts"]["Parts"]]
+    assert sizes == [len(body) - 3 - 100 * n for n, body in enumerate(sources.values(), 1)]
+
+
+@every_store
+@every_cell
+@pytest.mark.parametrize("size", [1000, 3 << 20])
+def test_a_form_of_a_browser_brings_its_file(
+    matrix: Matrix, store: str, front: str, size: int
+) -> None:
+    door, bucket = matrix.doors[front], SEALED[store]
+    s3 = door.client(signature_version="s3v4")
+    limits = [["content-length-range", 1, 4 << 20]]
+    made = s3.generate_presigned_post(bucket, "formulier/${filename}", Conditions=limits)
+    minio = MinioSdk(matrix.home, door.endpoint)  # its pool knows our certificate
+    url = f"{door.endpoint}/{bucket}"
+
+    def post(body: bytes) -> int:
+        fields = {**made["fields"], "file": (f"{front}.bin", body, "text/plain")}
+        return int(minio.pool.request("POST", url, fields=fields, redirect=False).status)
+
+    assert post(content(size)) == 204
+    got = s3.get_object(Bucket=bucket, Key=f"formulier/{front}.bin")
+    assert got["Body"].read() == content(size)
+    assert post(content(size) + bytes(4 << 20)) == 400
+    minio.pool.clear()
 
 
 @every_store

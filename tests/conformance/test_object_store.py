@@ -325,6 +325,20 @@ async def test_of_many_writers_exactly_one_replaces_a_version(store: ObjectStore
     assert sum(await asyncio.gather(*map(attempt, range(20)))) == 1
 
 
+async def test_a_write_may_ask_for_any_version_or_for_none_but_one(store: ObjectStore) -> None:
+    if not store.features.rare_conditions:
+        pytest.skip("this store does not decide them")
+    with pytest.raises(Conflict):
+        await store.put_whole(BUCKET, "a", b"0", FACTS, Condition(exists=True))
+    first = await store.put_whole(BUCKET, "a", b"1", FACTS, Condition(not_match="f" * 32))
+    second = await store.put_whole(BUCKET, "a", b"2", FACTS, Condition(exists=True))
+    with pytest.raises(Conflict):
+        await store.put_whole(BUCKET, "a", b"3", FACTS, Condition(not_match=second.etag))
+    assert await body_of(store, "a") == b"2"
+    await store.put_whole(BUCKET, "a", b"4", FACTS, Condition(not_match=first.etag))
+    assert await body_of(store, "a") == b"4"
+
+
 # ── facts and copies ─────────────────────────────────────────────────────────────────────────
 
 

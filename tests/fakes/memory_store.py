@@ -52,6 +52,7 @@ class MemoryStore:
             conditional_copy=True,
             conditional_delete=True,
             conditional_complete=True,
+            rare_conditions=True,
             part_bytes_min=1,
         )
         self.objects: dict[str, dict[str, tuple[Stored, bytes]]] = {}
@@ -126,6 +127,10 @@ class MemoryStore:
         found = self._bucket(bucket).get(name)
         if condition.absent and found is not None:
             raise Conflict("an object of this name exists already", reason="PreconditionFailed")
+        if condition.exists and found is None:
+            raise Conflict("no object of this name exists", reason="PreconditionFailed")
+        if condition.not_match and found is not None and found[0].etag == condition.not_match:
+            raise Conflict("the object is still that version", reason="PreconditionFailed")
         if condition.if_match and (found is None or found[0].etag != condition.if_match):
             raise Conflict("the object is no longer that version", reason="PreconditionFailed")
 

@@ -265,6 +265,10 @@ def check_condition(row: ObjectRow | None, condition: Condition) -> None:
     """
     if condition.absent and row is not None:
         raise Conflict("an object of this name exists already", reason="PreconditionFailed")
+    if condition.exists and row is None:
+        raise Conflict("no object of this name exists", reason="PreconditionFailed")
+    if condition.not_match and row is not None and row.etag == condition.not_match:
+        raise Conflict("the object is still the version named", reason="PreconditionFailed")
     if condition.if_match and (row is None or row.etag != condition.if_match):
         raise Conflict("the object is no longer the version named", reason="PreconditionFailed")
 

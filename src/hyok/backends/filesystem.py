@@ -73,6 +73,7 @@ FEATURES = StoreFeatures(
     conditional_copy=True,
     conditional_delete=True,
     conditional_complete=True,
+    rare_conditions=True,
     single_put_bytes_max=1 << 43,  # 8 TiB: half of the largest file of ext4
     part_bytes_min=1,
     part_bytes_max=1 << 43,

@@ -58,11 +58,20 @@ WHOLE = Span()
 class Condition:
     """What must hold at the destination, decided by the store atomically.
 
-    ``if_match``: the store's ETag there now; ``absent``: nothing there (If-None-Match: *).
+    ``if_match``: the store's ETag there now; ``absent``: nothing there (If-None-Match: *);
+    ``exists``: something there (If-Match: *); ``not_match``: nothing there, or something with
+    another ETag (If-None-Match).  One of them at most; Amazon S3 knows the first two on writes.
     """
 
     if_match: str = ""
     absent: bool = False
+    exists: bool = False
+    not_match: str = ""
+
+    @property
+    def rare(self) -> bool:
+        """Is it one that many stores do not decide, though they decide the others?"""
+        return self.exists or bool(self.not_match)
 
 
 ALWAYS = Condition()
@@ -74,7 +83,8 @@ class StoreFeatures:
 
     A condition is true only where the store decides it itself, at the destination, between writers
     that come at once; a write with a condition that it does not decide is refused
-    (``NotImplemented``), and callers serialise.
+    (``NotImplemented``), and callers serialise.  ``rare_conditions`` is about the conditions of a
+    PUT that are `Condition.rare`; elsewhere they are not offered.
     """
 
     keeps_metadata: bool  # facts in clear beside the bytes; else all goes into the envelope
@@ -82,6 +92,7 @@ class StoreFeatures:
     conditional_copy: bool
     conditional_delete: bool = False
     conditional_complete: bool = False
+    rare_conditions: bool = False
     trailing_checksum: bool = False
     single_put_bytes_max: int = 5 << 30  # of one PUT and of one copy; more goes in parts
     part_bytes_min: int = 5 << 20

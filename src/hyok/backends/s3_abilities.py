@@ -17,6 +17,7 @@ from hyok.backends.s3_probe import (
     probe_copy,
     probe_delete,
     probe_put,
+    probe_rare,
     probe_trailers,
     tried,
 )
@@ -28,11 +29,12 @@ if TYPE_CHECKING:
     from hyok.backends.port import Condition, ObjectStore, StoreFeatures
     from hyok.backends.s3_endpoint import Endpoint
 
-    Decided: TypeAlias = Literal["put", "copy", "complete", "delete"]
+    Decided: TypeAlias = Literal["put", "rare", "copy", "complete", "delete"]
 
 RESERVED = ".hyok/"
 TRIALS: Mapping[Decided, Callable[[Endpoint, str], Awaitable[bool]]] = {
     "put": probe_put,
+    "rare": probe_rare,
     "copy": probe_copy,
     "complete": probe_complete,
     "delete": probe_delete,
@@ -96,14 +98,16 @@ class KnownAbilities:
             conditional_copy=everywhere(self._decides["copy"]),
             conditional_delete=everywhere(self._decides["delete"]),
             conditional_complete=everywhere(self._decides["complete"]),
+            rare_conditions=everywhere(self._decides["rare"]),
             trailing_checksum=everywhere(self._trailers),
         )
 
     async def features_of(self, bucket: str) -> StoreFeatures:
         """Return what holds in one bucket; all of it is tried that was not yet."""
         await self._names_in(bucket)
-        put, copy, delete, complete = [
-            await self.decides(bucket, kind) for kind in ("put", "copy", "delete", "complete")
+        put, rare, copy, delete, complete = [
+            await self.decides(bucket, kind)
+            for kind in ("put", "rare", "copy", "delete", "complete")
         ]
         return replace(
             self.features,
@@ -111,6 +115,7 @@ class KnownAbilities:
             conditional_copy=copy,
             conditional_delete=delete,
             conditional_complete=complete,
+            rare_conditions=put and rare,
             trailing_checksum=self._trailers[bucket],
         )
 
@@ -126,8 +131,13 @@ class KnownAbilities:
             return
         if not name.startswith(RESERVED):
             (await self._names_in(bucket)).check(name)
-        if condition != ALWAYS and not await self.decides(bucket, kind):
+        if condition != ALWAYS and not await self._heeds(bucket, condition, kind):
             raise Refused(
                 f"The store behind this bucket does not decide the condition of a {kind}.",
                 reason="NotImplemented",
             )
+
+    async def _heeds(self, bucket: str, condition: Condition, kind: Decided) -> bool:
+        if condition.rare and (kind != "put" or not await self.decides(bucket, "rare")):
+            return False
+        return await self.decides(bucket, kind)

@@ -36,6 +36,7 @@ COMPLETE_ROUNDS = 4
 """SeaweedFS 4.48 lets several of four Completes win in more than half of the races, two a round."""
 
 _ABSENT = Condition(absent=True)
+_PRESENT = Condition(exists=True)
 _WRONG = Condition(if_match="0" * 32)
 
 
@@ -118,6 +119,29 @@ async def probe_put(endpoint: Endpoint, bucket: str) -> bool:
         return write
 
     return await _decides(endpoint, bucket, make, ROUNDS)
+
+
+async def probe_rare(endpoint: Endpoint, bucket: str) -> bool:
+    """Does the store heed If-Match: * and If-None-Match with an ETag on a PUT?
+
+    No race can show it, since several writers at once may all be right.  A store that `probe_put`
+    saw to decide is believed to take these in the same step.
+    """
+    async with _place(endpoint, bucket) as name:
+
+        async def put(condition: Condition) -> str:
+            headers = wire.condition_headers(condition)
+            body = secrets.token_bytes(8)
+            return etag_of(await endpoint.request("PUT", bucket, name, headers=headers, body=body))
+
+        if await _wins(put(_PRESENT)):
+            return False
+        await put(Condition(not_match=_WRONG.if_match))
+        etag = await put(_PRESENT)
+        if await _wins(put(Condition(not_match=etag))):
+            return False
+        await put(Condition(not_match=_WRONG.if_match))
+        return True
 
 
 async def probe_copy(endpoint: Endpoint, bucket: str) -> bool:

@@ -63,6 +63,10 @@ def condition_headers(condition: Condition) -> dict[str, str]:
     """Return If-Match or If-None-Match."""
     if condition.if_match:
         return {"if-match": f'"{condition.if_match}"'}
+    if condition.not_match:
+        return {"if-none-match": f'"{condition.not_match}"'}
+    if condition.exists:
+        return {"if-match": "*"}
     return {"if-none-match": "*"} if condition.absent else {}
 
 

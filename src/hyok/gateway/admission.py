@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from hyok.errors import Malformed, NotAuthenticated, Refused
 from hyok.policy.classify import effective
 from hyok.s3.names import check_bucket_name
+from hyok.sigv4.form import parse_form_credentials, verify_form
 from hyok.sigv4.verify import parse_credentials, verify
 from hyok.vocabulary import ClassificationName
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from hyok.objects.registry import BucketRegistry
     from hyok.policy.classifications import Classifications
     from hyok.s3.request import S3Request
+    from hyok.sigv4.form import SignedPolicy
     from hyok.sigv4.verify import SignedRequest, Verified
     from hyok.vocabulary import Bucket, Principal
 
@@ -99,7 +101,28 @@ class Admission:
             self._credentials.note_use(claim.access_key)
         return credential.principal, proof
 
-    async def _credential(self, claim: SignedRequest, now_ms: int) -> Credential:
+    async def authenticate_form(
+        self, fields: Mapping[str, str], now_ms: int
+    ) -> tuple[Principal, Verified]:
+        """Return who signed the policy of a browser's form, and the proof.
+
+        Raises:
+            NotAuthenticated, Malformed, Refused: as `hyok.sigv4.form` says; a form that nobody
+                signed has the reason ``AccessDenied``; a session token as in `authenticate`.
+            Unavailable: access keys cannot be looked up.
+        """
+        claim = parse_form_credentials(fields)
+        if claim is None:
+            raise NotAuthenticated("Access Denied", reason="AccessDenied")
+        credential = await self._credential(claim, now_ms)
+        proof = verify_form(
+            claim, credential.secret.get_secret_value(), now_ms=now_ms, regions=self._regions
+        )
+        if not claim.session_token:
+            self._credentials.note_use(claim.access_key)
+        return credential.principal, proof
+
+    async def _credential(self, claim: SignedRequest | SignedPolicy, now_ms: int) -> Credential:
         """Return the secret that the claim must have been signed with."""
         if claim.session_token:
             if self._sessions is None:
@@ -158,6 +181,21 @@ class Admission:
         wanted = self._classifications.get(name).keys.scope_from
         values = [tags.get(word) or user_metadata.get(word) or "" for word in wanted]
         return Judged(name, next((value for value in values if value), ""))
+
+    def check_not_lower(self, source: str, target: str) -> None:
+        """Return quietly if something of classification ``source`` may become part of ``target``.
+
+        Raises:
+            Refused: it would be kept as less than it is (code HY-3206).
+        """
+        level = self._classifications.level
+        if source != target and source != UNKNOWN and level(source) > level(target):
+            raise Refused(
+                f"The source is {source} and the upload was begun as {target}; a copy is never "
+                "less than its source. Begin the upload with the label of the source.",
+                reason="AccessDenied",
+                code="HY-3206",
+            )
 
     def known_label(self, label: str) -> ClassificationName:
         """Return the classification of a label that a new bucket is given.

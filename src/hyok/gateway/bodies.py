@@ -48,7 +48,13 @@ _OBJECT_BYTES_MAX = 1 << 50
 
 
 class Digests:
-    """Everything a body is held against, over its plaintext."""
+    """Everything a body is held against, over its plaintext.
+
+    Args:
+        declared: what the client said.
+        payload: the payload hash that was signed, or the mode; empty where there is none.
+        default: the checksum that is made where the client names none that can be kept.
+    """
 
     def __init__(self, declared: Declared, payload: str, default: Algorithm) -> None:
         self._declared = declared
@@ -57,7 +63,16 @@ class Digests:
         self._md5 = md5(usedforsecurity=False) if declared.md5 is not None else None
         # Where the client names none, S3 keeps a CRC64NVME of its own; so do we.
         self._checksum = Checksum(declared.algorithm or default)
+        # A checksum for which the format has no number is verified, and one of our own is kept.
+        self._kept = self._checksum
+        if not self._checksum.algorithm.kept and self._checksum.algorithm is not default:
+            self._kept = Checksum(default)
         self.proofs: Proofs | None = None
+
+    @property
+    def verified(self) -> tuple[Algorithm, str]:
+        """The checksum that was verified or made, as the client is told it.  After `check`."""
+        return self._checksum.algorithm, self._checksum.text()
 
     def update(self, view: memoryview) -> None:
         """Take the next plaintext bytes."""
@@ -66,6 +81,8 @@ class Digests:
         if self._md5 is not None:
             self._md5.update(view)
         self._checksum.update(view)
+        if self._kept is not self._checksum:
+            self._kept.update(view)
 
     def check(self, trailers: Mapping[str, str]) -> None:
         """Hold everything against what was declared.  Call once, at the end.
@@ -89,7 +106,7 @@ class Digests:
             expected = decode(algorithm, trailers[algorithm.header])
         if expected is not None and expected != value:
             raise bad_digest(algorithm.name)
-        self.proofs = Proofs(digest, int(algorithm), value)
+        self.proofs = Proofs(digest, int(self._kept.algorithm), self._kept.digest())
 
 
 class RequestBody:
@@ -122,7 +139,10 @@ class RequestBody:
         """
         raw = memoryview(b"")
         if self._exchange.has_body:
-            raw = await self._exchange.read_whole(_encoded_bytes_max(self._size, self._decoder))
+            most = _encoded_bytes_max(self._size, self._decoder)
+            if (self._exchange.content_length or 0) > most:
+                raise _incomplete()
+            raw = await self._exchange.read_whole(most)
         plain = raw if self._decoder is None else _decoded(self._decoder, raw, self._size)
         if len(plain) != self._size:
             raise _incomplete()
@@ -142,6 +162,11 @@ class RequestBody:
         """Return the digests that held.  Only after the body has ended."""
         assert self._digests.proofs is not None, "the body has not been read to its end"
         return self._digests.proofs
+
+    @property
+    def verified(self) -> tuple[Algorithm, str]:
+        """The checksum that the client is told.  Only after the body has ended."""
+        return self._digests.verified
 
 
 def plaintext(
@@ -172,7 +197,7 @@ def plaintext(
     trailers = payload in (STREAMING_SIGNED_TRAILER, STREAMING_UNSIGNED_TRAILER)
     under = request.headers_under(PREFIX) if checksums_of_body else {}
     header = request.header if checksums_of_body else _no_headers
-    declared = parse_declared(header, under, trailers=trailers)
+    declared = parse_declared(header, under, trailers=trailers, kept=False)
     digests = Digests(declared, payload if payload != UNSIGNED_PAYLOAD else "", default)
     if not chunked:
         size = exchange.content_length

@@ -57,6 +57,13 @@ class Exchange(Protocol):
         """Return the whole body; the first read is what lets the client send it."""
         ...
 
+    async def read_some(self, most: int) -> memoryview:
+        """Return the next bytes of the body, at least one; none at its end.
+
+        What is left may then be read by any of the three ways.
+        """
+        ...
+
     async def respond(
         self, status: int, headers: Sequence[tuple[str, str]], body: bytes | memoryview = b""
     ) -> None: ...

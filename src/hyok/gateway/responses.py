@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 from hyok.errors import Malformed
 from hyok.s3 import answers
-from hyok.s3.checksums import ALGORITHMS, Algorithm, encode
+from hyok.s3.checksums import ALGORITHMS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from hyok.gateway.faults import Fault
-    from hyok.objects.facts import ObjectFacts, Proofs
+    from hyok.objects.facts import ObjectFacts
+    from hyok.s3.checksums import Algorithm
     from hyok.s3.request import S3Request
 
 Headers = list[tuple[str, str]]
@@ -44,15 +45,10 @@ def quoted(etag: str) -> str:
     return f'"{etag}"'
 
 
-def proven_checksum(proofs: Proofs) -> Headers:
+def proven_checksum(verified: tuple[Algorithm, str]) -> Headers:
     """Return the checksum headers of what was just written."""
-    if not proofs.checksum_algorithm:
-        return []
-    algorithm = Algorithm(proofs.checksum_algorithm)
-    return [
-        (algorithm.header, encode(proofs.checksum)),
-        ("x-amz-checksum-type", "FULL_OBJECT"),
-    ]
+    algorithm, text = verified
+    return [(algorithm.header, text), ("x-amz-checksum-type", "FULL_OBJECT")]
 
 
 def known_checksums(checksums: Mapping[str, str]) -> dict[Algorithm, str]:

@@ -178,6 +178,7 @@ class Connection(asyncio.BufferedProtocol):
         self._eof = False
         self._error: Exception | None = None
         self._paused = False
+        self._finished = False  # we said that nothing more follows
         self._reader: asyncio.Future[None] | None = None
         self._writable = asyncio.Event()
         self._writable.set()
@@ -252,7 +253,8 @@ class Connection(asyncio.BufferedProtocol):
     def _flush_tls(self) -> None:
         assert self._tls is not None
         raw = self._tls.drain()
-        if raw and self._transport is not None and not self._transport.is_closing():
+        # After `finish` there is only TLS's own goodbye left to say, and nobody listens for it.
+        if raw and not self._finished and self._transport and not self._transport.is_closing():
             self._transport.write(raw)
 
     def _decrypt(self) -> None:
@@ -415,6 +417,7 @@ class Connection(asyncio.BufferedProtocol):
     def finish(self) -> None:
         """Say that nothing more follows, and let the peer end."""
         if self._transport is not None and not self._transport.is_closing():
+            self._finished = True
             with contextlib.suppress(OSError, RuntimeError):
                 self._transport.write_eof()
 

@@ -188,6 +188,9 @@ class Exchange:
         self.keep = head.keep_alive
         self._blocking: Blocking | None = None
         self._lock = threading.Lock()
+        # Of the body, on the loop: how much came and since when, over all reads of it.
+        self._read_bytes = 0
+        self._read_since = 0.0
 
     @property
     def content_length(self) -> int | None:
@@ -233,28 +236,52 @@ class Exchange:
         Raises:
             Malformed: it is longer than ``limit``, or ended early (reason ``IncompleteBody``).
         """
-        if (self.head.content_length or 0) > limit:
+        if isinstance(self.framing, Counted) and self.framing.left > limit:
             raise _too_large()
+        self._let_send()
+        whole = bytearray()
+        while not self.framing.done:
+            await self._read_more(whole, limit + 1 - len(whole))
+            if len(whole) > limit:
+                raise _too_large()
+        return memoryview(whole)
+
+    async def read_some(self, most: int) -> memoryview:
+        """Return the next bytes of the body, one at least and ``most`` at most; none at its end.
+
+        Raises:
+            Malformed: it ended early (reason ``IncompleteBody``).
+        """
+        self._let_send()
+        some = bytearray()
+        while not some and not self.framing.done:
+            await self._read_more(some, most)
+        return memoryview(some)
+
+    def _let_send(self) -> None:
         if self.continue_due():
             self._connection.write(CONTINUE)
-        whole = bytearray()
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        while True:
-            moved = self._take(whole, limit)
-            if self.framing.done:
-                return memoryview(whole)
-            slow = self._is_slow(len(whole), loop.time() - began)
-            if slow or (not moved and not await self._more()):
-                self.keep = False
-                raise _short()
 
-    def _take(self, whole: bytearray, limit: int) -> int:
+    async def _read_more(self, whole: bytearray, most: int) -> None:
+        """Move what is at hand into ``whole``; wait where that is nothing."""
+        loop = asyncio.get_running_loop()
+        if not self._read_bytes:
+            self._read_since = loop.time()
+        before = len(whole)
+        moved = self._take(whole, most)
+        self._read_bytes += len(whole) - before
+        if self.framing.done:
+            return
+        slow = self._is_slow(self._read_bytes, loop.time() - self._read_since)
+        if slow or (not moved and not await self._more()):
+            self.keep = False
+            raise _short()
+
+    def _take(self, whole: bytearray, most: int) -> int:
         """Move what is at hand into ``whole``; return how many bytes of the wire that took."""
         held = self._connection.held()
         skip, take = self.framing.plan(held)
-        if len(whole) + take > limit:
-            raise _too_large()
+        take = min(take, most)
         whole += held[skip : skip + take]
         held.release()
         if skip + take:

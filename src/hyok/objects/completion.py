@@ -87,6 +87,13 @@ class WholeChecksum:
             return checksums.composite_text(self.value, self.parts)
         return checksums.encode(self.value)
 
+    @property
+    def kept(self) -> tuple[int, int, bytes]:
+        """Algorithm, type and value for the trailer; zero and none where that has no number."""
+        if not self.algorithm or not checksums.Algorithm(self.algorithm).kept:
+            return 0, 0, b""
+        return self.algorithm, int(self.kind == "COMPOSITE"), self.value
+
     def check(self, given: str, given_type: str) -> None:
         """Return quietly if it is what the client expects.
 

@@ -20,6 +20,7 @@ from hyok.errors import HyokError, Malformed, NotFound, Tampered
 from hyok.objects.completion import check_parts, chosen, trailer_number, whole_checksum
 from hyok.objects.facts import PutFacts, split
 from hyok.objects.joining import join
+from hyok.objects.name_warning import warn_of_name
 from hyok.objects.part_sealing import PartSender
 from hyok.objects.places import Place
 from hyok.objects.upload_answers import Begun, Completed, Listed, completed
@@ -277,6 +278,7 @@ class MultipartVault:
             )
         whole = whole_checksum(upload, parts)
         whole.check(checksum, checksum_type)
+        kept_as, kind, value = whole.kept
         place = await self._place_of(ask, upload)
         key = await self._key_of(ask, upload)
         try:
@@ -288,9 +290,9 @@ class MultipartVault:
                     plain_size=plain_size,
                     object_id=upload.object_id,
                     md5=bytes(16),
-                    checksum_algorithm=whole.algorithm,
-                    checksum_type=1 if whole.kind == "COMPOSITE" else 0,
-                    checksum=whole.value,
+                    checksum_algorithm=kept_as,
+                    checksum_type=kind,
+                    checksum=value,
                     created_ms=ask.at_ms,
                 ),
                 key.data_key,
@@ -325,6 +327,7 @@ class MultipartVault:
             kek_id=key.kek_id,
             size_bytes=plain_size,
         )
+        warn_of_name(ask, upload.object_id)
         return completed(finished)
 
     async def _clear_aside(self, place: Place, upload_id: str) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from hyok.backends.port import ALWAYS, Condition
 from hyok.errors import Conflict, Tampered
 from hyok.objects.facts import split
+from hyok.objects.name_warning import warn_of_name
 from hyok.objects.vault import PutResult
 from hyok.s3.names import etag_out
 
@@ -73,7 +74,7 @@ def _store_can(
     vault: ObjectVault, place: Place, target: Ask, condition: Condition, *, keeps_tags: bool
 ) -> bool:
     features = place.store.features
-    if condition != ALWAYS and not features.conditional_copy:
+    if condition.rare or (condition != ALWAYS and not features.conditional_copy):
         return False
     assert target.classification is not None
     # Tags in clear are carried over by the store; how to drop them there it does not say.
@@ -119,6 +120,7 @@ async def _copy(
         kek_id=renewed.kek_id,
         size_bytes=examined.facts.size,
     )
+    warn_of_name(target, renewed.object_id)
     return PutResult(etag_out(made.etag), made.modified_ms, renewed.kek_id, made.version_id)
 
 

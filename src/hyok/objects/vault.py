@@ -14,6 +14,7 @@ from hyok.envelope.parts import part_header, part_id
 from hyok.envelope.trailer import Entry, Trailer, seal_trailer
 from hyok.errors import HyokError, Malformed, NotFound, Refused
 from hyok.objects.facts import ObjectFacts, split
+from hyok.objects.name_warning import warn_of_name
 from hyok.objects.reading import FIRST_READ_BYTES, ObjectReader, Opened
 from hyok.objects.streams import Rooms, seal_part
 from hyok.s3.names import etag_out
@@ -131,6 +132,7 @@ class ObjectVault:
         await self.custodian.conclude(
             ask, "done", object_id=issued.object_id, kek_id=issued.kek_id, size_bytes=body.size
         )
+        warn_of_name(ask, issued.object_id)
         return PutResult(
             etag_out(stored.etag), stored.modified_ms, issued.kek_id, stored.version_id
         )

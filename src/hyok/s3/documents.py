@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from xml.parsers import expat
 
 from hyok.errors import Malformed
-from hyok.s3.checksums import ALGORITHMS, Algorithm
+from hyok.s3.checksums import KNOWN, Algorithm
 from hyok.s3.names import PART_NUMBER_MAX, unquote_etag
 from hyok.s3.tags import BUCKET_TAGS_MAX, check_tags
 
@@ -152,9 +152,9 @@ def parse_complete(body: bytes | memoryview) -> list[CompletedPart]:
                 reason="InvalidPartOrder",
             )
         checksums = {
-            ALGORITHMS[child.name[8:]]: child.text.strip()
+            KNOWN[child.name[8:]]: child.text.strip()
             for child in element.children
-            if child.name.startswith("Checksum") and child.name[8:] in ALGORITHMS
+            if child.name.startswith("Checksum") and child.name[8:] in KNOWN
         }
         parts.append(CompletedPart(number, unquote_etag(etag), checksums))
     if not parts:

@@ -35,6 +35,7 @@ _BOUNDARY = re.compile(
 _DISPOSITION = re.compile(r"form-data\s*(;.*)", re.ASCII | re.IGNORECASE).fullmatch
 _PARAMETER = re.compile(r';\s*([A-Za-z]+)=(?:"((?:[^"\\]|\\.)*)"|([^\s;"]+))\s*').match
 _IDENTITY = frozenset({"7bit", "8bit", "binary"})
+_CLOSING = b"--\r\n"
 
 
 class _State(Enum):
@@ -97,6 +98,16 @@ class FormDecoder:
         return self._fields
 
     @property
+    def at_file(self) -> bool:
+        """Is the file next, or what is left of it?"""
+        return self._state is _State.FILE
+
+    @property
+    def held_bytes(self) -> int:
+        """How many bytes were consumed and not given out; `at_file` all follow its headers."""
+        return len(self._held)
+
+    @property
     def done(self) -> bool:
         """Has the end of the form been seen?"""
         return self._state is _State.DONE
@@ -124,6 +135,15 @@ class FormDecoder:
                     break
                 at += self._gather(src[at:])
         return at, produced
+
+    def length_of_file(self, rest: int) -> int:
+        """Return how long the file is, `at_file`, where ``rest`` bytes of the body follow it all.
+
+        That is so when the form ends as browsers and libraries end it: with the closing boundary
+        and the end of its line, and with nothing between the file and that.  Whether it does is
+        seen at the end.  Negative where ``rest`` is too little for that.
+        """
+        return self.held_bytes + rest - len(self._delimiter) - len(_CLOSING)
 
     def finish(self) -> None:
         """Return quietly if the form is complete.  Call at the body's end.

@@ -170,6 +170,31 @@ def render_encryption(kek_id: str) -> bytes:
     return document("ServerSideEncryptionConfiguration", [rule])
 
 
+def check_encryption(body: bytes | memoryview) -> None:
+    """Return quietly if a ServerSideEncryptionConfiguration asks for what is so already.
+
+    Raises:
+        Malformed: bad XML (``MalformedXML``).
+        Refused: a key of the client's choice (``AccessDenied``), or a way of encrypting that is not
+            offered (``NotImplemented``).
+    """
+    rules = parse(body, "ServerSideEncryptionConfiguration").all("Rule")
+    if len(rules) != 1:
+        raise malformed()
+    for default in rules[0].all("ApplyServerSideEncryptionByDefault"):
+        algorithm = (default.value("SSEAlgorithm") or "").strip()
+        if algorithm not in ("AES256", "aws:kms", "aws:kms:dsse"):
+            raise malformed()
+        if (default.value("KMSMasterKeyID") or "").strip():
+            # The classification picks the key (design 6); a client that names one would be misled.
+            raise Refused(
+                "The key of an object follows from its classification and cannot be chosen.",
+                reason="AccessDenied",
+            )
+        if algorithm == "aws:kms:dsse":
+            raise Refused("Objects are sealed once, not in two layers.", reason="NotImplemented")
+
+
 # --- public access -------------------------------------------------------------------------------
 
 

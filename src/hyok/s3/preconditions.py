@@ -83,10 +83,16 @@ def check(conditions: Preconditions, etag: str, modified_ms: int) -> Verdict:
 
 @dataclass(frozen=True, slots=True)
 class WriteCondition:
-    """What must hold at the destination: the store's ETag there, or nothing there."""
+    """What must hold at the destination.  One field at most is set.
+
+    ``if_match``: the store's ETag there now; ``absent``: nothing there; ``exists``: something
+    there; ``not_match``: nothing there, or something with another ETag than this one.
+    """
 
     if_match: str = ""
     absent: bool = False
+    exists: bool = False
+    not_match: str = ""
 
 
 UNCONDITIONAL = WriteCondition()
@@ -105,16 +111,25 @@ def parse_write(header: Callable[[str], str | None]) -> WriteCondition:
     if if_match is not None and if_none_match is not None:
         raise Refused("Only one of If-Match and If-None-Match is served.", reason="NotImplemented")
     if if_none_match is not None:
-        if if_none_match.strip() != "*":
-            raise Refused("If-None-Match takes only * on writes.", reason="NotImplemented")
-        return WriteCondition(absent=True)
+        if if_none_match.strip() == "*":
+            return WriteCondition(absent=True)
+        # An ETag that no object of ours ever had is none that stands there.
+        unwanted = _one_etag("If-None-Match", if_none_match)
+        return UNCONDITIONAL if unwanted is None else WriteCondition(not_match=unwanted)
     assert if_match is not None
-    if if_match.strip() == "*" or "," in if_match:
-        raise Refused("If-Match takes one ETag on writes.", reason="NotImplemented")
-    store_etag = etag_in(unquote_etag(if_match))
-    if store_etag is None:
+    if if_match.strip() == "*":
+        return WriteCondition(exists=True)
+    wanted = _one_etag("If-Match", if_match)
+    if wanted is None:
         raise _failed("If-Match")
-    return WriteCondition(if_match=store_etag)
+    return WriteCondition(if_match=wanted)
+
+
+def _one_etag(name: str, text: str) -> str | None:
+    """Return the store's ETag for the one that a write names; None if it is none of ours."""
+    if "," in text:
+        raise Refused(f"{name} takes one ETag on writes.", reason="NotImplemented")
+    return etag_in(unquote_etag(text))
 
 
 def _matches(header: str, etag: str, *, weak: bool) -> bool:

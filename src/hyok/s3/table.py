@@ -15,6 +15,46 @@ on, since nothing in it leaks or takes effect on the plaintext. *refused*: answe
 
 """
 
+_NOTES = """
+## Notes
+
+*ETags.* An ETag is a function of the store's own and tells nothing of the plaintext. It ends in
+`-h`, or in `-N` where an object was uploaded in parts. N counts the parts *at the store*: those of
+the client, and one more where the last of them has 5 MiB or more, since the object's trailer is
+then a part of its own. A listing has the store's ETag and nothing else, and the same ETag must
+stand in every answer and hold in every condition, so the client's own count cannot be shown.
+GetObjectAttributes and `partNumber=` tell it. The ETag of a part is longer; Complete takes it with
+or without quotes.
+
+*Conditions on writes.* If-None-Match: `*` and If-Match with one ETag, as Amazon S3 has them; also
+If-Match: `*` and If-None-Match with one ETag on PutObject, which Amazon S3 does not offer. Each of
+them only where the store decides it in the same step as it writes ([stores.md](stores.md));
+otherwise `NotImplemented`.
+
+*Checksums.* CRC32, CRC32C, CRC64NVME, SHA1, SHA256, SHA512, MD5, XXHASH64, XXHASH3 and XXHASH128
+are verified over the plaintext, in a header or a trailer, for objects, parts and forms, and each is
+told in the answer to that request. The first six are kept beside the object and told again. Of the
+others the format has no place: a CRC64NVME of our own is kept in their stead, and for an upload in
+parts none. Checksums of single parts are told until the upload is complete and not afterwards.
+
+*Parts.* Number 10000 is for a last part below 5 MiB alone. A CompleteMultipartUpload that lists a
+part twice is out of order. An upload that stays open for more than 7 days is dropped. A part copied
+from an object of a higher classification than the upload's is refused.
+
+*Browser forms (PostObject).* Signed with version 4; forms without a signature, or with one of
+version 2, are refused. `content-length-range` is about the plaintext. A file of more than 1 MiB
+must be the last field, and the form must end with the closing boundary and CRLF, as browsers and
+libraries write it: the length of the file follows from that of the request. Fields behind a shorter
+file are ignored.
+
+*Success means done.* CopyObject, UploadPartCopy and CompleteMultipartUpload answer when they know
+how it ended; no error comes inside of a 200. A client that copies gigabytes between classifications
+needs a read time-out of minutes.
+
+*Signatures of version 2*, which boto3 makes for presigned addresses unless it is told
+`signature_version="s3v4"`, are refused with a sentence that says so.
+"""
+
 _COLUMNS = {
     Answer.SEALED: "Answer",
     Answer.FORWARDED: "Forwarded because",
@@ -38,7 +78,7 @@ def render() -> str:
         lines += [f"| Operation | Request | {_COLUMNS[answer]} |", "|---|---|---|"]
         lines += [f"| {_name(row)} | `{_wire(row)}` | {row.reason or 'sealed'} |" for row in held]
         lines.append("")
-    return _HEAD + "\n".join(lines[:-1]) + "\n"
+    return _HEAD + "\n".join(lines[:-1]) + "\n" + _NOTES
 
 
 def _name(row: Row) -> str:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from hyok.backends.port import StoredPart
 
-KINDS = ("put", "copy", "complete", "delete")
+KINDS = ("put", "rare", "copy", "complete", "delete")
 
 
 class FakeEndpoint:
@@ -43,13 +43,19 @@ class FakeEndpoint:
     async def _decide(self, name: str, headers: Mapping[str, str]) -> None:
         here = self.objects.get(name)
         absent, match = headers.get("if-none-match"), headers.get("if-match", "").strip('"')
+        if self.how == "amazon" and (match == "*" or absent not in (None, "*")):
+            raise Refused("no", reason="NotImplemented")
+        if self.how == "ignores *" and match == "*":
+            match = ""
+        if self.how == "ignores others" and absent != "*":
+            absent = None
         if not absent and not match:
             return
         if self.how == "refuses":
             raise Refused("no", reason="NotImplemented")
-        if self.how != "ignores" and (
-            self.how == "never" or (absent and here) or (match and match != here)
-        ):
+        wrong = here if absent == "*" else absent and here == absent.strip('"')
+        wrong = wrong or (not here if match == "*" else match and match != here)
+        if self.how != "ignores" and (self.how == "never" or wrong):
             raise Conflict("no", reason="PreconditionFailed")
         if self.how == "looks-first":
             await asyncio.sleep(0)
@@ -122,6 +128,29 @@ async def test_a_store_is_believed_only_if_it_decides(how: str, kind: str, found
     assert await decides(endpoint, kind) is found
     assert endpoint.objects == {}, "a trial leaves nothing"
     assert endpoint.uploads == {}
+
+
+@pytest.mark.parametrize("how", ["amazon", "ignores *", "ignores others"])
+async def test_a_store_that_decides_the_conditions_of_amazon_alone_is_asked_for_no_others(
+    how: str,
+) -> None:
+    endpoint = FakeEndpoint(how)
+    features = StoreFeatures(keeps_metadata=True, conditional_put=False, conditional_copy=False)
+    known = KnownAbilities(None, endpoint, features)  # type: ignore[arg-type]
+    await known.prepare("b", ".hyok/own", Condition(absent=True))
+    for rare in (Condition(exists=True), Condition(not_match="e")):
+        with pytest.raises(Refused) as caught:
+            await known.prepare("b", ".hyok/own", rare)
+        assert caught.value.reason == "NotImplemented"
+    assert endpoint.objects == {}
+
+
+@pytest.mark.parametrize("kind", ["copy", "complete", "delete"])
+async def test_rare_conditions_are_for_a_put_alone(kind: str) -> None:
+    features = StoreFeatures(keeps_metadata=True, conditional_put=False, conditional_copy=False)
+    known = KnownAbilities(None, FakeEndpoint("decides"), features)  # type: ignore[arg-type]
+    with pytest.raises(Refused):
+        await known.prepare("b", ".hyok/own", Condition(exists=True), kind)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("kind", ["put", "copy", "complete"])

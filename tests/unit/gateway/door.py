@@ -65,7 +65,7 @@ class FakeSink:
 
 class FakeWire:
     def __init__(self, exchange: FakeExchange) -> None:
-        self.source = MemorySource(exchange.body)
+        self.source = MemorySource(exchange.body[exchange.at :])
         self._exchange = exchange
 
     def start(
@@ -104,12 +104,20 @@ class FakeExchange:
         self.content_length = length
         self.has_body = bool(body)
         self.answer = Answer()
+        self.at = 0  # what `read_some` took
+        self.some = 1 << 20  # what it takes at once, at most
 
     async def read_whole(self, limit: int) -> memoryview:
         self.answer.body_was_read = True
-        if len(self.body) > limit:
+        if len(self.body) - self.at > limit:
             raise Malformed("too long", reason="EntityTooLarge")
-        return memoryview(self.body)
+        return memoryview(self.body)[self.at :]
+
+    async def read_some(self, most: int) -> memoryview:
+        self.answer.body_was_read = True
+        piece = memoryview(self.body)[self.at : self.at + min(most, self.some)]
+        self.at += len(piece)
+        return piece
 
     async def respond(
         self, status: int, headers: Sequence[tuple[str, str]], body: bytes | memoryview = b""
@@ -182,7 +190,11 @@ class FakeCustodian:
 
 
 class FakePump:
+    def __init__(self) -> None:
+        self.ran = 0
+
     async def run(self, work: Callable[[], Any]) -> Any:
+        self.ran += 1
         return work()
 
 
@@ -527,9 +539,12 @@ class Door:
         target = path + ("?" + render_query(pairs) if pairs else "")
         return await self.exchange(FakeHead(method, target.encode(), raw), body, length=length)
 
-    async def exchange(self, head: FakeHead, body: bytes, *, length: int | None = -1) -> Answer:
+    async def exchange(
+        self, head: FakeHead, body: bytes, *, length: int | None = -1, some: int = 1 << 20
+    ) -> Answer:
         told = len(body) if body or head.method in ("PUT", "POST") else None
         exchange = FakeExchange(head, body, length=told if length == -1 else length)
+        exchange.some = some
         await self.gateway.handle(exchange)
         answer = exchange.answer
         if answer.sink is not None:

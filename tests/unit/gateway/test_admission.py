@@ -118,7 +118,7 @@ async def test_an_unknown_label_is_refused() -> None:
         ("x_amz_meta_hyok", "x", "InvalidArgument"),
         ("x_amz_meta_a", "x" * 2048, "MetadataTooLarge"),
         ("x_amz_tagging", "a=1&a=2", "InvalidTag"),
-        ("if_none_match", '"x"', "NotImplemented"),
+        ("if_none_match", '"x", "y"', "NotImplemented"),
         ("if_match", '"d41d8cd98f00b204e9800998ecf8427e"', "PreconditionFailed"),
     ],
 )

@@ -140,6 +140,37 @@ async def test_an_acl_that_grants_nobody_anything_is_accepted_and_no_other() -> 
     assert (await asked(door, "GET /bucket/niets", "acl")).code == "NoSuchKey"
 
 
+@pytest.mark.parametrize(
+    ("default", "status", "code"),
+    [
+        ("<SSEAlgorithm>AES256</SSEAlgorithm>", 200, ""),
+        ("<SSEAlgorithm>aws:kms</SSEAlgorithm>", 200, ""),
+        (
+            "<SSEAlgorithm>aws:kms</SSEAlgorithm><KMSMasterKeyID>k</KMSMasterKeyID>",
+            403,
+            "AccessDenied",
+        ),
+        ("<SSEAlgorithm>aws:kms:dsse</SSEAlgorithm>", 501, "NotImplemented"),
+        ("<SSEAlgorithm>rot13</SSEAlgorithm>", 400, "MalformedXML"),
+    ],
+)
+async def test_encryption_that_is_so_already_is_accepted_and_a_key_is_not_chosen(
+    default: str, status: int, code: str
+) -> None:
+    door = Door()
+    inner = f"<ApplyServerSideEncryptionByDefault>{default}</ApplyServerSideEncryptionByDefault>"
+    root = "ServerSideEncryptionConfiguration"
+    body = f"<{root}><Rule>{inner}</Rule></{root}>".encode()
+    before = (await asked(door, "GET /bucket", "encryption")).body
+    answer = await door.send("PUT /bucket", body, query=[("encryption", "")])
+    assert (answer.status, answer.code) == (status, code)
+    assert (await asked(door, "DELETE /bucket", "encryption")).status == 204
+    assert (await asked(door, "GET /bucket", "encryption")).body == before
+    assert [ask.action for ask in door.vault.custodian.decided].count("bucket:configure") == (
+        2 if status == 200 else 1
+    )
+
+
 async def test_who_may_not_list_is_told_no_setting() -> None:
     door = Door(buckets=frozenset({"second"}))
     for what in ("cors", "tagging", "acl", "encryption", "publicAccessBlock"):

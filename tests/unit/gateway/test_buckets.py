@@ -98,6 +98,8 @@ async def test_listings_have_plaintext_sizes_and_pages() -> None:
         [("max-keys", "x")],
         [("encoding-type", "base64")],
         [("list-type", "2"), ("continuation-token", "")],
+        [("allow-unordered", "true"), ("delimiter", "/")],
+        [("list-type", "2"), ("allow-unordered", "true"), ("delimiter", "/")],
     ],
 )
 async def test_nonsense_in_a_listing_is_refused(query: list[tuple[str, str]]) -> None:

@@ -28,6 +28,7 @@ class Client:
     """boto3 in a thread of its own, so that the loop can answer it."""
 
     def __init__(self, url: str, verify: str | bool) -> None:
+        self.verify = verify
         self.s3: Any = boto3.client(
             "s3",
             endpoint_url=url,

@@ -127,13 +127,6 @@ async def test_wrong_lists_of_parts_are_refused() -> None:
     assert not door.multipart.completed
 
 
-async def test_a_copy_into_a_part_is_refused_by_name() -> None:
-    door, upload_id = await begun()
-    answer = await door.send("PUT /bucket/k", query=at(upload_id, 1), x_amz_copy_source="bucket/a")
-    assert (answer.status, answer.code) == (501, "NotImplemented")
-    assert b"UploadPartCopy" in answer.body
-
-
 async def test_abort_and_list_uploads() -> None:
     door, upload_id = await begun()
     await door.send("POST /bucket/folder/a", query=[("uploads", "")])

@@ -57,6 +57,19 @@ async def handler(exchange: Exchange) -> None:  # noqa: C901 - a table of small 
             return digest.hexdigest().encode()
 
         await exchange.respond(200, [], await exchange.pump(read))
+    elif target.startswith(b"/front"):
+        front = await exchange.read_some(7)
+        most = int(target.rpartition(b"/")[2])
+
+        def rest(wire: Wire) -> bytes:
+            whole, room = bytearray(), memoryview(bytearray(PIECE))
+            while count := wire.source.read_into(room):
+                whole += room[:count]
+            return bytes(whole)
+
+        behind = await exchange.read_whole(1 << 20) if most else await exchange.pump(rest)
+        digest = hashlib.sha256(bytes(front) + bytes(behind)).hexdigest()
+        await exchange.respond(200, [], f"{len(front)} {digest}".encode())
     elif target.startswith(b"/refuse"):
         await exchange.respond(403, [], b"no")
     elif target.startswith(b"/slow"):
@@ -297,6 +310,29 @@ async def test_requests_in_one_packet_are_answered_in_order(opened) -> None:
     digest = hashlib.sha256(b"abc").hexdigest().encode()
     assert seen.count(digest) == 3
     assert seen.endswith(b"/last")
+
+
+@pytest.mark.parametrize("tls", [False, True])
+@pytest.mark.parametrize("most", [0, 1])  # the rest in a pump thread, and on the loop
+async def test_the_front_of_a_body_may_be_read_first(opened, tls: bool, most: int) -> None:
+    _, pool = await opened(tls=tls)
+    body = bytes(range(256)) * 3000
+    answer = await pool.request("PUT", f"/front/{most}", HOST, body)
+    count, _, digest = answer.body.decode().partition(" ")
+    assert 1 <= int(count) <= 7
+    assert digest == hashlib.sha256(body).hexdigest()
+
+
+@pytest.mark.parametrize("most", [b"0", b"1"])
+async def test_the_front_of_a_chunked_body_may_be_read_first(opened, most: bytes) -> None:
+    server, _ = await opened()
+    seen = await raw(
+        server,
+        b"PUT /front/" + most + b" HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
+        b"Connection: close\r\n\r\n"
+        b"4\r\nabcd\r\n6\r\nefghij\r\n1\r\nk\r\n0\r\n\r\n",
+    )
+    assert hashlib.sha256(b"abcdefghijk").hexdigest().encode() in seen
 
 
 async def test_a_drain_loses_no_request(opened) -> None:

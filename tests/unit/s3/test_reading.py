@@ -126,8 +126,12 @@ def test_the_source_of_a_copy_has_conditions_of_its_own() -> None:
         ({"if-match": f'"{ETAG}"'}, WriteCondition(if_match=ETAG[:-2])),
         ({"if-match": '"abc-2"'}, WriteCondition(if_match="abc-2")),
         ({"if-match": f'"{ETAG[:-2]}"'}, Conflict),
-        ({"if-match": "*"}, Refused),
-        ({"if-none-match": '"abc"'}, Refused),
+        ({"if-match": "*"}, WriteCondition(exists=True)),
+        ({"if-none-match": f'"{ETAG}"'}, WriteCondition(not_match=ETAG[:-2])),
+        ({"if-none-match": ETAG}, WriteCondition(not_match=ETAG[:-2])),
+        ({"if-none-match": f'"{ETAG[:-2]}"'}, WriteCondition()),  # none of ours stands there
+        ({"if-none-match": '"a", "b"'}, Refused),
+        ({"if-match": '"a", "b"'}, Refused),
         ({"if-match": '"a"', "if-none-match": "*"}, Refused),
     ],
 )

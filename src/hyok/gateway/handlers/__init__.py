@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hyok.gateway.handlers import attributes, buckets, multipart, objects, part_copy, post_form
 from hyok.gateway.handlers import bucket_settings as settings
-from hyok.gateway.handlers import buckets, multipart, objects
 from hyok.s3 import cors, documents, ownership, tagging
 from hyok.s3.operations import Operation
 
@@ -45,11 +45,15 @@ TABLE: Mapping[Operation, Handling] = {
     _O.PUT_OBJECT: Handling(objects.put, "object:put", STREAMED),
     _O.GET_OBJECT: Handling(objects.get, "object:get", signed=False),
     _O.HEAD_OBJECT: Handling(objects.head, "object:head", signed=False),
+    _O.GET_OBJECT_ATTRIBUTES: Handling(attributes.get, "object:head"),
+    # Its credentials stand in the body, so the handler itself asks who it is.
+    _O.POST_OBJECT: Handling(post_form.post, "", STREAMED, in_bucket=False, signed=False),
     _O.DELETE_OBJECT: Handling(objects.delete, "object:delete"),
     _O.DELETE_OBJECTS: Handling(objects.delete_many, "object:delete", documents.DELETE_BYTES_MAX),
     _O.COPY_OBJECT: Handling(objects.copy, "object:put"),
     _O.CREATE_MULTIPART_UPLOAD: Handling(multipart.create, "object:put"),
     _O.UPLOAD_PART: Handling(multipart.upload_part, "object:put", STREAMED),
+    _O.UPLOAD_PART_COPY: Handling(part_copy.upload_part_copy, "object:put"),
     _O.COMPLETE_MULTIPART_UPLOAD: Handling(
         multipart.complete, "object:put", documents.COMPLETE_BYTES_MAX
     ),
@@ -91,6 +95,10 @@ TABLE: Mapping[Operation, Handling] = {
         settings.accepting(ownership.check_request_payment), _SET, documents.SMALL_BYTES_MAX
     ),
     _O.GET_BUCKET_ENCRYPTION: Handling(settings.telling(settings.encryption_of), settings.LOOK),
+    _O.PUT_BUCKET_ENCRYPTION: Handling(
+        settings.accepting(ownership.check_encryption), _SET, documents.SMALL_BYTES_MAX
+    ),
+    _O.DELETE_BUCKET_ENCRYPTION: Handling(settings.delete_encryption, _SET),
     _O.GET_BUCKET_POLICY_STATUS: Handling(
         settings.telling(settings.policy_status_of), settings.LOOK
     ),

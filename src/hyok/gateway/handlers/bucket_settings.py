@@ -173,6 +173,14 @@ def accepting(
     return handler
 
 
+async def delete_encryption(services: Services, call: Call) -> None:
+    """Accept: what is left then is S3's default, that everything is encrypted."""
+    ask = call.ask(key="")
+    await services.vault.custodian.decide(ask)
+    await services.vault.custodian.conclude(ask, "done")
+    await call.answer(204)
+
+
 def absent(code: str) -> Callable[[Services, Call], Awaitable[None]]:
     """Return a handler that tells that there is no such configuration."""
 

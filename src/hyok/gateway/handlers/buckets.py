@@ -118,6 +118,11 @@ async def _page(
     assert bucket is not None
     assert principal is not None
     prefix, delimiter = request.query.get("prefix", ""), request.query.get("delimiter", "")
+    if delimiter and request.query.get("allow-unordered") == "true":
+        # Ceph's own parameter.  Every listing is in order; this pair is refused where it is known.
+        raise Malformed(
+            "allow-unordered cannot be combined with a delimiter.", reason="InvalidArgument"
+        )
     limit = number(request, "max-keys", KEYS_MAX, KEYS_MAX)
     encode_url = wants_url_encoding(request)
     found = await services.listings.page(

@@ -61,11 +61,11 @@ async def upload_part(services: Services, call: Call) -> None:
     assert call.verified is not None
     check_headers(request, bucket.tenant)
     part_number = parse_part_number(request.query["partNumber"])
-    upload_id = _upload_id(request)
+    upload_id = upload_id_of(request)
     upload = await services.multipart.find(bucket, request.key, upload_id)
     call.classification = upload.classification
     expected = Algorithm(upload.checksum_algorithm) if upload.checksum_algorithm else None
-    body = plaintext(call.exchange, request, call.verified, default=expected or Algorithm.CRC64NVME)
+    body = plaintext(call.exchange, request, call.verified, default=part_checksum(upload))
     _check_same_algorithm(expected, body.declared.algorithm)
     call.bytes_in = body.size
     etag, kek_id = await services.multipart.upload_part(
@@ -75,7 +75,7 @@ async def upload_part(services: Services, call: Call) -> None:
         body,
     )
     # A part has no type of checksum, only the object has.
-    proven = [header for header in proven_checksum(body.proofs()) if header[0][-5:] != "-type"]
+    proven = [header for header in proven_checksum(body.verified) if header[0][-5:] != "-type"]
     await call.answer(200, [("etag", quoted(etag)), *sealed_with(kek_id), *proven])
 
 
@@ -84,7 +84,7 @@ async def complete(services: Services, call: Call) -> None:
     request, bucket = call.request, call.bucket
     assert bucket is not None
     check_headers(request, bucket.tenant)
-    upload_id = _upload_id(request)
+    upload_id = upload_id_of(request)
     upload = await services.multipart.find(bucket, request.key, upload_id)
     call.classification = upload.classification
     given = _object_checksum(request)
@@ -118,7 +118,7 @@ async def complete(services: Services, call: Call) -> None:
 
 async def abort(services: Services, call: Call) -> None:
     """Give an upload up."""
-    await services.multipart.abort(call.ask(), _upload_id(call.request))
+    await services.multipart.abort(call.ask(), upload_id_of(call.request))
     await call.answer(204)
 
 
@@ -129,7 +129,7 @@ async def list_parts(services: Services, call: Call) -> None:
     assert principal is not None
     after = number(request, "part-number-marker", 0, 2**31 - 1)
     limit = number(request, "max-parts", PAGE_MAX, PAGE_MAX)
-    upload_id = _upload_id(request)
+    upload_id = upload_id_of(request)
     listed = await services.multipart.list_parts(call.ask(), upload_id, after, limit)
     algorithm = listed.upload.checksum_algorithm
     page = answers.PartsPage(
@@ -185,16 +185,26 @@ async def list_uploads(services: Services, call: Call) -> None:
     )
 
 
-def _upload_id(request: S3Request) -> str:
+def upload_id_of(request: S3Request) -> str:
+    """Return the upload that a request is about.
+
+    Raises:
+        NotFound: we never issued such an id (reason ``NoSuchUpload``).
+    """
     upload_id = request.query["uploadId"]
     check_upload_id(upload_id)
     return upload_id
 
 
+def part_checksum(upload: Upload) -> Algorithm:
+    """Return the algorithm that the parts of an upload get where the client names none."""
+    return Algorithm(upload.checksum_algorithm or Algorithm.CRC64NVME)
+
+
 def _object_checksum(request: S3Request) -> str:
     """Return the checksum that the whole object shall have; empty when not given."""
     given = request.headers_under(checksums.PREFIX)
-    values = [text for name, text in given.items() if name.upper() in checksums.ALGORITHMS]
+    values = [text for name, text in given.items() if name.upper() in checksums.KNOWN]
     if len(values) > 1:
         raise Malformed(
             "Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.",
@@ -223,7 +233,7 @@ def _asked_checksum(request: S3Request) -> tuple[Algorithm | None, str]:
                 reason="InvalidRequest",
             )
         return None, ""
-    algorithm = checksums.parse_algorithm(name)
+    algorithm = checksums.parse_algorithm(name, kept=False)
     return algorithm, checksums.check_multipart_type(algorithm, kind)
 
 

@@ -13,6 +13,7 @@ from hyok.gateway.faults import fault_of
 from hyok.gateway.handlers.reading import (
     check_version,
     document,
+    known_checksum,
     write_condition,
     write_facts,
 )
@@ -27,7 +28,6 @@ from hyok.gateway.responses import (
 from hyok.objects.conditions import ALWAYS, Condition
 from hyok.objects.copying import copy_object
 from hyok.s3 import answers, documents, preconditions
-from hyok.s3.checksums import encode
 from hyok.s3.names import check_key, etag_in, parse_copy_source, parse_part_number
 from hyok.s3.preconditions import Preconditions, Verdict
 from hyok.s3.ranges import content_range
@@ -63,10 +63,7 @@ async def put(services: Services, call: Call) -> None:
     assert call.verified is not None
     check_headers(request, bucket.tenant)
     body = plaintext(call.exchange, request, call.verified)
-    facts = write_facts(request)
-    if body.declared.algorithm is not None and body.declared.value is not None:
-        known = {body.declared.algorithm.name: encode(body.declared.value)}
-        facts = replace(facts, checksums=known)
+    facts = write_facts(request, known_checksum(body.declared))
     judged = services.admission.judge(bucket, request.key, facts.tags, facts.user_metadata)
     call.classification = judged.classification
     call.bytes_in = body.size
@@ -77,7 +74,7 @@ async def put(services: Services, call: Call) -> None:
         [
             ("etag", quoted(result.etag)),
             *sealed_with(result.kek_id),
-            *proven_checksum(body.proofs()),
+            *proven_checksum(body.verified),
         ],
     )
 

@@ -8,6 +8,7 @@ from hyok.errors import Malformed
 from hyok.gateway.bodies import plaintext
 from hyok.objects.conditions import Condition
 from hyok.objects.facts import PutFacts
+from hyok.s3.checksums import encode
 from hyok.s3.metadata import (
     SYSTEM_HEADERS,
     USER_METADATA_PREFIX,
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from hyok.gateway.bodies import RequestBody
     from hyok.gateway.call import Call
+    from hyok.s3.checksums import Declared
     from hyok.s3.request import S3Request
 
 
@@ -48,6 +50,14 @@ def write_facts(request: S3Request, checksums: Mapping[str, str] | None = None) 
     )
 
 
+def known_checksum(declared: Declared) -> dict[str, str]:
+    """Return the checksum that the client gave before the body, where it can be kept; by name."""
+    algorithm, value = declared.algorithm, declared.value
+    if algorithm is None or value is None or not algorithm.kept:
+        return {}
+    return {algorithm.name: encode(value)}
+
+
 def document(call: Call, bytes_max: int, *, checksums_of_body: bool = True) -> RequestBody:
     """Return the body of a request that brings a document, bounded, nothing of it read yet.
 
@@ -70,7 +80,12 @@ def document(call: Call, bytes_max: int, *, checksums_of_body: bool = True) -> R
 def write_condition(request: S3Request) -> Condition:
     """Return what must hold at the destination of a write."""
     asked = parse_write(request.header)
-    return Condition(if_match=asked.if_match, absent=asked.absent)
+    return Condition(
+        if_match=asked.if_match,
+        absent=asked.absent,
+        exists=asked.exists,
+        not_match=asked.not_match,
+    )
 
 
 def number(request: S3Request, name: str, default: int, most: int) -> int:
