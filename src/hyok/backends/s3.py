@@ -11,21 +11,35 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hyok.backends import s3_wire as wire
-from hyok.backends.port import ALWAYS, WHOLE, Stored, StoredPart, StoreFeatures, StoreListing
+from hyok.backends.own_objects import erase_deleted
+from hyok.backends.port import (
+    ALWAYS,
+    NO_LOCK,
+    WHOLE,
+    Stored,
+    StoredPart,
+    StoreFeatures,
+    StoreListing,
+)
 from hyok.backends.s3_bodies import (
     S3ObjectSink,
     S3PartSink,
     S3Source,
     bounds,
+    check_version,
     etag_of,
+    missing,
     part_query,
     put_result,
     read_headers,
+    version_query,
 )
-from hyok.backends.s3_endpoint import Endpoint
-from hyok.backends.s3_names import ALL_NAMES, NameRules, probe_names
+from hyok.backends.s3_endpoint import Endpoint, md5_of
+from hyok.backends.s3_keeping import PROBE_PREFIX, probe_keeping, probe_tags
+from hyok.backends.s3_names import ALL_NAMES, PLAIN_NAMES, NameRules, probe_names
 from hyok.backends.s3_probe import probe_conditions, probe_trailers
 from hyok.backends.s3_split import SplitSink
+from hyok.backends.s3_subresources import Subresources
 from hyok.errors import Conflict, NotFound, Refused, Unavailable
 
 if TYPE_CHECKING:
@@ -33,6 +47,7 @@ if TYPE_CHECKING:
 
     from hyok.backends.port import (
         Condition,
+        Deleted,
         Span,
         StoredFacts,
         StoredUpload,
@@ -47,7 +62,7 @@ _TOKEN_MARK = "\0"  # noqa: S105 - a mark in our paging tokens, no secret
 _LAST_CODE_POINT = "\U0010ffff"
 
 
-class S3Store:
+class S3Store(Subresources):
     """The port `ObjectStore` over one endpoint.
 
     Args:
@@ -70,8 +85,10 @@ class S3Store:
         )
         self._rules: NameRules = ALL_NAMES
         self._probed: set[str] = set()
+        self._with_md5: set[str] = set()
         self._conditional: bool | None = None
         self._lock = asyncio.Lock()
+        super().__init__(self._endpoint)
         self.features = StoreFeatures(
             keeps_metadata=True, conditional_put=True, conditional_copy=False
         )
@@ -89,16 +106,34 @@ class S3Store:
         if bucket not in self._probed:
             async with self._lock:
                 if bucket not in self._probed:
-                    self._rules = await probe_names(self, bucket)
-                    self._conditional = await probe_conditions(self._endpoint, bucket)
-                    trailers = await probe_trailers(self._endpoint, bucket)
-                    self.features = replace(self.features, trailing_checksum=trailers)
+                    await self._probe(bucket)
                     self._probed.add(bucket)
         self._rules.check(name)
         if condition != ALWAYS and not self._conditional:
             raise Refused(
                 "The store behind this bucket cannot write conditionally.", reason="NotImplemented"
             )
+
+    async def _probe(self, bucket: str) -> None:
+        """Ask and try what the store can do; nothing of it stays in the bucket."""
+        kept = await probe_keeping(self, bucket)
+        self.features = replace(
+            self.features, versioning=kept.versioning, object_lock=kept.object_lock
+        )
+        if kept.locks_all:
+            # What is tried here could not be taken away again: what another bucket of this store
+            # showed holds, and without one nothing out of the ordinary is taken for possible.
+            if self._conditional is None:
+                self._rules = PLAIN_NAMES
+            self._with_md5.add(bucket)
+            return
+        self._rules = await probe_names(self, bucket)
+        self._conditional = await probe_conditions(self._endpoint, bucket)
+        trailers = await probe_trailers(self._endpoint, bucket)
+        tags = await probe_tags(self._endpoint, bucket)
+        self.features = replace(self.features, trailing_checksum=trailers, tags=tags)
+        if kept.versions:
+            await erase_deleted(self, bucket, PROBE_PREFIX)
 
     # -- objects ---------------------------------------------------------------------------------
 
@@ -112,6 +147,8 @@ class S3Store:
     ) -> Stored:
         await self._prepare(bucket, name, condition)
         headers = wire.facts_headers(facts) | wire.condition_headers(condition)
+        if facts.lock != NO_LOCK or bucket in self._with_md5:
+            headers["content-md5"] = md5_of(body)
         answer = await self._endpoint.request(
             "PUT", bucket, name, headers=headers, body=body, missing="NoSuchBucket"
         )
@@ -144,16 +181,30 @@ class S3Store:
         trailer = self.features.trailing_checksum and "content-encoding" not in headers
         return await self._endpoint.upload(bucket, name, query, headers, size, trailer=trailer)
 
-    async def head(self, bucket: str, name: str) -> Stored:
-        answer = await self._endpoint.request("HEAD", bucket, name)
+    async def head(self, bucket: str, name: str, version_id: str = "") -> Stored:
+        answer = await self._endpoint.request(
+            "HEAD", bucket, name, query=version_query(version_id), missing=missing(version_id)
+        )
+        check_version(version_id, answer.headers)
         return wire.stored_of(name, answer.headers, wire.total_size(200, answer.headers))
 
     async def read_whole(
-        self, bucket: str, name: str, span: Span = WHOLE, if_match: str = ""
+        self,
+        bucket: str,
+        name: str,
+        span: Span = WHOLE,
+        if_match: str = "",
+        version_id: str = "",
     ) -> tuple[Stored, bytes]:
         answer = await self._endpoint.request(
-            "GET", bucket, name, headers=read_headers(span, if_match)
+            "GET",
+            bucket,
+            name,
+            query=version_query(version_id),
+            headers=read_headers(span, if_match),
+            missing=missing(version_id),
         )
+        check_version(version_id, answer.headers)
         size = wire.total_size(answer.status, answer.headers)
         stored = wire.stored_of(name, answer.headers, size)
         body = answer.body
@@ -163,15 +214,25 @@ class S3Store:
         return stored, body
 
     async def read(
-        self, bucket: str, name: str, span: Span = WHOLE, if_match: str = ""
+        self,
+        bucket: str,
+        name: str,
+        span: Span = WHOLE,
+        if_match: str = "",
+        version_id: str = "",
     ) -> StoreSource:
-        download = await self._endpoint.download(bucket, name, read_headers(span, if_match))
+        download = await self._endpoint.download(
+            bucket, name, version_query(version_id), read_headers(span, if_match)
+        )
         if download.status // 100 != 2:
-            raise wire.error_of(wire.failure_of(download.status, await download.whole()))
+            headers, body = download.headers, await download.whole()
+            failure = wire.failure_of(download.status, body, headers)
+            raise wire.error_of(failure, missing(version_id))
         if download.status == 200 and span not in (WHOLE, type(span)()):
             download.close()
             raise Unavailable("The store ignores ranges.", reason="ServiceUnavailable")
         try:
+            check_version(version_id, download.headers)
             size = wire.total_size(download.status, download.headers)
             stored = wire.stored_of(name, download.headers, size)
             await download.prepare()
@@ -180,15 +241,19 @@ class S3Store:
             raise
         return S3Source(stored, download)
 
-    async def delete(self, bucket: str, name: str, condition: Condition = ALWAYS) -> None:
+    async def delete(
+        self,
+        bucket: str,
+        name: str,
+        condition: Condition = ALWAYS,
+        version_id: str = "",
+        *,
+        bypass_governance: bool = False,
+    ) -> Deleted:
         await self._prepare(bucket, name, condition)
-        try:
-            await self._endpoint.request(
-                "DELETE", bucket, name, headers=wire.condition_headers(condition)
-            )
-        except NotFound as error:
-            if error.reason != "NoSuchKey":
-                raise
+        return await self._delete(
+            bucket, name, condition, version_id, bypass_governance=bypass_governance
+        )
 
     async def list(
         self,
@@ -216,7 +281,11 @@ class S3Store:
     async def replace_facts(
         self, bucket: str, name: str, facts: StoredFacts, if_match: str
     ) -> Stored:
-        return await self.copy(bucket, name, bucket, name, facts, if_match)
+        # The tags go along; those of new facts replace them.
+        directive = "REPLACE" if facts.tags else "COPY"
+        return await self._copy(
+            bucket, name, bucket, name, facts, if_match, ALWAYS, "", tagging=directive
+        )
 
     async def copy(
         self,
@@ -227,17 +296,40 @@ class S3Store:
         facts: StoredFacts,
         if_match: str,
         condition: Condition = ALWAYS,
+        version_id: str = "",
+    ) -> Stored:
+        return await self._copy(
+            bucket, name, to_bucket, to_name, facts, if_match, condition, version_id
+        )
+
+    async def _copy(
+        self,
+        bucket: str,
+        name: str,
+        to_bucket: str,
+        to_name: str,
+        facts: StoredFacts,
+        if_match: str,
+        condition: Condition,
+        version_id: str,
+        *,
+        tagging: str = "REPLACE",
     ) -> Stored:
         await self._prepare(to_bucket, to_name, condition)
         headers = wire.facts_headers(facts) | wire.condition_headers(condition)
         headers |= {
-            "x-amz-copy-source": wire.path_of(bucket, name, virtual_host=False),
+            "x-amz-copy-source": wire.path_of(bucket, name, virtual_host=False)
+            + wire.version_suffix(version_id),
             "x-amz-metadata-directive": "REPLACE",
-            "x-amz-copy-source-if-match": f'"{if_match}"',
+            "x-amz-tagging-directive": tagging,
         }
-        answer = await self._endpoint.request("PUT", to_bucket, to_name, headers=headers)
+        if if_match:
+            headers["x-amz-copy-source-if-match"] = f'"{if_match}"'
+        answer = await self._endpoint.request(
+            "PUT", to_bucket, to_name, headers=headers, missing=missing(version_id)
+        )
         wire.parse_etag(answer.body, "CopyObjectResult")
-        return await self.head(to_bucket, to_name)
+        return await self.head(to_bucket, to_name, answer.headers.get(wire.VERSION, ""))
 
     # -- uploads ---------------------------------------------------------------------------------
 
@@ -309,7 +401,7 @@ class S3Store:
             missing="NoSuchUpload",
         )
         wire.parse_etag(answer.body, "CompleteMultipartUploadResult")
-        return await self.head(bucket, name)
+        return await self.head(bucket, name, answer.headers.get(wire.VERSION, ""))
 
     async def abort_upload(self, bucket: str, name: str, upload_id: str) -> None:
         await self._endpoint.request(
@@ -325,15 +417,13 @@ class S3Store:
 
     # -- buckets ---------------------------------------------------------------------------------
 
-    async def create_bucket(self, bucket: str) -> None:
+    async def create_bucket(self, bucket: str, *, object_lock: bool = False) -> None:
+        headers = {"x-amz-bucket-object-lock-enabled": "true"} if object_lock else {}
         try:
-            await self._endpoint.request("PUT", bucket)
+            await self._endpoint.request("PUT", bucket, headers=headers)
         except Conflict as error:
             if error.reason != "BucketAlreadyOwnedByYou" and not await self.has_bucket(bucket):
                 raise
-
-    async def delete_bucket(self, bucket: str) -> None:
-        await self._endpoint.request("DELETE", bucket, missing="NoSuchBucket")
 
     async def has_bucket(self, bucket: str) -> bool:
         try:

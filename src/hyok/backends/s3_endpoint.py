@@ -5,8 +5,9 @@ Nothing of a client's request is passed on.
 
 from __future__ import annotations
 
+from base64 import b64encode
 from datetime import UTC, datetime
-from hashlib import sha256
+from hashlib import md5, sha256
 from typing import TYPE_CHECKING
 
 from hyok.backends import s3_wire as wire
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
     from hyok.http1.client import Download, Pool, Response
 
 _EMPTY_SHA256 = sha256(b"").hexdigest()
+
+
+def md5_of(body: bytes | bytearray | memoryview) -> str:
+    """Return the value of Content-MD5; stores that keep locks demand it."""
+    return b64encode(md5(body, usedforsecurity=False).digest()).decode()
 
 
 class Endpoint:
@@ -86,8 +92,26 @@ class Endpoint:
         )
         answer = await self._pool.request(method, target, lines, body)
         if answer.status // 100 != 2:
-            raise wire.error_of(wire.failure_of(answer.status, answer.body), missing)
+            failure = wire.failure_of(answer.status, answer.body, answer.headers)
+            raise wire.error_of(failure, missing)
         return answer
+
+    async def send_document(
+        self,
+        method: str,
+        bucket: str,
+        name: str,
+        query: list[tuple[str, str]],
+        body: bytes,
+        *,
+        headers: dict[str, str] | None = None,
+        missing: str = "NoSuchKey",
+    ) -> Response:
+        """As `request`, with an XML document and the digest of it that some stores demand."""
+        lines = {"content-md5": md5_of(body), "content-type": "application/xml"} | (headers or {})
+        return await self.request(
+            method, bucket, name, query=query, headers=lines, body=body, missing=missing
+        )
 
     async def send_framed(self, bucket: str, name: str, size: int, encoded: bytes) -> int:
         """PUT a body that is framed for a trailer already, and return the status.
@@ -123,9 +147,11 @@ class Endpoint:
         target, lines = await self._head_of("PUT", bucket, name, query, headers, TRAILER_PAYLOAD)
         return TrailedUpload(await self._pool.upload("PUT", target, lines, wire_length(size)), size)
 
-    async def download(self, bucket: str, name: str, headers: dict[str, str]) -> Download:
+    async def download(
+        self, bucket: str, name: str, query: list[tuple[str, str]], headers: dict[str, str]
+    ) -> Download:
         """Return an answer to GET, whatever its status, with its body still to come."""
-        target, lines = await self._head_of("GET", bucket, name, [], headers, _EMPTY_SHA256)
+        target, lines = await self._head_of("GET", bucket, name, query, headers, _EMPTY_SHA256)
         return await self._pool.download("GET", target, lines)
 
     async def close(self) -> None:

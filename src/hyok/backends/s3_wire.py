@@ -6,14 +6,14 @@ clients should not see.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote_plus
 from xml.sax.saxutils import escape
 
-from hyok.backends.port import Stored, StoredFacts, StoredPart, StoredUpload, StoreListing
+from hyok.backends.port import Lock, Stored, StoredFacts, StoredPart, StoredUpload, StoreListing
 from hyok.envelope.block import FIELD_NAME, decode_text, encode_text
 from hyok.errors import Conflict, HyokError, Malformed, NotFound, Refused, Unavailable
 from hyok.s3.documents import Element, parse
@@ -32,6 +32,11 @@ CLEAR_HEADERS = (
     "expires",
 )
 META = "x-amz-meta-"
+VERSION = "x-amz-version-id"
+MARKER = "x-amz-delete-marker"
+_LOCK_MODE = "x-amz-object-lock-mode"
+_LOCK_UNTIL = "x-amz-object-lock-retain-until-date"
+_LOCK_HOLD = "x-amz-object-lock-legal-hold"
 LISTING_BYTES_MAX = 8 << 20
 _SAFE = "/-_.~"
 
@@ -42,17 +47,32 @@ _CONFLICTS = {
     "BucketNotEmpty": "BucketNotEmpty",
     "BucketAlreadyExists": "BucketAlreadyExists",
     "BucketAlreadyOwnedByYou": "BucketAlreadyOwnedByYou",
+    "InvalidBucketState": "InvalidBucketState",
 }
 _MALFORMED = frozenset(
-    {"InvalidPart", "InvalidPartOrder", "EntityTooSmall", "EntityTooLarge", "InvalidRange"}
+    {
+        "InvalidPart",
+        "InvalidPartOrder",
+        "EntityTooSmall",
+        "EntityTooLarge",
+        "InvalidRange",
+        "InvalidArgument",
+        "InvalidRequest",
+        "InvalidTag",
+    }
 )
-_NOT_FOUND = frozenset({"NoSuchKey", "NoSuchBucket", "NoSuchUpload"})
+_NOT_FOUND = frozenset({"NoSuchKey", "NoSuchBucket", "NoSuchUpload", "NoSuchVersion"})
 
 
 def path_of(bucket: str, name: str, *, virtual_host: bool) -> str:
     """Return the percent-encoded path, as it is signed and sent."""
     whole = name if virtual_host else f"{bucket}/{name}" if name else bucket
     return "/" + quote(whole, safe=_SAFE)
+
+
+def version_suffix(version_id: str) -> str:
+    """Return what names a version behind the path of a copy's source."""
+    return f"?versionId={quote(version_id, safe='')}" if version_id else ""
 
 
 def facts_headers(facts: StoredFacts) -> dict[str, str]:
@@ -66,7 +86,35 @@ def facts_headers(facts: StoredFacts) -> dict[str, str]:
         headers["x-amz-tagging"] = "&".join(
             f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in facts.tags.items()
         )
+    return headers | _lock_headers(facts.lock)
+
+
+def _lock_headers(lock: Lock) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    if lock.mode:
+        headers |= {_LOCK_MODE: lock.mode, _LOCK_UNTIL: second_of(lock.until_ms)}
+    if lock.hold is not None:
+        headers[_LOCK_HOLD] = hold_status(lock.hold)
     return headers
+
+
+def hold_status(hold: bool) -> str:  # noqa: FBT001 - it is the value
+    """Return S3's word for a legal hold."""
+    return "ON" if hold else "OFF"
+
+
+def second_of(at_ms: int) -> str:
+    """Return a time to the second, in ISO 8601; never earlier than was asked."""
+    return datetime.fromtimestamp(-(-at_ms // 1000), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _lock_of(headers: Mapping[str, str]) -> Lock:
+    hold = headers.get(_LOCK_HOLD, "")
+    return Lock(
+        headers.get(_LOCK_MODE, ""),
+        iso_time(headers.get(_LOCK_UNTIL, "")) if headers.get(_LOCK_MODE) else 0,
+        hold == "ON" if hold else None,
+    )
 
 
 def condition_headers(condition: Condition) -> dict[str, str]:
@@ -74,6 +122,12 @@ def condition_headers(condition: Condition) -> dict[str, str]:
     if condition.if_match:
         return {"if-match": f'"{condition.if_match}"'}
     return {"if-none-match": "*"} if condition.absent else {}
+
+
+def is_locked(headers: Mapping[str, str]) -> bool:
+    """Tell whether a version has a retention or a legal hold."""
+    lock = _lock_of(headers)
+    return bool(lock.mode or lock.hold)
 
 
 def stored_of(name: str, headers: Mapping[str, str], size: int) -> Stored:
@@ -97,8 +151,10 @@ def stored_of(name: str, headers: Mapping[str, str], size: int) -> Stored:
             envelope=decode_text(text) if text else b"",
             clear={key: value for key in CLEAR_HEADERS if (value := _clear(headers, key))},
             user_metadata=user,
+            lock=_lock_of(headers),
         ),
-        version_id=headers.get("x-amz-version-id", "").replace("null", ""),
+        version_id=headers.get(VERSION, ""),
+        tag_count=int(count) if (count := headers.get("x-amz-tagging-count", "")).isdigit() else 0,
     )
 
 
@@ -128,7 +184,7 @@ def _http_time(text: str) -> int:
         return 0
 
 
-def _iso_time(text: str) -> int:
+def iso_time(text: str) -> int:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
@@ -144,24 +200,38 @@ class Failure:
 
     status: int
     code: str
+    facts: Mapping[str, str] = field(default_factory=dict)  # of a delete marker, where told
 
 
-def failure_of(status: int, body: bytes) -> Failure:
-    """Return the code of an error document; empty when there is none."""
+def failure_of(status: int, body: bytes, headers: Mapping[str, str] | None = None) -> Failure:
+    """Return the code of an error document, empty when there is none, and what headers add."""
+    facts: dict[str, str] = {}
+    if headers and headers.get(MARKER) == "true":
+        facts = {"delete-marker": "true", "version-id": headers.get(VERSION, "")}
     try:
-        return Failure(status, parse(body, "Error").value("Code") or "")
+        return Failure(status, parse(body, "Error").value("Code") or "", facts)
     except Malformed:
-        return Failure(status, "")
+        return Failure(status, "", facts)
 
 
 def error_of(failure: Failure, missing: str = "NoSuchKey") -> HyokError:
-    """Return our error; ``missing`` is what a bare 404 stands for."""
+    """Return our error; ``missing`` is what a bare 404 stands for.
+
+    Where a version was asked for (``NoSuchVersion``) it is the version that is missing, whatever
+    the store calls it.
+    """
     code = failure.code or {404: missing, 412: "PreconditionFailed", 416: "InvalidRange"}.get(
         failure.status, ""
     )
     if code in _NOT_FOUND or failure.status == 404:
         reason = code if code in _NOT_FOUND else missing
-        return NotFound("The specified key does not exist.", reason=reason)
+        if (reason, missing) == ("NoSuchKey", "NoSuchVersion"):
+            reason = missing
+        return NotFound("The specified key does not exist.", reason=reason, facts=failure.facts)
+    if failure.facts and failure.status == 405:
+        return Malformed(
+            "A delete marker has no bytes.", reason="MethodNotAllowed", facts=failure.facts
+        )
     if code in _CONFLICTS:
         return Conflict("The store's state forbids it.", reason=_CONFLICTS[code])
     if code in _MALFORMED:
@@ -187,15 +257,16 @@ def parse_listing(body: bytes, prefix: str) -> tuple[StoreListing, str]:
     encoded = page.value("EncodingType") == "url"
     objects = [
         Stored(
-            name=_name(found.value("Key") or "", encoded=encoded),
+            name=name_of(found.value("Key") or "", encoded=encoded),
             etag=(found.value("ETag") or "").strip('"'),
             size=int(found.value("Size") or 0),
-            modified_ms=_iso_time(found.value("LastModified") or ""),
+            modified_ms=iso_time(found.value("LastModified") or ""),
         )
         for found in page.all("Contents")
     ]
     prefixes = [
-        _name(found.value("Prefix") or "", encoded=encoded) for found in page.all("CommonPrefixes")
+        name_of(found.value("Prefix") or "", encoded=encoded)
+        for found in page.all("CommonPrefixes")
     ]
     token = ""
     if page.value("IsTruncated") == "true":
@@ -203,7 +274,7 @@ def parse_listing(body: bytes, prefix: str) -> tuple[StoreListing, str]:
     return StoreListing(objects, prefixes), token
 
 
-def _name(text: str, *, encoded: bool) -> str:
+def name_of(text: str, *, encoded: bool) -> str:
     # As S3 does it: a blank is a plus, a plus is %2B.
     return unquote_plus(text) if encoded else text
 
@@ -224,7 +295,7 @@ def parse_parts(body: bytes) -> tuple[Sequence[StoredPart], bool]:
             number=int(found.value("PartNumber") or 0),
             etag=(found.value("ETag") or "").strip('"'),
             size=int(found.value("Size") or 0),
-            modified_ms=_iso_time(found.value("LastModified") or ""),
+            modified_ms=iso_time(found.value("LastModified") or ""),
         )
         for found in page.all("Part")
     ]
@@ -249,7 +320,7 @@ def parse_uploads(body: bytes) -> Sequence[StoredUpload]:
         StoredUpload(
             name=found.value("Key") or "",
             upload_id=found.value("UploadId") or "",
-            begun_ms=_iso_time(found.value("Initiated") or ""),
+            begun_ms=iso_time(found.value("Initiated") or ""),
         )
         for found in page.all("Upload")
     ]
@@ -269,7 +340,7 @@ def parse_etag(body: bytes, root: str) -> tuple[str, int]:
     etag = (head.value("ETag") or "").strip('"')
     if not etag:
         raise Unavailable("The store's answer has no ETag.", reason="ServiceUnavailable")
-    return etag, _iso_time(head.value("LastModified") or "")
+    return etag, iso_time(head.value("LastModified") or "")
 
 
 def render_complete(parts: Sequence[StoredPart]) -> bytes:
