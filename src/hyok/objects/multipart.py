@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from hyok.backends.own_objects import erase
 from hyok.backends.port import ALWAYS, Condition, StoredFacts, StoredPart
 from hyok.envelope.block import parse
 from hyok.envelope.layout import HYOK1, LAYOUT
 from hyok.envelope.parts import part_header, part_id
 from hyok.envelope.trailer import Entry, Trailer, seal_trailer
-from hyok.errors import Conflict, HyokError, Malformed, NotFound, Tampered
+from hyok.errors import Conflict, HyokError, Malformed, NotFound, Refused, Tampered
 from hyok.objects.facts import PutFacts, split
 from hyok.objects.streams import seal_part
 from hyok.objects.uploads import Upload, UploadPart
@@ -185,7 +186,8 @@ class MultipartVault:
             ),
         )
         if replaced is not None and replaced.aside_name:
-            await place.store.delete(place.bucket, replaced.aside_name)
+            with suppress(Refused):  # locked by the bucket's default: it waits for the sweep
+                await erase(place.store, place.bucket, replaced.aside_name)
         await self._vault.custodian.conclude(
             ask, "done", object_id=upload.object_id, size_bytes=body.size
         )
@@ -387,8 +389,9 @@ class MultipartVault:
         """Delete what was held aside; the sweep takes what a crash leaves."""
         try:
             page = await place.store.list(place.bucket, f"{ASIDE_PREFIX}{upload_id}/")
-            for entry in page.objects:
-                await place.store.delete(place.bucket, entry.name)
+            names = [entry.name for entry in page.objects]
+            if names:
+                await erase(place.store, place.bucket, *names)
         except HyokError:
             return
 
