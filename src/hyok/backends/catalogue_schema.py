@@ -100,7 +100,7 @@ _COLUMNS = (
 
 _INDEXES = (
     "CREATE INDEX IF NOT EXISTS objects_file ON objects (file)",
-    "CREATE INDEX IF NOT EXISTS versions_file ON versions (file) WHERE file <> ''",
+    "CREATE INDEX IF NOT EXISTS versions_file ON versions (file)",
     # A name has at most one version of the time without versions.
     "CREATE UNIQUE INDEX IF NOT EXISTS versions_null ON versions (bucket, name) "
     "WHERE version = 'null'",
