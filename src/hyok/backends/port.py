@@ -62,7 +62,7 @@ class Stored:
     size: int  # bytes of the sealed body
     modified_ms: int  # unix time, milliseconds
     facts: StoredFacts | None = None  # None in listings
-    version_id: str = ""  # empty: the bucket never had versions
+    version_id: str = ""  # empty: no versions ever, or (of a write) the store did not say
     tag_count: int = 0  # how many tags the store keeps for it
 
 
@@ -315,7 +315,8 @@ class ObjectStore(Protocol):
     ) -> Deleted:
         """Remove, or lay a delete marker over it where the bucket keeps versions.
 
-        Quiet when there is nothing.  With ``version_id`` that version is gone for good.
+        Quiet when there is nothing; where versions are kept a marker is laid all the same, unless
+        ``condition`` names an ETag.  With ``version_id`` that version is gone for good.
 
         Raises:
             Refused: object lock protects the version (reason ``AccessDenied``).
@@ -360,7 +361,10 @@ class ObjectStore(Protocol):
         ...
 
     async def tags(self, bucket: str, name: str, version_id: str = "") -> Mapping[str, str]:
-        """Return the tags that the store keeps for a version; they mean nothing to it."""
+        """Return the tags that the store keeps for a version; they mean nothing to it.
+
+        Object lock does not keep them: they may change on a locked version.
+        """
         ...
 
     async def set_tags(
@@ -408,6 +412,10 @@ class ObjectStore(Protocol):
     ) -> Stored:
         """Give the object new facts (a rewrapped envelope), its bytes untouched.
 
+        Where the bucket keeps versions this makes a new one, and the old one stays as it is.  The
+        tags go along, unless ``facts`` brings some; the lock is that of ``facts``, else the
+        bucket's default.
+
         Raises:
             Conflict: it is no longer the version of ``if_match``.
         """
@@ -424,7 +432,10 @@ class ObjectStore(Protocol):
         condition: Condition = ALWAYS,
         version_id: str = "",
     ) -> Stored:
-        """Copy the sealed bytes of a version inside the store, with new facts."""
+        """Copy the sealed bytes of a version inside the store, with new facts.
+
+        All of them are the new ones, tags and lock too.
+        """
         ...
 
     async def begin_upload(self, bucket: str, name: str, facts: StoredFacts) -> str:
