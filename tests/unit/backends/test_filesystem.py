@@ -326,3 +326,17 @@ async def test_an_older_version_that_was_swapped_is_not_believed(
     with pytest.raises(Tampered):
         await store.head("b", "a", old.version_id)
     assert (await store.read_whole("b", "a"))[1] == b"new"
+
+
+@pytest.mark.parametrize("length", [16, 31])
+async def test_half_an_id_names_no_version(store: FileStore, length: int) -> None:
+    """The front of an id leads to the row; all of it must be the row's."""
+    await store.set_versioning("b", "Enabled")
+    old = (await store.put_whole("b", "a", b"old", FACTS)).version_id
+    await store.put_whole("b", "a", b"new", FACTS)
+    forged = old[:length] + "z" * (32 - length)
+    with pytest.raises(NotFound) as caught:
+        await store.head("b", "a", forged)
+    assert caught.value.reason == "NoSuchVersion"
+    await store.delete("b", "a", version_id=forged)
+    assert (await store.read_whole("b", "a", version_id=old))[1] == b"old"
