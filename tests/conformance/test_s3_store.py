@@ -7,8 +7,8 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.conformance.conftest import s3_store
 from tests.conformance.object_stores import envelope
-from tests.peers import seaweedfs
 
 from hyok.backends.port import Condition, Span, StoredFacts
 from hyok.backends.s3 import S3Store, Sizes
@@ -28,20 +28,9 @@ BUCKET = "conformance"
 FACTS = StoredFacts(envelope(1), {"content-type": "text/x"}, {"a": "b"}, {})
 
 
-@pytest.fixture(scope="module")
-def weed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedFS]:
-    made = seaweedfs.start(tmp_path_factory.mktemp("weed"))
-    yield made
-    made.stop()
-
-
 @pytest.fixture
 async def store(weed: SeaweedFS) -> AsyncIterator[S3Store]:
-    made = S3Store(
-        pool=Pool(weed.endpoint),
-        host=weed.endpoint.removeprefix("http://"),
-        credentials=CredentialChain("us-east-1", weed.credentials_file()),
-    )
+    made = s3_store(weed)
     await made.create_bucket(BUCKET)
     yield made
     await made.close()

@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from hyok.backends.own_objects import erase
 from hyok.backends.port import ALWAYS, Condition
 from hyok.envelope.layout import HYOK1
 from hyok.envelope.parts import part_header, part_id
@@ -234,11 +235,11 @@ class MultipartVault:
         except NotFound:  # the upload ended meanwhile, and its end swept before us
             if aside_name:
                 with suppress(HyokError):
-                    await place.store.delete(place.bucket, aside_name)
+                    await erase(place.store, place.bucket, aside_name)
             raise
         if replaced is not None and replaced.aside_name:
             with suppress(HyokError):  # the end of the upload sweeps it
-                await place.store.delete(place.bucket, replaced.aside_name)
+                await erase(place.store, place.bucket, replaced.aside_name)
         return part_etag_out(etag, attempt)
 
     async def complete(
@@ -331,8 +332,9 @@ class MultipartVault:
         """Delete what was held aside; the sweep takes what a crash leaves."""
         try:
             page = await place.store.list(place.bucket, f"{ASIDE_PREFIX}{upload_id}/")
-            for entry in page.objects:
-                await place.store.delete(place.bucket, entry.name)
+            names = [entry.name for entry in page.objects]
+            if names:
+                await erase(place.store, place.bucket, *names)
         except HyokError:
             return
 
