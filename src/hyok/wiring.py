@@ -33,6 +33,7 @@ from hyok.http1.pump import PumpPool
 from hyok.http1.server import serve
 from hyok.http1.tls import TlsSettings
 from hyok.identity.access_keys import AccessKeys
+from hyok.objects.bucket_states import BucketStates
 from hyok.objects.listing import Listings
 from hyok.objects.mirror import StoreMirror
 from hyok.objects.multipart import MultipartVault
@@ -41,6 +42,7 @@ from hyok.objects.registry import BucketKeeper, BucketRegistry
 from hyok.objects.streams import Rooms
 from hyok.objects.uploads import UploadLedger
 from hyok.objects.vault import ObjectVault
+from hyok.objects.version_listing import VersionListings
 from hyok.policy.cedar import CedarEngine
 from hyok.policy.classifications import Classifications
 from hyok.policy.decision import CachedEngine, StoreFacts
@@ -240,6 +242,8 @@ async def open_gateway(core: Core, meter: Meter | None = None) -> Server:
         vault=core.vault,
         multipart=core.multipart,
         listings=core.listings,
+        versions=VersionListings(core.places, core.custodian),
+        states=BucketStates(core.places, core.custodian),
         buckets=core.registry,
         keeper=core.keeper,
         new_buckets=NewBuckets(settings.default_store, UNKNOWN),

@@ -246,6 +246,8 @@ class ReadableStore(Protocol):
         version_id: str = "",
     ) -> StoreSource: ...
 
+    async def tags(self, bucket: str, name: str, version_id: str = "") -> Mapping[str, str]: ...
+
 
 class ObjectStore(Protocol):
     """See the module's docstring.  ``bucket`` is the backend's name of the bucket.

@@ -290,10 +290,11 @@ class S3Store(Subresources):
             raise Conflict("The object was replaced meanwhile.", reason="PreconditionFailed")
         long = found.size > self._sizes.single_put_bytes_max
         kind: Decided = "complete" if long else "copy"
+        tags = "COPY" if condition is None and not facts.tags else "REPLACE"
         if condition is None:
             decided = await self._known.decides(target[0], kind)
             condition = Condition(if_match=if_match) if decided else ALWAYS
-            if found.tag_count and not facts.tags:
+            if long and found.tag_count and not facts.tags:
                 facts = replace(facts, tags=await self.tags(*source, found.version_id))
         await self._known.prepare(*target, condition, kind)
         headers = wire.facts_headers(facts) | (wire.carried(told) if source == target else {})
@@ -302,7 +303,7 @@ class S3Store(Subresources):
         if long:
             made = await copying.in_parts(condition, self._sizes.split_part_bytes)
         else:
-            made = await copying.at_once(condition)
+            made = await copying.at_once(condition, tags)
         return await self._written(*target, *made)
 
     async def _written(self, bucket: str, name: str, etag: str, version_id: str) -> Stored:

@@ -55,8 +55,10 @@ class S3Copy:
         self._headers = headers
         self._room = asyncio.Semaphore(COPIES_AT_ONCE)
 
-    async def at_once(self, condition: Condition) -> tuple[str, str]:
+    async def at_once(self, condition: Condition, tags: str) -> tuple[str, str]:
         """Copy with one request and return the new ETag and version id.
+
+        ``tags``: COPY those of the source, or REPLACE them by those of the headers.
 
         Raises:
             Conflict: the source was replaced, or the condition does not hold.
@@ -69,7 +71,7 @@ class S3Copy:
                 **self._source,
                 **wire.condition_headers(condition),
                 "x-amz-metadata-directive": "REPLACE",
-                "x-amz-tagging-directive": "REPLACE",
+                "x-amz-tagging-directive": tags,
             },
             deadline=self._endpoint.seconds_for(self._size),
         )

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hyok.wiring import Core
 
 app = typer.Typer(help="Applications and their access keys.", no_args_is_help=True)
-GRANTS = ("read", "write", "delete", "list", "create-bucket")
+GRANTS = ("read", "write", "delete", "list", "create-bucket", "lock", "bypass-governance")
 
 
 @app.command()

@@ -13,6 +13,7 @@ from hyok.errors import Conflict, Malformed, NotFound, Tampered
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from hyok.backends.port import Stored
     from hyok.objects.places import Place
     from hyok.objects.uploads import Upload, UploadPart
 
@@ -24,8 +25,8 @@ async def join(
     trailer: bytes,
     condition: Condition,
     trailer_number: int,
-) -> tuple[str, int]:
-    """Have the store assemble the object; return its ETag and time.
+) -> Stored:
+    """Have the store assemble the object, and return it.
 
     A Complete that was cut off may have succeeded: then the object is there, with this
     object_id, and no second trailer is written for it.
@@ -60,10 +61,10 @@ async def join(
     plain_size = sum(part.plain_size for part in parts)
     if stored.size and stored.size != LAYOUT.object_sealed_size(plain_size):
         raise Tampered("the store joined the parts to a wrong length", code="HY-3504")
-    return stored.etag, stored.modified_ms
+    return stored
 
 
-async def _finished_before(place: Place, upload: Upload) -> tuple[str, int] | None:
+async def _finished_before(place: Place, upload: Upload) -> Stored | None:
     try:
         stored = await place.store.head(place.bucket, place.name)
     except NotFound:
@@ -76,4 +77,4 @@ async def _finished_before(place: Place, upload: Upload) -> tuple[str, int] | No
         return None
     if found.object_id != upload.object_id:
         return None
-    return stored.etag, stored.modified_ms
+    return stored

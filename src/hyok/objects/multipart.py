@@ -21,6 +21,7 @@ from hyok.errors import HyokError, Malformed, NotFound, Tampered
 from hyok.objects.completion import check_parts, chosen, trailer_number, whole_checksum
 from hyok.objects.facts import PutFacts, split
 from hyok.objects.joining import join
+from hyok.objects.locking import check_lockable
 from hyok.objects.part_sealing import PartSender
 from hyok.objects.places import Place
 from hyok.objects.upload_answers import Begun, Completed, Listed, completed
@@ -69,6 +70,7 @@ class MultipartVault:
         place = await vault.places.of(ask.bucket, ask.key)
         protect = frozenset(vault.classifications.get(ask.classification).seal.protect)
         metadata, clear = split(facts, protect, keeps_metadata=place.store.features.keeps_metadata)
+        await check_lockable(place, facts.lock)
         upload_id = vault.entropy(24).hex()
         issued = await vault.custodian.issue(
             ask,
@@ -300,7 +302,7 @@ class MultipartVault:
         finally:
             key.data_key.close()
         try:
-            etag, modified_ms = await join(
+            joined = await join(
                 place, upload, parts, trailer, condition, trailer_number(parts, known.values())
             )
         except BaseException as error:
@@ -309,8 +311,9 @@ class MultipartVault:
         finished = replace(
             upload,
             done=True,
-            result_etag=etag,
-            result_ms=modified_ms,
+            result_etag=joined.etag,
+            result_ms=joined.modified_ms,
+            result_version=joined.version_id,
             checksum_algorithm=whole.algorithm,
             checksum_type=whole.kind,
             result_checksum=whole.text,

@@ -43,6 +43,7 @@ class NewBucket:
     classification: ClassificationName
     names: str = ""
     backend_name: str = ""
+    object_lock: bool = False
 
 
 class BucketRegistry:
@@ -258,7 +259,7 @@ class BucketKeeper:
         await self._custodian.decide(ask)
         await self._check_free(bucket)
         store = self._places.store(bucket)
-        await store.create_bucket(bucket.backend_name)
+        await store.create_bucket(bucket.backend_name, object_lock=wanted.object_lock)
         if names == "sealed":
             bucket = replace(bucket, names_ik_id=await self._custodian.new_names_key(bucket))
         await self.keep_registration(bucket)

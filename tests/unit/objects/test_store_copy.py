@@ -76,7 +76,6 @@ async def copy(
         target=target,
         check=lambda _facts: None,
         facts=chosen,
-        keeps_tags=facts is None,
         condition=condition,
     )
     return result
