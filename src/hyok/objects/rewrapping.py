@@ -51,8 +51,7 @@ class Rewrapper:
         Raises:
             Conflict: a client or another job changed the object meanwhile; its state is theirs
                 (reasons ``PreconditionFailed``, ``OperationAborted``).
-            Refused: policy says no; the key was compromised (code HY-2308); or the store cannot
-                do this safely (code HY-3510).
+            Refused: policy says no, or the key was compromised (code HY-2308).
             NotFound, Tampered, Unavailable: as reading says.
         """
         assert ask.bucket is not None

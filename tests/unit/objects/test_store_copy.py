@@ -98,7 +98,9 @@ async def shares(vaults: Vaults, one: Ask, other: Ask) -> bool:
 
 
 async def head(vaults: Vaults, ask: Ask) -> ObjectFacts:
-    return await vaults.vault.head(replace(ask, action="object:head", classification=None))
+    return await vaults.vault.head(
+        replace(ask, action="object:head", classification=None), tags=True
+    )
 
 
 async def test_a_large_copy_has_the_sealed_bytes_of_its_source_and_outlives_it(
