@@ -33,6 +33,7 @@ from hyok.http1.pump import PumpPool
 from hyok.http1.server import serve
 from hyok.http1.tls import TlsSettings
 from hyok.identity.access_keys import AccessKeys
+from hyok.objects.asides import Asides
 from hyok.objects.bucket_states import BucketStates
 from hyok.objects.listing import Listings
 from hyok.objects.mirror import StoreMirror
@@ -223,7 +224,7 @@ def open_core(settings: Settings) -> Core:
         registry=registry,
         keeper=keeper,
         vault=vault,
-        multipart=MultipartVault(vault, UploadLedger(database)),
+        multipart=MultipartVault(vault, UploadLedger(database), Asides(database)),
         listings=Listings(places, custodian, secrets.token_bytes),
         pump=pump,
     )

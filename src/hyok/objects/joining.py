@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from hyok.backends.port import Condition, StoredPart
 from hyok.envelope.block import parse
 from hyok.envelope.layout import LAYOUT
-from hyok.envelope.parts import part_id
 from hyok.errors import Conflict, Malformed, NotFound, Tampered
 
 if TYPE_CHECKING:
@@ -22,27 +21,19 @@ async def join(
     place: Place,
     upload: Upload,
     parts: Sequence[UploadPart],
-    trailer: bytes,
+    tail: bytes,
     condition: Condition,
     trailer_number: int,
 ) -> Stored:
     """Have the store assemble the object, and return it.
+
+    ``tail``: the trailer, behind a last part that was held aside.
 
     A Complete that was cut off may have succeeded: then the object is there, with this
     object_id, and no second trailer is written for it.
     """
     store = place.store
     joined = [StoredPart(p.number, p.store_etag, 0) for p in parts if not p.aside_name]
-    last = parts[-1]
-    tail = trailer
-    if last.aside_name:
-        _, held = await store.read_whole(place.bucket, last.aside_name)
-        if (
-            len(held) != LAYOUT.part_sealed_size(last.plain_size)
-            or part_id(held[:40]) != last.part_id
-        ):
-            raise Tampered("the part held aside is not the one that was sealed")
-        tail = held + trailer
     try:
         joined.append(
             await store.put_part_whole(

@@ -12,7 +12,6 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from hyok.backends.own_objects import erase
 from hyok.backends.port import ALWAYS, Condition
 from hyok.envelope.layout import HYOK1
 from hyok.envelope.parts import part_header, part_id
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
 
     from hyok.custody.port import RecoveredKey
     from hyok.envelope.keys import DataKey
+    from hyok.objects.asides import Asides
     from hyok.objects.facts import ProvenBody
     from hyok.objects.uploads import UploadLedger
     from hyok.objects.vault import ObjectVault
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 PART_PLAIN_BYTES_MAX = 5_368_381_400
 """The largest plaintext whose sealed part fits into a store's 5 GiB (format.md §8, Sizes)."""
 
-ASIDE_PREFIX = ".hyok/aside/"
 NAMES_MAX = 4_096
 """Sealed names of open uploads held at once: the store knows them, so they are no secret."""
 
@@ -53,9 +52,10 @@ UPLOAD_SECONDS_MAX = 7 * 86_400
 class MultipartVault:
     """The multipart family, over the same vault, keys and stores as whole objects."""
 
-    def __init__(self, vault: ObjectVault, ledger: UploadLedger) -> None:
+    def __init__(self, vault: ObjectVault, ledger: UploadLedger, asides: Asides) -> None:
         self._vault = vault
         self._ledger = ledger
+        self._asides = asides
         self._sender = PartSender(vault.rooms)
         self._names: OrderedDict[str, str] = OrderedDict()
 
@@ -217,8 +217,12 @@ class MultipartVault:
         aside = body.size < HYOK1.min_part_bytes
         header = part_header(self._vault.entropy(32), self._vault.entropy(7))
         attempt = part_id(header)
-        aside_name = f"{ASIDE_PREFIX}{upload.upload_id}/{attempt.hex()}" if aside else ""
-        etag = await self._sender.send(place, upload, number, body, data_key, header, aside_name)
+        aside_name = ""
+        if aside:
+            sealed = await self._sender.sealed(number, body, data_key, header)
+            aside_name, etag = await self._asides.hold(place, upload.upload_id, attempt, sealed)
+        else:
+            etag = await self._sender.send(place, upload, number, body, data_key, header)
         proofs = body.proofs()
         try:
             replaced = await self._ledger.put_part(
@@ -236,12 +240,10 @@ class MultipartVault:
             )
         except NotFound:  # the upload ended meanwhile, and its end swept before us
             if aside_name:
-                with suppress(HyokError):
-                    await erase(place.store, place.bucket, aside_name)
+                await self._asides.drop(place, upload.upload_id, aside_name)
             raise
         if replaced is not None and replaced.aside_name:
-            with suppress(HyokError):  # the end of the upload sweeps it
-                await erase(place.store, place.bucket, replaced.aside_name)
+            await self._asides.drop(place, upload.upload_id, replaced.aside_name)
         return part_etag_out(etag, attempt)
 
     async def complete(
@@ -302,8 +304,14 @@ class MultipartVault:
         finally:
             key.data_key.close()
         try:
+            held = await self._asides.read(place, upload_id, parts[-1])
             joined = await join(
-                place, upload, parts, trailer, condition, trailer_number(parts, known.values())
+                place,
+                upload,
+                parts,
+                held + trailer,
+                condition,
+                trailer_number(parts, known.values()),
             )
         except BaseException as error:
             await self._vault.conclude_failure(ask, upload, error)
@@ -321,7 +329,7 @@ class MultipartVault:
         )
         await self._ledger.finish(finished)
         self._end(upload_id)
-        await self._clear_aside(place, upload_id)
+        await self._asides.clear(place, upload_id)
         await self._vault.custodian.conclude(
             ask,
             "done",
@@ -330,16 +338,6 @@ class MultipartVault:
             size_bytes=plain_size,
         )
         return completed(finished)
-
-    async def _clear_aside(self, place: Place, upload_id: str) -> None:
-        """Delete what was held aside; the sweep takes what a crash leaves."""
-        try:
-            page = await place.store.list(place.bucket, f"{ASIDE_PREFIX}{upload_id}/")
-            names = [entry.name for entry in page.objects]
-            if names:
-                await erase(place.store, place.bucket, *names)
-        except HyokError:
-            return
 
     async def abort(self, ask: Ask, upload_id: str) -> None:
         """End an upload and forget its parts.
@@ -358,7 +356,7 @@ class MultipartVault:
         if not upload.done:
             with suppress(NotFound):
                 await place.store.abort_upload(place.bucket, place.name, upload.store_upload_id)
-        await self._clear_aside(place, upload.upload_id)
+        await self._asides.clear(place, upload.upload_id)
         await self._ledger.forget(upload.upload_id)
         self._end(upload.upload_id)
 

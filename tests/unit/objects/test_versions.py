@@ -6,12 +6,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from sqlalchemy import select
 from tests.conformance.object_stores import STORES
 from tests.fakes.memory_store import MemoryStore
 from tests.unit.custody.test_custodian import house
 from tests.unit.objects.test_store_copy import LARGE, PART
-from tests.unit.objects.vaults import Vaults, vaults_over
+from tests.unit.objects.vaults import Body, Vaults, vaults_over
 
+from hyok.backends.port import DefaultLock
+from hyok.database.tables import upload_asides
 from hyok.errors import Conflict, HyokError, Malformed, NotFound, Refused, Tampered, Unavailable
 from hyok.objects.copying import copy_object
 from hyok.objects.facts import ObjectFacts, PutFacts
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
 
+    from sqlalchemy import Connection
     from tests.unit.custody.test_custodian import House
 
     from hyok.backends.port import Span, Stored
@@ -286,6 +290,38 @@ async def test_a_lock_is_written_read_back_and_kept(house: House) -> None:
     with pytest.raises(Refused):
         await vaults.vault.delete(deleting, version_id=facts.version_id, bypass_governance=True)
     assert await body_of(vaults, ask) == SMALL
+
+
+@pytest.mark.parametrize(
+    "rest", [b"rest", b"r" * (WHOLE_BODY_BYTES_MAX + 1)], ids=["small", "long"]
+)
+async def test_a_short_part_is_not_held_aside_where_it_would_be_locked(
+    house: House, rest: bytes
+) -> None:
+    store = MemoryStore()
+    vaults = await vaults_over(house, store)
+    await store.create_bucket("slot", object_lock=True)
+    await store.set_object_lock("slot", DefaultLock("COMPLIANCE", days=1))
+    vaults.buckets["dossiers"] = replace(vaults.buckets["dossiers"], backend_name="slot")
+    ask = vaults.ask()
+    await vaults.upload(ask, PART, rest)
+    assert await body_of(vaults, ask) == PART + rest
+    names = {found.name for found in (await store.list_versions("slot")).versions}
+    assert not any(name.startswith(".hyok/aside/") for name in names)
+
+    begun = await vaults.multipart.create(ask, PutFacts())
+    for plain in (b"eerst", rest):  # the second attempt takes the place of the first
+        _, _ = await vaults.multipart.upload_part(ask, begun.upload_id, 1, Body(plain))
+    assert await held_aside(house) == 1
+    await vaults.multipart.abort(ask, begun.upload_id)
+    assert await held_aside(house) == 0
+
+
+async def held_aside(house: House) -> int:
+    def act(connection: Connection) -> int:
+        return len(connection.execute(select(upload_asides)).all())
+
+    return await house.database.read(act)
 
 
 async def test_a_lock_needs_a_bucket_with_object_lock(vaults: Vaults) -> None:
