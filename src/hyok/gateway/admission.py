@@ -145,9 +145,7 @@ class Admission:
         return Judged(name, next((value for value in values if value), ""))
 
     def is_lower(self, one: str, other: str) -> bool:
-        """Say whether a classification is below another; the unknown one is below none."""
-        if UNKNOWN in (one, other):
-            return other != UNKNOWN and one == UNKNOWN
+        """Say whether a classification is below another."""
         return self._classifications.level(one) < self._classifications.level(other)
 
     def known_label(self, label: str) -> ClassificationName:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from hyok.objects.conditions import Condition
+    from hyok.objects.vault import ObjectVault
     from hyok.vocabulary import Ask
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -537,7 +538,10 @@ class Metered:
 class Door:
     """A gateway and everything behind it."""
 
-    def __init__(self, **principal: Any) -> None:
+    def __init__(
+        self, *, vault: ObjectVault | None = None, buckets: Sequence[Bucket] = (), **principal: Any
+    ) -> None:
+        """Open a door; ``vault`` stands behind it in place of the fake, with its ``buckets``."""
         self.vault = FakeVault()
         self.multipart = FakeMultipart()
         self.listings = FakeListings(self.vault)
@@ -548,12 +552,13 @@ class Door:
             # Elsewhere, so that a copy to it is read and sealed again.
             Bucket("second", "ours", "elsewhere", "c", ClassificationName("intern"), "clear"),
             Bucket("theirs", "others", "store", "d", ClassificationName("intern"), "clear"),
+            *buckets,
         )
         self.keeper = FakeKeeper(self.registry)
         self.meter = Metered()
         who = Principal(**{"id": "app-1", "tenant": "ours", **principal})
         behind: Any = {
-            "vault": self.vault,
+            "vault": vault or self.vault,
             "multipart": self.multipart,
             "listings": self.listings,
             "versions": self.versions,

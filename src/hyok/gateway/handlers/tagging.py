@@ -88,10 +88,10 @@ def _judge(services: Services, call: Call, facts: ObjectFacts, tags: Mapping[str
     """
     bucket, request = call.bucket, call.request
     assert bucket is not None
-    admission = services.admission
-    after = admission.judge(bucket, request.key, tags, facts.user_metadata)
+    admission, user_metadata = services.admission, facts.user_metadata
+    after = admission.judge(bucket, request.key, tags, user_metadata)
     try:
-        before = admission.judge(bucket, request.key, facts.tags, facts.user_metadata)
+        before = admission.judge(bucket, request.key, facts.tags, user_metadata)
     except HyokError:  # a label of then that nobody knows any more
         before = replace(after, classification=ClassificationName(facts.classification))
     if admission.is_lower(after.classification, before.classification):
@@ -103,14 +103,12 @@ def _judge(services: Services, call: Call, facts: ObjectFacts, tags: Mapping[str
             effect="Nothing was changed.",
             next_step="ask an officer to write the object anew under the lower class",
         )
-    higher = admission.is_lower(facts.classification, after.classification)
-    if higher or after.scope_label != before.scope_label:
-        kept = (
-            after
-            if higher
-            else replace(after, classification=ClassificationName(facts.classification))
-        )
-        raise _SealedAnew(facts, kept)
+    # A copy may stand above what its tags say, as its source did; there it stays.
+    least = facts.classification
+    wanted = admission.judge(bucket, request.key, tags, user_metadata, at_least=least)
+    other = after.classification != before.classification and wanted.classification != least
+    if other or after.scope_label != before.scope_label:
+        raise _SealedAnew(facts, wanted)
 
 
 async def _seal_anew(
