@@ -3,7 +3,7 @@
 They lie over those of the envelope, which stays as it is, so that a change of tags leaves bytes,
 ETag and time of the object alone.  Where none of ours stand, the envelope's tags hold.
 
-Source: docs/format.md, section 18.
+Source: docs/format.md, section 19.
 """
 
 from __future__ import annotations
