@@ -13,14 +13,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from hyok.envelope.layout import LAYOUT
-from hyok.errors import Malformed, Tampered
+from hyok.errors import Malformed
 from hyok.objects import listing as limits
+from hyok.objects.clear_rows import arranged, key_of, opened, store_start
 from hyok.objects.mirror import PREFIX as RESERVED
 from hyok.s3.names import etag_out
 from hyok.s3.versions import MarkerEntry, VersionEntry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from hyok.backends.port import ObjectStore, StoredVersion
     from hyok.custody.custodian import KeyCustodian
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 
 Row: TypeAlias = VersionEntry | MarkerEntry | str
 """A version, a delete marker, or a common prefix."""
-
-_LAST_CODE_POINT = "\U0010ffff"
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +140,9 @@ class VersionListings:
         if kept is None or kept.until_ms <= ask.at_ms:
             narrow = delimiter if delimiter == "/" else ""
             found = await _gathered(store, bucket.backend_name, name_key, parent, narrow)
-            rows = None if found is None else _rows(found, prefix, delimiter)
+            rows: list[Row] | None = None
+            if found is not None:
+                rows = arranged(found, prefix, delimiter)
             kept = _Kept(rows, 0 if rows is None else _first_after(rows, after), ask.at_ms)
         if kept.rows is None:
             page = await _store_order(
@@ -184,7 +185,7 @@ async def _gathered(
     after = after_version = ""
     while True:
         page = await store.list_versions(bucket, parent, delimiter, after, after_version)
-        found += _opened(page.versions, page.prefixes, name_key)
+        found += opened(page.versions, page.prefixes, name_key, _entry)
         if len(found) > limits.SORTED_ENTRIES_MAX:
             return None
         after, after_version = page.next_name, page.next_version
@@ -207,10 +208,10 @@ async def _store_order(
             "A listing this long of sealed names takes no delimiter but '/'.",
             reason="InvalidArgument",
         )
-    name, version_id = _store_start(name_key, after, delimiter), after.version_id
+    name, version_id = store_start(name_key, after.key, delimiter), after.version_id
     while True:
         page = await store.list_versions(bucket, parent, delimiter, name, version_id, limit)
-        rows = _opened(page.versions, page.prefixes, name_key)
+        rows = opened(page.versions, page.prefixes, name_key, _entry)
         name, version_id = page.next_name, page.next_version
         if rows or not name:
             break
@@ -224,72 +225,19 @@ async def _store_order(
     )
 
 
-def _store_start(name_key: NameKey, after: Place, delimiter: str) -> str:
-    if not after.key:
-        return ""
-    sealed = name_key.seal(after.key)
-    # Whatever stands below a common prefix was rolled up into it.
-    return sealed + _LAST_CODE_POINT if delimiter and after.key.endswith(delimiter) else sealed
-
-
-def _opened(
-    versions: Iterable[StoredVersion], prefixes: Iterable[str], name_key: NameKey
-) -> list[Row]:
-    """Return clear rows; what does not open is not ours and is left out."""
-    rows: list[Row] = []
-    for found in versions:
-        if found.name.startswith(RESERVED):
-            continue
-        try:
-            rows.append(_entry(name_key.open(found.name), found))
-        except Tampered:
-            continue
-    for sealed in prefixes:
-        if sealed.startswith(RESERVED):
-            continue
-        try:
-            rows.append(name_key.open(sealed))
-        except Tampered:
-            continue
-    return rows
-
-
-def _rows(found: Iterable[Row], prefix: str, delimiter: str) -> list[Row]:
-    """Filter by prefix, roll up at the delimiter, sort by the bytes of the clear key.
-
-    Within a key the store's order stays: the newest first.
-    """
-    entries: list[Row] = []
-    rolled: set[str] = set()
-    for row in found:
-        key = _key(row)
-        if not key.startswith(prefix):
-            continue
-        cut = key.find(delimiter, len(prefix)) if delimiter else -1
-        if cut >= 0:
-            rolled.add(key[: cut + len(delimiter)])
-        else:
-            entries.append(row)
-    return sorted([*entries, *rolled], key=lambda row: _key(row).encode())
-
-
 def _first_after(rows: Sequence[Row], after: Place) -> int:
     """Return where to go on; a version that is gone since loses none of its key's others."""
     mark = after.key.encode()
     if not mark:
         return 0
-    first = next((i for i, row in enumerate(rows) if _key(row).encode() >= mark), len(rows))
-    behind = next((i for i, row in enumerate(rows) if _key(row).encode() > mark), len(rows))
+    first = next((i for i, row in enumerate(rows) if key_of(row).encode() >= mark), len(rows))
+    behind = next((i for i, row in enumerate(rows) if key_of(row).encode() > mark), len(rows))
     if not after.version_id:
         return behind
     for at in range(first, behind):
         if _place(rows[at]) == after:
             return at + 1
     return first
-
-
-def _key(row: Row) -> str:
-    return row if isinstance(row, str) else row.key
 
 
 def _place(row: Row) -> Place:
