@@ -487,7 +487,7 @@ async def test_what_was_shown_elsewhere_holds_where_nothing_can_be_tried(locked:
         with pytest.raises(Refused) as caught:
             await store.put_whole(bucket, "a", b"x", FACTS, once)
         assert caught.value.reason == "NotImplemented"
-    await store.put_whole(locked.buckets[0], "elsewhere", b"x", FACTS)
+    await store.put_whole(locked.buckets[0], "elsewhere", b"x", FACTS, once)
     await store.put_whole(bucket, "a", b"x", FACTS, once)
     with pytest.raises(Conflict):
         await store.put_whole(bucket, "a", b"y", FACTS, once)

@@ -30,17 +30,17 @@ class Keyed(Protocol):
 
 
 N = TypeVar("N", bound=Named)
-K = TypeVar("K", bound=Keyed)
+R = TypeVar("R", bound="Keyed | str")
 
 
 def opened(
     found: Iterable[N],
     prefixes: Iterable[str],
     name_key: NameKey,
-    entry: Callable[[str, N], K],
-) -> list[K | str]:
+    entry: Callable[[str, N], R],
+) -> list[R | str]:
     """Return clear rows; what does not open is not ours and is left out."""
-    rows: list[K | str] = []
+    rows: list[R | str] = []
     for one in found:
         if one.name.startswith(RESERVED):
             continue
@@ -58,12 +58,12 @@ def opened(
     return rows
 
 
-def arranged(found: Iterable[K | str], prefix: str, delimiter: str) -> list[K | str]:
+def arranged(found: Iterable[R], prefix: str, delimiter: str) -> list[R | str]:
     """Filter by prefix, roll up at the delimiter, sort by the bytes of the clear key.
 
     Rows of one key stay in the order in which they came.
     """
-    entries: list[K | str] = []
+    entries: list[R | str] = []
     rolled: set[str] = set()
     for row in found:
         key = key_of(row)

@@ -140,9 +140,7 @@ class VersionListings:
         if kept is None or kept.until_ms <= ask.at_ms:
             narrow = delimiter if delimiter == "/" else ""
             found = await _gathered(store, bucket.backend_name, name_key, parent, narrow)
-            rows: list[Row] | None = None
-            if found is not None:
-                rows = arranged(found, prefix, delimiter)
+            rows = None if found is None else arranged(found, prefix, delimiter)
             kept = _Kept(rows, 0 if rows is None else _first_after(rows, after), ask.at_ms)
         if kept.rows is None:
             page = await _store_order(
