@@ -539,9 +539,9 @@ class Door:
     """A gateway and everything behind it."""
 
     def __init__(
-        self, *, vault: ObjectVault | None = None, buckets: Sequence[Bucket] = (), **principal: Any
+        self, *, vault: ObjectVault | None = None, here: Sequence[Bucket] = (), **principal: Any
     ) -> None:
-        """Open a door; ``vault`` stands behind it in place of the fake, with its ``buckets``."""
+        """Open a door; ``vault`` stands behind it in place of the fake, with the buckets that are ``here``."""
         self.vault = FakeVault()
         self.multipart = FakeMultipart()
         self.listings = FakeListings(self.vault)
@@ -552,7 +552,7 @@ class Door:
             # Elsewhere, so that a copy to it is read and sealed again.
             Bucket("second", "ours", "elsewhere", "c", ClassificationName("intern"), "clear"),
             Bucket("theirs", "others", "store", "d", ClassificationName("intern"), "clear"),
-            *buckets,
+            *here,
         )
         self.keeper = FakeKeeper(self.registry)
         self.meter = Metered()

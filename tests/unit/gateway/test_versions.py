@@ -273,7 +273,7 @@ async def tagged(house: House, request: pytest.FixtureRequest) -> tuple[Door, Va
     await vaults.make_bucket("stukken", "vertrouwelijk")
     door = Door(
         vault=vaults.vault,
-        buckets=tuple(vaults.buckets.values()),
+        here=tuple(vaults.buckets.values()),
         tenant="t",
         clearance=50,
         purpose="werk",
@@ -374,8 +374,8 @@ async def test_who_reads_only_changes_no_tags(house: House) -> None:
     vaults = await vaults_over(house)
     rights = {"tenant": "t", "clearance": 50, "purpose": "werk"}
     here = tuple(vaults.buckets.values())
-    writer = Door(vault=vaults.vault, buckets=here, grants=frozenset({"read", "write"}), **rights)
+    writer = Door(vault=vaults.vault, here=here, grants=frozenset({"read", "write"}), **rights)
     await writer.send("PUT /dossiers/k", b"x", x_amz_tagging="a=1")
-    reader = Door(vault=vaults.vault, buckets=here, grants=frozenset({"read"}), **rights)
+    reader = Door(vault=vaults.vault, here=here, grants=frozenset({"read"}), **rights)
     assert (await retag(reader, tags(b="2"))).code == "AccessDenied"
     assert b"<Key>a</Key>" in (await reader.send("GET /dossiers/k", query=[("tagging", "")])).body
