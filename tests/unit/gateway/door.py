@@ -541,7 +541,7 @@ class Door:
     def __init__(
         self, *, vault: ObjectVault | None = None, here: Sequence[Bucket] = (), **principal: Any
     ) -> None:
-        """Open a door; ``vault`` stands behind it in place of the fake, with the buckets that are ``here``."""
+        """Open a door; ``vault`` takes the place of the fake, with the buckets ``here``."""
         self.vault = FakeVault()
         self.multipart = FakeMultipart()
         self.listings = FakeListings(self.vault)
