@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.conformance.object_stores import envelope
 
-from hyok.backends.own_objects import erase, erase_deleted, erase_older
+from hyok.backends.own_objects import erase, erase_deleted, erase_older, has_versions
 from hyok.backends.port import Condition, Deleted, StoredFacts
 from hyok.errors import Conflict, HyokError, Malformed, NotFound
 
@@ -621,3 +621,19 @@ async def test_what_was_tried_out_leaves_no_version(versioned: Place) -> None:
     """The first write to a bucket tries the store out; a delete alone would leave versions."""
     await put(versioned, "a", b"x")
     assert await versioned.versions(".hyok/") == []
+
+
+async def test_versions_under_a_marker_are_found_and_own_objects_are_not_counted(
+    versioned: Place,
+) -> None:
+    store, bucket = versioned.store, versioned.bucket
+    await store.put_whole(bucket, ".hyok/x", b"1", StoredFacts())
+    assert not await has_versions(store, bucket, beside=".hyok/")
+    await store.put_whole(bucket, "map/a", b"1", StoredFacts())
+    await store.delete(bucket, "map/a")
+    assert await has_versions(store, bucket, beside=".hyok/")
+
+
+async def test_a_bucket_that_never_had_versions_has_none(place: Place) -> None:
+    await place.store.put_whole(place.bucket, "a", b"1", StoredFacts())
+    assert not await has_versions(place.store, place.bucket, beside=".hyok/")

@@ -247,3 +247,17 @@ def test_an_upload_in_parts_has_a_version(client: Any, store: str) -> None:
     assert client.head_object(**at)["VersionId"] == version
     client.put_object(**at, Body=b"later")
     assert client.get_object(**at, VersionId=version)["Body"].read() == LARGE + b"rest"
+
+
+def test_a_bucket_in_which_versions_are_left_is_not_removed(client: Any) -> None:
+    bucket = "v-weg"
+    client.create_bucket(Bucket=bucket)
+    client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    client.put_object(Bucket=bucket, Key="map/stuk", Body=b"x")
+    client.delete_object(Bucket=bucket, Key="map/stuk")
+    assert client.list_objects_v2(Bucket=bucket)["KeyCount"] == 0
+    assert refused(client.delete_bucket, Bucket=bucket)[:2] == (409, "BucketNotEmpty")
+    left = client.list_object_versions(Bucket=bucket)
+    for found in [*left["Versions"], *left["DeleteMarkers"]]:
+        client.delete_object(Bucket=bucket, Key=found["Key"], VersionId=found["VersionId"])
+    client.delete_bucket(Bucket=bucket)

@@ -61,6 +61,16 @@ async def erase_deleted(store: ObjectStore, bucket: str, prefix: str) -> None:
         await _remove(store, bucket, [version for version in found if version.name in deleted])
 
 
+async def has_versions(store: ObjectStore, bucket: str, *, beside: str) -> bool:
+    """Say whether the bucket holds versions or delete markers ``beside`` those below a prefix."""
+    if not await _keeps_versions(store, bucket):
+        return False
+    async for version in _versions(store, bucket, ""):
+        if not version.name.startswith(beside):
+            return True
+    return False
+
+
 async def _keeps_versions(store: ObjectStore, bucket: str) -> bool:
     try:
         return bool(await store.versioning(bucket))
