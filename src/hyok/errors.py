@@ -7,7 +7,13 @@ no internals of a dependency.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from types import MappingProxyType
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_NO_FACTS: Mapping[str, str] = MappingProxyType({})
 
 
 class HyokError(Exception):
@@ -20,6 +26,8 @@ class HyokError(Exception):
         code: the stable number for people (``HY-2103``), listed in docs/errors.md.
         effect: what did or did not happen because of it.
         next_step: the command or act that helps.
+        facts: what a door may show beside the sentence, by name (for S3: ``version-id``,
+            ``delete-marker``).
     """
 
     retryable: ClassVar[bool] = False
@@ -32,6 +40,7 @@ class HyokError(Exception):
         code: str = "",
         effect: str = "",
         next_step: str = "",
+        facts: Mapping[str, str] = _NO_FACTS,
     ) -> None:
         super().__init__(cause)
         self.cause = cause
@@ -39,6 +48,7 @@ class HyokError(Exception):
         self.code = code
         self.effect = effect
         self.next_step = next_step
+        self.facts = facts
 
     def explain(self) -> str:
         """Return code, cause, effect and next step as one line for people."""

@@ -39,6 +39,8 @@ from hyok.identity.access_keys import AccessKeys
 from hyok.identity.issuer_keys import IssuerKeys, KeyTimes
 from hyok.identity.sessions import Sessions
 from hyok.identity.web_identity import WebIdentities
+from hyok.objects.asides import Asides
+from hyok.objects.bucket_states import BucketStates
 from hyok.objects.listing import Listings
 from hyok.objects.mirror import StoreMirror
 from hyok.objects.multipart import MultipartVault
@@ -47,6 +49,7 @@ from hyok.objects.registry import BucketKeeper, BucketRegistry
 from hyok.objects.streams import Rooms
 from hyok.objects.uploads import UploadLedger
 from hyok.objects.vault import ObjectVault
+from hyok.objects.version_listing import VersionListings
 from hyok.policy.cedar import CedarEngine
 from hyok.policy.classifications import Classifications
 from hyok.policy.decision import CachedEngine, StoreFacts
@@ -256,7 +259,7 @@ def open_core(settings: Settings) -> Core:
         registry=registry,
         keeper=keeper,
         vault=vault,
-        multipart=MultipartVault(vault, UploadLedger(database)),
+        multipart=MultipartVault(vault, UploadLedger(database), Asides(database)),
         listings=Listings(places, custodian, secrets.token_bytes),
         pump=pump,
     )
@@ -276,6 +279,8 @@ async def open_gateway(core: Core, meter: Meter | None = None) -> Server:
         vault=core.vault,
         multipart=core.multipart,
         listings=core.listings,
+        versions=VersionListings(core.places, core.custodian),
+        states=BucketStates(core.places, core.custodian),
         buckets=core.registry,
         keeper=core.keeper,
         new_buckets=NewBuckets(settings.default_store, UNKNOWN),

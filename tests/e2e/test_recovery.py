@@ -51,12 +51,21 @@ def fill(s3: Any, bucket: str) -> dict[str, bytes]:
     held["delen"] = content((12 << 20) + 5, 3)
     parts = TransferConfig(multipart_threshold=6 << 20, multipart_chunksize=6 << 20)
     s3.upload_fileobj(io.BytesIO(held["delen"]), bucket, "delen", Config=parts)
+    later = {"TagSet": [{"Key": "stand", "Value": "later gegeven"}]}
+    s3.put_object_tagging(Bucket=bucket, Key="delen", Tagging=later)
     return held
 
 
 def opened(folder: Path) -> dict[str, bytes]:
     rows = [json.loads(line) for line in (folder / "opened.jsonl").read_text().splitlines()]
     return {row["key"]: (folder / row["file"]).read_bytes() for row in rows}
+
+
+def tags_of(folder: Path, key: str) -> dict[str, str]:
+    rows = [json.loads(line) for line in (folder / "opened.jsonl").read_text().splitlines()]
+    [tags] = [row["tags"] for row in rows if row["key"] == key]
+    assert isinstance(tags, dict)
+    return tags
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +139,7 @@ def test_an_export_made_beside_a_running_gateway_is_whole(left: Any, tmp_path: P
     home, held, folder = left
     hyok(home, "open", str(folder / "while-running"), "--to", str(tmp_path / "plain"))
     assert opened(tmp_path / "plain") == held["geheim"]
+    assert tags_of(tmp_path / "plain", "delen") == {"stand": "later gegeven"}
 
 
 def test_an_export_that_was_broken_off_goes_on(left: Any, tmp_path: Path) -> None:
@@ -171,6 +181,7 @@ def test_a_copied_bucket_opens_with_the_hsm_alone(left: Any, bucket: str, tmp_pa
     done = lone_open(config, f"copy:{bucket}", "--to", str(tmp_path / "plain"))
     assert done.returncode == 0, done.stdout + done.stderr
     assert opened(tmp_path / "plain") == held[bucket]
+    assert tags_of(tmp_path / "plain", "delen") == {"stand": "later gegeven"}
 
 
 def test_a_copy_without_its_shreddable_records_stays_closed(left: Any, tmp_path: Path) -> None:

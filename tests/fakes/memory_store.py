@@ -12,22 +12,28 @@ from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from hyok.backends import object_lock
 from hyok.backends.port import (
     ALWAYS,
     WHOLE,
     Condition,
+    DefaultLock,
+    Deleted,
+    Lock,
     Span,
     Stored,
     StoredFacts,
     StoredPart,
     StoredUpload,
+    StoredVersion,
     StoreFeatures,
     StoreListing,
+    VersionListing,
 )
 from hyok.errors import Conflict, Malformed, NotFound, Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 T = TypeVar("T")
 NAME_BYTES_MAX = 16_384
@@ -42,10 +48,28 @@ class _Upload:
     parts: dict[int, tuple[StoredPart, bytes]] = field(default_factory=dict)
 
 
-class MemoryStore:
-    """See the module's docstring.  ``objects`` is open to tests that play the dishonest store."""
+@dataclass(slots=True)
+class _Version:
+    """One version; ``body`` None: a delete marker."""
 
-    def __init__(self, *, keeps_metadata: bool = True) -> None:
+    stored: Stored
+    body: bytes | None
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Bucket:
+    names: dict[str, list[_Version]] = field(default_factory=dict)  # newest first, never empty
+    versioning: str = ""
+    lock: DefaultLock | None = None
+
+
+class MemoryStore:
+    """See the module's docstring."""
+
+    def __init__(
+        self, *, keeps_metadata: bool = True, clock_ms: Callable[[], int] | None = None
+    ) -> None:
         self.features = StoreFeatures(
             keeps_metadata=keeps_metadata,
             conditional_put=True,
@@ -53,10 +77,14 @@ class MemoryStore:
             conditional_delete=True,
             conditional_complete=True,
             rare_conditions=True,
+            versioning=True,
+            tags=True,
+            object_lock=True,
             part_bytes_min=1,
         )
-        self.objects: dict[str, dict[str, tuple[Stored, bytes]]] = {}
         self.uploads: dict[str, _Upload] = {}
+        self._buckets: dict[str, _Bucket] = {}
+        self._clock_ms = clock_ms or _now_ms
         self._count = itertools.count(1)
         self._lock = threading.RLock()
 
@@ -91,7 +119,7 @@ class MemoryStore:
         condition: Condition = ALWAYS,
     ) -> MemoryStoreSink[Stored]:
         self.check_name(name)
-        self._check_facts(facts)
+        self._check_facts(bucket, facts)
         self._check(bucket, name, condition)
         return MemoryStoreSink(size, lambda body: self._store(bucket, name, body, facts, condition))
 
@@ -100,48 +128,91 @@ class MemoryStore:
     ) -> Stored:
         with self._lock:
             self._check(bucket, name, condition)
-            stored = Stored(name, self._etag(), len(body), _now_ms(), facts)
-            self.objects[bucket][name] = (stored, body)
-            return stored
+            lock = object_lock.first(facts.lock, self._bucket(bucket).lock, self._clock_ms())
+            kept = replace(facts, tags={}, lock=lock)
+            version = _Version(
+                Stored(name, self._etag(), len(body), self._clock_ms(), kept), body, facts.tags
+            )
+            self._add(bucket, version)
+            return self._told(bucket, version)
+
+    def _add(self, bucket: str, version: _Version) -> None:
+        """Lay a version or a marker over what is there, or in place of the `null` one."""
+        at = self._bucket(bucket)
+        there = at.names.setdefault(version.stored.name, [])
+        version_id = "null"
+        if at.versioning == "Enabled":
+            version_id = f"v{next(self._count)}"
+        else:
+            there[:] = [other for other in there if other.stored.version_id != "null"]
+        version.stored = replace(version.stored, version_id=version_id)
+        there.insert(0, version)
+
+    def newest(self, bucket: str, name: str) -> tuple[Stored, bytes]:
+        """Return what stands there, for tests that tamper with it."""
+        found = self._find(bucket, name)
+        return found.stored, found.body or b""
+
+    def tamper(self, bucket: str, name: str, stored: Stored, body: bytes) -> None:
+        """Make something else of what stands there, behind the gateway's back."""
+        found = self._find(bucket, name)
+        found.stored, found.body = stored, body
+
+    def _told(self, bucket: str, version: _Version) -> Stored:
+        version_id = version.stored.version_id if self._bucket(bucket).versioning else ""
+        return replace(version.stored, version_id=version_id, tag_count=len(version.tags))
 
     def _etag(self) -> str:
         return blake2b(next(self._count).to_bytes(8, "big"), digest_size=16).hexdigest()
 
-    def _check_facts(self, facts: StoredFacts) -> None:
-        in_clear = facts.clear or facts.user_metadata or facts.tags
-        if in_clear and not self.features.keeps_metadata:
+    def _check_facts(self, bucket: str, facts: StoredFacts) -> None:
+        if (facts.clear or facts.user_metadata) and not self.features.keeps_metadata:
             raise Malformed("this store keeps no metadata in clear")
+        object_lock.check_asked(facts.lock, self._clock_ms())
+        object_lock.first(facts.lock, self._bucket(bucket).lock, 0)
 
-    def _bucket(self, bucket: str) -> dict[str, tuple[Stored, bytes]]:
-        if bucket not in self.objects:
+    def _bucket(self, bucket: str) -> _Bucket:
+        if bucket not in self._buckets:
             raise NotFound("the bucket does not exist in this store", reason="NoSuchBucket")
-        return self.objects[bucket]
+        return self._buckets[bucket]
 
-    def _find(self, bucket: str, name: str) -> tuple[Stored, bytes]:
-        found = self._bucket(bucket).get(name)
-        if found is None:
-            raise NotFound("the object does not exist", reason="NoSuchKey")
+    def _shown(self, bucket: str, name: str) -> Stored | None:
+        """Return what a listing shows under a name."""
+        there = self._bucket(bucket).names.get(name, [])
+        return there[0].stored if there and there[0].body is not None else None
+
+    def _find(self, bucket: str, name: str, version_id: str = "") -> _Version:
+        there = self._bucket(bucket).names.get(name, [])
+        if version_id:
+            there = [version for version in there if version.stored.version_id == version_id]
+        if not there:
+            reason = "NoSuchVersion" if version_id else "NoSuchKey"
+            raise NotFound("the object does not exist", reason=reason)
+        found = there[0]
+        if found.body is None:
+            facts = {"delete-marker": "true", "version-id": found.stored.version_id}
+            if version_id:
+                raise Malformed("a delete marker", reason="MethodNotAllowed", facts=facts)
+            raise NotFound("the object was deleted", reason="NoSuchKey", facts=facts)
         return found
 
     def _check(self, bucket: str, name: str, condition: Condition) -> None:
-        found = self._bucket(bucket).get(name)
-        if condition.absent and found is not None:
-            raise Conflict("an object of this name exists already", reason="PreconditionFailed")
-        if condition.exists and found is None:
-            raise Conflict("no object of this name exists", reason="PreconditionFailed")
-        if condition.not_match and found is not None and found[0].etag == condition.not_match:
-            raise Conflict("the object is still that version", reason="PreconditionFailed")
-        if condition.if_match and (found is None or found[0].etag != condition.if_match):
-            raise Conflict("the object is no longer that version", reason="PreconditionFailed")
+        _check_condition(self._shown(bucket, name), condition)
 
-    async def head(self, bucket: str, name: str) -> Stored:
-        return self._find(bucket, name)[0]
+    async def head(self, bucket: str, name: str, version_id: str = "") -> Stored:
+        return self._told(bucket, self._find(bucket, name, version_id))
 
     async def read_whole(
-        self, bucket: str, name: str, span: Span = WHOLE, if_match: str = ""
+        self,
+        bucket: str,
+        name: str,
+        span: Span = WHOLE,
+        if_match: str = "",
+        version_id: str = "",
     ) -> tuple[Stored, bytes]:
-        stored, body = self._find(bucket, name)
-        self._check(bucket, name, Condition(if_match=if_match))
+        found = self._find(bucket, name, version_id)
+        stored, body = self._told(bucket, found), found.body or b""
+        _check_condition(stored, Condition(if_match=if_match))
         if span.suffix:
             return stored, body[max(0, len(body) - span.suffix) :]
         stop = len(body) if span.stop is None else span.stop
@@ -150,15 +221,48 @@ class MemoryStore:
         return stored, body[span.start : stop]
 
     async def read(
-        self, bucket: str, name: str, span: Span = WHOLE, if_match: str = ""
+        self,
+        bucket: str,
+        name: str,
+        span: Span = WHOLE,
+        if_match: str = "",
+        version_id: str = "",
     ) -> MemoryStoreSource:
-        return MemoryStoreSource(*await self.read_whole(bucket, name, span, if_match))
+        return MemoryStoreSource(*await self.read_whole(bucket, name, span, if_match, version_id))
 
-    async def delete(self, bucket: str, name: str, condition: Condition = ALWAYS) -> None:
+    async def delete(
+        self,
+        bucket: str,
+        name: str,
+        condition: Condition = ALWAYS,
+        version_id: str = "",
+        *,
+        bypass_governance: bool = False,
+    ) -> Deleted:
         with self._lock:
-            if name in self._bucket(bucket):
-                self._check(bucket, name, condition)
-                del self.objects[bucket][name]
+            at = self._bucket(bucket)
+            there = at.names.get(name, [])
+            if version_id:
+                found = [v for v in there if v.stored.version_id == version_id]
+            else:
+                found = [v for v in there[:1] if v.body is not None]
+            if found:
+                _check_condition(found[0].stored, condition)
+            elif condition.if_match:
+                return Deleted()
+            if at.versioning and not version_id:
+                marker = _Version(Stored(name, "", 0, self._clock_ms()), None)
+                self._add(bucket, marker)
+                return Deleted(marker.stored.version_id, marker=True)
+            if not found:
+                return Deleted()
+            lock = found[0].stored.facts.lock if found[0].stored.facts else Lock()
+            object_lock.check_free(lock, self._clock_ms(), bypass=bypass_governance)
+            told = Deleted(self._told(bucket, found[0]).version_id, found[0].body is None)
+            there.remove(found[0])
+            if not there:
+                del at.names[name]
+            return told
 
     async def list(
         self,
@@ -170,16 +274,15 @@ class MemoryStore:
     ) -> StoreListing:
         # By code point is by UTF-8 byte: that order is a property of the encoding.
         entries: dict[str, Stored | None] = {}
-        for name in sorted(self._bucket(bucket)):
-            if not name.startswith(prefix) or name <= after:
+        for name in sorted(self._bucket(bucket).names):
+            stored = self._shown(bucket, name)
+            if stored is None or not name.startswith(prefix) or name <= after:
                 continue
-            end = name.find(delimiter, len(prefix)) if delimiter else -1
-            folder = name[: end + len(delimiter)] if end >= 0 else ""
-            if folder:
-                if folder != after:
-                    entries[folder] = None
-            else:
-                entries[name] = replace(self.objects[bucket][name][0], facts=None)
+            folder = _folder(name, prefix, delimiter)
+            if not folder:
+                entries[name] = replace(stored, facts=None, version_id="")
+            elif folder != after:
+                entries[folder] = None
         page = dict(itertools.islice(entries.items(), max(0, limit)))
         more = page and len(entries) > len(page)
         return StoreListing(
@@ -188,18 +291,93 @@ class MemoryStore:
             list(page)[-1] if more else "",
         )
 
+    async def list_versions(
+        self,
+        bucket: str,
+        prefix: str = "",
+        delimiter: str = "",
+        after: str = "",
+        after_version: str = "",
+        limit: int = 1000,
+    ) -> VersionListing:
+        if after_version and not after:
+            raise Malformed("an id to go on from needs a name", reason="InvalidArgument")
+        entries: list[tuple[str, StoredVersion | None]] = []
+        names = self._bucket(bucket).names
+        for name in sorted(names):
+            ids = [version.stored.version_id for version in names[name]]
+            if not name.startswith(prefix) or name < after:
+                continue
+            folder = _folder(name, prefix, delimiter)
+            if folder:
+                if folder != after and (folder, None) not in entries:
+                    entries.append((folder, None))
+                continue
+            passed = len(ids)
+            if name != after:
+                passed = 0
+            elif after_version:
+                passed = ids.index(after_version) + 1
+            for version in names[name][passed:]:
+                told = version.stored
+                latest = version is names[name][0]
+                marker = version.body is None
+                entries.append((
+                    name,
+                    StoredVersion(
+                        name, told.version_id, told.modified_ms, latest, marker,
+                        told.etag, told.size,
+                    ),
+                ))  # fmt: skip
+        page = entries[: max(0, limit)]
+        more = len(entries) > len(page) and page
+        last = page[-1] if more else ("", None)
+        return VersionListing(
+            [version for _, version in page if version is not None],
+            [name for name, version in page if version is None],
+            last[0],
+            last[1].version_id if last[1] else "",
+        )
+
+    async def tags(self, bucket: str, name: str, version_id: str = "") -> Mapping[str, str]:
+        return dict(self._find(bucket, name, version_id).tags)
+
+    async def set_tags(
+        self, bucket: str, name: str, tags: Mapping[str, str], version_id: str = ""
+    ) -> str:
+        version = self._find(bucket, name, version_id)
+        version.tags = dict(tags)
+        return self._told(bucket, version).version_id
+
+    async def set_lock(
+        self,
+        bucket: str,
+        name: str,
+        lock: Lock,
+        version_id: str = "",
+        *,
+        bypass_governance: bool = False,
+    ) -> None:
+        if self._bucket(bucket).lock is None:
+            raise Malformed("the bucket has no object lock", reason="InvalidRequest")
+        version = self._find(bucket, name, version_id)
+        facts = version.stored.facts
+        assert facts is not None
+        object_lock.check_asked(lock, self._clock_ms())
+        new = object_lock.changed(facts.lock, lock, self._clock_ms(), bypass=bypass_governance)
+        version.stored = replace(version.stored, facts=replace(facts, lock=new))
+
     async def replace_facts(
         self, bucket: str, name: str, facts: StoredFacts, if_match: str
     ) -> Stored:
-        self._check_facts(facts)
+        self._check_facts(bucket, facts)
         with self._lock:
-            stored, body = self._find(bucket, name)
+            old = self._find(bucket, name)
             self._check(bucket, name, Condition(if_match=if_match))
-            if bool(facts.envelope) is not bool(stored.facts and stored.facts.envelope):
+            if bool(facts.envelope) is not bool(old.stored.facts and old.stored.facts.envelope):
                 raise Malformed("a sealed object needs an envelope, and a plain one takes none")
-            stored = replace(stored, etag=self._etag(), facts=facts)
-            self.objects[bucket][name] = (stored, body)
-            return stored
+            facts = replace(facts, tags=facts.tags or old.tags)
+            return self._store(bucket, name, old.body or b"", facts, ALWAYS)
 
     async def copy(
         self,
@@ -210,18 +388,18 @@ class MemoryStore:
         facts: StoredFacts,
         if_match: str,
         condition: Condition = ALWAYS,
+        version_id: str = "",
     ) -> Stored:
-        _, body = await self.read_whole(bucket, name, if_match=if_match)
+        _, body = await self.read_whole(bucket, name, if_match=if_match, version_id=version_id)
         return await self.put_whole(to_bucket, to_name, body, facts, condition)
 
     # ── uploads ──────────────────────────────────────────────────────────────────────────────
 
     async def begin_upload(self, bucket: str, name: str, facts: StoredFacts) -> str:
         self.check_name(name)
-        self._check_facts(facts)
-        self._bucket(bucket)
+        self._check_facts(bucket, facts)
         upload_id = f"upload-{next(self._count)}"
-        self.uploads[upload_id] = _Upload(bucket, name, facts, _now_ms())
+        self.uploads[upload_id] = _Upload(bucket, name, facts, self._clock_ms())
         return upload_id
 
     def _open(self, bucket: str, name: str, upload_id: str) -> _Upload:
@@ -251,7 +429,7 @@ class MemoryStore:
 
         def store(body: bytes) -> StoredPart:
             upload = self._open(bucket, name, upload_id)
-            part = StoredPart(number, self._etag(), len(body), _now_ms())
+            part = StoredPart(number, self._etag(), len(body), self._clock_ms())
             upload.parts[number] = (part, body)
             return part
 
@@ -304,20 +482,38 @@ class MemoryStore:
 
     # ── buckets and the store ────────────────────────────────────────────────────────────────
 
-    async def create_bucket(self, bucket: str) -> None:
-        self.objects.setdefault(bucket, {})
+    async def create_bucket(self, bucket: str, *, object_lock: bool = False) -> None:
+        locked = _Bucket(versioning="Enabled", lock=DefaultLock())
+        self._buckets.setdefault(bucket, locked if object_lock else _Bucket())
 
     async def delete_bucket(self, bucket: str) -> None:
-        if self._bucket(bucket):
+        if self._bucket(bucket).names:
             raise Conflict("the bucket is not empty", reason="BucketNotEmpty")
-        del self.objects[bucket]
+        del self._buckets[bucket]
         self.uploads = {k: u for k, u in self.uploads.items() if u.bucket != bucket}
 
     async def has_bucket(self, bucket: str) -> bool:
-        return bucket in self.objects
+        return bucket in self._buckets
 
     async def list_buckets(self) -> Sequence[str]:
-        return sorted(self.objects)
+        return sorted(self._buckets)
+
+    async def versioning(self, bucket: str) -> str:
+        return self._bucket(bucket).versioning
+
+    async def set_versioning(self, bucket: str, status: str) -> None:
+        if self._bucket(bucket).lock is not None and status != "Enabled":
+            raise Conflict("object lock needs versions", reason="InvalidBucketState")
+        self._bucket(bucket).versioning = status
+
+    async def object_lock(self, bucket: str) -> DefaultLock | None:
+        return self._bucket(bucket).lock
+
+    async def set_object_lock(self, bucket: str, default: DefaultLock) -> None:
+        object_lock.check_default(default)
+        if self._bucket(bucket).versioning != "Enabled":
+            raise Conflict("object lock needs versions", reason="InvalidBucketState")
+        self._bucket(bucket).lock = default
 
     async def sweep(self) -> int:
         return 0
@@ -370,3 +566,20 @@ class MemoryStoreSource:
 
 def _now_ms() -> int:
     return time.time_ns() // 1_000_000
+
+
+def _folder(name: str, prefix: str, delimiter: str) -> str:
+    """Return what a name is rolled up into; empty where it stands for itself."""
+    end = name.find(delimiter, len(prefix)) if delimiter else -1
+    return name[: end + len(delimiter)] if end >= 0 else ""
+
+
+def _check_condition(found: Stored | None, condition: Condition) -> None:
+    if condition.absent and found is not None:
+        raise Conflict("an object of this name exists already", reason="PreconditionFailed")
+    if condition.exists and found is None:
+        raise Conflict("no object of this name exists", reason="PreconditionFailed")
+    if condition.not_match and found is not None and found.etag == condition.not_match:
+        raise Conflict("the object is still that version", reason="PreconditionFailed")
+    if condition.if_match and (found is None or found.etag != condition.if_match):
+        raise Conflict("the object is no longer that version", reason="PreconditionFailed")

@@ -18,6 +18,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
+from hyok.backends import catalogue_schema
+from hyok.backends.port import NO_LOCK, DefaultLock, Lock
 from hyok.errors import Conflict, NotFound, Unavailable
 
 if TYPE_CHECKING:
@@ -29,59 +31,31 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 APPLICATION_ID = 0x4859_4F4B  # "HYOK", so that `file` and a stranger can tell what this is
-SCHEMA_VERSION = 1
 BUSY_SECONDS_MAX = 15.0
 """How long a worker waits for the commit of another one."""
 
 JOINED_WRITES_MAX = 64
 """How many waiting writes one commit makes durable at most; bounds the time of a commit."""
 
-# Pages of 8 KiB keep a row with a name of 1,400 bytes in the leaf, without overflow pages.
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS buckets (
-  id INTEGER PRIMARY KEY AUTOINCREMENT,
-  name TEXT NOT NULL UNIQUE,
-  created_ms INTEGER NOT NULL
-) STRICT;
-CREATE TABLE IF NOT EXISTS objects (
-  bucket INTEGER NOT NULL REFERENCES buckets (id),
-  name BLOB NOT NULL,
-  file TEXT NOT NULL,
-  sealed INTEGER NOT NULL,        -- 1: the file begins with a block; 0: plain bytes alone
-  size INTEGER NOT NULL,          -- of the body
-  etag TEXT NOT NULL,
-  modified_ms INTEGER NOT NULL,
-  PRIMARY KEY (bucket, name)
-) STRICT, WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS objects_file ON objects (file);
-CREATE TABLE IF NOT EXISTS blocks (   -- blocks on their way into their files
-  file TEXT PRIMARY KEY,
-  block BLOB NOT NULL
-) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS uploads (
-  id TEXT PRIMARY KEY,
-  bucket INTEGER NOT NULL REFERENCES buckets (id),
-  name BLOB NOT NULL,
-  envelope BLOB NOT NULL,
-  begun_ms INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS uploads_name ON uploads (bucket, name, begun_ms);
-CREATE TABLE IF NOT EXISTS parts (
-  upload TEXT NOT NULL REFERENCES uploads (id),
-  number INTEGER NOT NULL,
-  file TEXT NOT NULL,
-  size INTEGER NOT NULL,
-  etag TEXT NOT NULL,
-  modified_ms INTEGER NOT NULL,
-  PRIMARY KEY (upload, number)
-) STRICT, WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS parts_file ON parts (file);
-"""
+NULL_VERSION = "null"
+"""The id of a version that was written while its bucket had none."""
+
+ENABLED = "Enabled"
+SUSPENDED = "Suspended"
+
+
+@dataclass(frozen=True, slots=True)
+class BucketRow:
+    """One bucket, and what it does to new versions."""
+
+    id: int
+    versioning: str = ""  # ENABLED, SUSPENDED; empty: never switched on
+    lock: DefaultLock | None = None  # None: no object lock
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectRow:
-    """One object of a bucket, and the file that holds it."""
+    """One version of an object, and the file that holds it; or a delete marker, without a file."""
 
     bucket: int
     name: str
@@ -90,7 +64,21 @@ class ObjectRow:
     size: int
     etag: str
     modified_ms: int
+    version: str = NULL_VERSION
+    born: int = 0  # greater than that of every older version of the name
+    versioning: str = ""  # of the bucket
+    tag_count: int = 0
+    lock: Lock = NO_LOCK
     pending_block: bytes | None = None  # newer than the file's own, when not None
+
+    @property
+    def version_id(self) -> str:
+        """The id that the port tells; empty in a bucket that never had versions."""
+        return self.version if self.versioning else ""
+
+    @property
+    def marker(self) -> bool:
+        return not self.file
 
 
 @dataclass(slots=True)
@@ -136,7 +124,7 @@ class Catalogue:
         self._queue: list[_Waiting[Any]] = []
         with translated():
             self._writer = self._connect()
-            self._writer.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
+            catalogue_schema.prepare(self._writer)
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
@@ -147,7 +135,6 @@ class Catalogue:
             "journal_mode = WAL",
             "synchronous = FULL",
             f"application_id = {APPLICATION_ID}",
-            f"user_version = {SCHEMA_VERSION}",
             "cache_size = -16384",
         ):
             # Setting what already stands would still write to the file, and so wait for others.
@@ -222,6 +209,22 @@ class Catalogue:
             self._opened.clear()
 
 
+def bucket_row(db: sqlite3.Connection, bucket: str) -> BucketRow:
+    """Return the row of a bucket.
+
+    Raises:
+        NotFound: there is no such bucket.
+    """
+    row = db.execute(
+        "SELECT id, versioning, object_lock, lock_mode, lock_days, lock_years "
+        "FROM buckets WHERE name = ?",
+        (bucket,),
+    ).fetchone()
+    if row is None:
+        raise _no_bucket()
+    return BucketRow(row[0], row[1], DefaultLock(*row[3:]) if row[2] else None)
+
+
 def bucket_id(db: sqlite3.Connection, bucket: str) -> int:
     """Return the row id of a bucket.
 
@@ -230,31 +233,79 @@ def bucket_id(db: sqlite3.Connection, bucket: str) -> int:
     """
     row = db.execute("SELECT id FROM buckets WHERE name = ?", (bucket,)).fetchone()
     if row is None:
-        raise NotFound("the bucket does not exist in this store", reason="NoSuchBucket")
+        raise _no_bucket()
     return int(row[0])
 
 
+def _no_bucket() -> NotFound:
+    return NotFound("the bucket does not exist in this store", reason="NoSuchBucket")
+
+
 _FIND = """
-SELECT b.id, o.file, o.sealed, o.size, o.etag, o.modified_ms, k.block
+SELECT b.id, b.versioning,
+  o.file, o.sealed, o.size, o.etag, o.modified_ms, o.version, o.born,
+  k.block, t.count, l.mode, l.until_ms, l.hold
 FROM buckets b
-LEFT JOIN objects o ON o.bucket = b.id AND o.name = ?2
+LEFT JOIN {} o ON o.bucket = b.id AND o.name = ?2{}
 LEFT JOIN blocks k ON k.file = o.file
+LEFT JOIN tags t ON t.file = o.file
+LEFT JOIN locks l ON l.file = o.file
 WHERE b.name = ?1
 """
+_FIND_OBJECT = _FIND.format("objects", "")
+_FIND_NULL = _FIND.format("versions", " AND o.version = 'null'")
+_FIND_BORN = _FIND.format("versions", " AND o.born = ?3")
+_FIND_NEWEST = _FIND.format("versions", "") + "ORDER BY o.born DESC LIMIT 1"
+VERSION_BORN_DIGITS = 16
+"""A version's id begins with its `born` in hex, so that the id alone leads to the row."""
 
 
-def find(db: sqlite3.Connection, bucket: str, name: str) -> ObjectRow | None:
-    """Return the row of an object, None when there is no such object.
+def find(db: sqlite3.Connection, bucket: str, name: str, version_id: str = "") -> ObjectRow | None:
+    """Return a version of an object; without an id the one that a listing shows.
+
+    Without an id None says that there is no such object; its newest version may be a marker.
 
     Raises:
         NotFound: there is no such bucket.
     """
-    row = db.execute(_FIND, (bucket, name.encode())).fetchone()
-    if row is None:
-        raise NotFound("the bucket does not exist in this store", reason="NoSuchBucket")
-    if row[1] is None:
+    row = _found(db, _FIND_OBJECT, bucket, name)
+    if not version_id or (row is not None and row.version == version_id):
+        return row
+    if version_id == NULL_VERSION:
+        return _found(db, _FIND_NULL, bucket, name)
+    row = _found(db, _FIND_BORN, bucket, name, born_of(version_id))
+    return row if row is not None and row.version == version_id else None
+
+
+def find_newest_beside(db: sqlite3.Connection, bucket: str, name: str) -> ObjectRow | None:
+    """Return the newest version that a listing does not show: an older one, or a marker."""
+    return _found(db, _FIND_NEWEST, bucket, name)
+
+
+def born_of(version_id: str) -> int:
+    """Return the `born` in an id that we made; -1, which no version has, for any other."""
+    try:
+        born = int(version_id[:VERSION_BORN_DIGITS], 16)
+    except ValueError:
+        return -1
+    return born if born < 1 << 63 else -1  # what SQLite holds
+
+
+def _found(
+    db: sqlite3.Connection, query: str, bucket: str, name: str, *more: int
+) -> ObjectRow | None:
+    found = db.execute(query, (bucket, name.encode(), *more)).fetchone()
+    if found is None:
+        raise _no_bucket()
+    number, versioning, file, sealed, size, etag, modified_ms, version, born = found[:9]
+    if file is None:
         return None
-    return ObjectRow(row[0], name, row[1], bool(row[2]), row[3], row[4], row[5], row[6])
+    block, tag_count, mode, until_ms, hold = found[9:]
+    lock = NO_LOCK if mode is None else Lock(mode, until_ms, None if hold is None else bool(hold))
+    return ObjectRow(
+        number, name, file, bool(sealed), size, etag, modified_ms, version, born,
+        versioning, tag_count or 0, lock, block,
+    )  # fmt: skip
 
 
 def check_condition(row: ObjectRow | None, condition: Condition) -> None:
@@ -276,7 +327,7 @@ def check_condition(row: ObjectRow | None, condition: Condition) -> None:
 def store_row(db: sqlite3.Connection, row: ObjectRow) -> None:
     """Let this row be the object of its name, whatever stood there."""
     db.execute(
-        "INSERT OR REPLACE INTO objects VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO objects VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             row.bucket,
             row.name.encode(),
@@ -285,6 +336,8 @@ def store_row(db: sqlite3.Connection, row: ObjectRow) -> None:
             row.size,
             row.etag,
             row.modified_ms,
+            row.version,
+            row.born,
         ),
     )
 
@@ -292,5 +345,5 @@ def store_row(db: sqlite3.Connection, row: ObjectRow) -> None:
 def is_known(db: sqlite3.Connection, file: str) -> bool:
     """Tell whether a row names this data file."""
     query = "SELECT EXISTS (SELECT 1 FROM {} WHERE file = ?)"
-    tables = ("objects", "parts")
+    tables = ("objects", "versions", "parts")
     return any(db.execute(query.format(table), (file,)).fetchone()[0] for table in tables)

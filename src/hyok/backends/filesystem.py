@@ -9,7 +9,8 @@ A new envelope goes into the catalogue first (durable, and the moment it counts)
 into the file: until that write is flushed readers take the catalogue's copy, and opening the store
 repeats the write.  Readers that are under way keep the file they opened, also when it is replaced.
 
-Nothing in clear is kept: a store of this kind has `keeps_metadata` False.
+Nothing in clear is kept but tags, which stand in the catalogue: a store of this kind has
+`keeps_metadata` False.
 
 Source: docs/format.md, section 17.
 """
@@ -20,7 +21,6 @@ import asyncio
 import fcntl
 import os
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -38,23 +38,28 @@ from hyok.backends.data_files import (
     translated_files,
 )
 from hyok.backends.filesystem_bodies import now_ms
+from hyok.backends.filesystem_buckets import Buckets
+from hyok.backends.filesystem_labels import Labels
 from hyok.backends.filesystem_objects import Objects, check_name
 from hyok.backends.filesystem_upload import Uploads
 from hyok.backends.port import (
     ALWAYS,
     WHOLE,
     Condition,
+    DefaultLock,
+    Deleted,
+    Lock,
     PartSink,
     Span,
     Stored,
     StoredFacts,
     StoreFeatures,
+    VersionListing,
 )
 from hyok.envelope.layout import PRODUCTION_SUITES
-from hyok.errors import Conflict, NotFound
+from hyok.errors import Conflict
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
@@ -74,6 +79,9 @@ FEATURES = StoreFeatures(
     conditional_delete=True,
     conditional_complete=True,
     rare_conditions=True,
+    versioning=True,
+    tags=True,
+    object_lock=True,
     single_put_bytes_max=1 << 43,  # 8 TiB: half of the largest file of ext4
     part_bytes_min=1,
     part_bytes_max=1 << 43,
@@ -91,11 +99,18 @@ class FileStore:
         *,
         threads: int = THREADS,
         suites: Mapping[int, Suite] = PRODUCTION_SUITES,
+        clock_ms: Callable[[], int] = now_ms,
     ) -> None:
         """Open the store in ``root``; make it when there is none.  Blocking.
 
+        Args:
+            root: the store's folder.
+            threads: how many calls are at work at a time.
+            suites: those whose blocks are taken for sealed ones.
+            clock_ms: unix time in milliseconds; dates objects and ends retentions.
+
         Raises:
-            Conflict: there are data files and no catalogue.
+            Conflict: there are data files and no catalogue, or a newer release made it.
             Unavailable: the folder cannot be used.
         """
         with translated_files():
@@ -108,11 +123,14 @@ class FileStore:
             path = root / "catalogue.sqlite3"
             self._check_catalogue(path)
             self._catalogue = Catalogue(path)
-            self._objects = Objects(self._catalogue, self._files, suites)
+            self._objects = Objects(self._catalogue, self._files, suites, clock_ms)
             self._objects.repair()
         finally:
             os.close(lock)
+        self._clock_ms = clock_ms
         self._uploads = Uploads(self._catalogue, self._files)
+        self._buckets = Buckets(self._catalogue, self._files, self._uploads, clock_ms)
+        self._labels = Labels(self._catalogue, clock_ms)
         self._quick = ThreadPoolExecutor(threads, thread_name_prefix="file-store")
         self._slow = ThreadPoolExecutor(SLOW_THREADS, thread_name_prefix="file-store-slow")
 
@@ -169,14 +187,19 @@ class FileStore:
     ) -> StoreSink:
         return await self._run(partial(self._objects.sink, bucket, name, size, facts, condition))
 
-    async def head(self, bucket: str, name: str) -> Stored:
-        return await self._run(partial(self._objects.head, bucket, name))
+    async def head(self, bucket: str, name: str, version_id: str = "") -> Stored:
+        return await self._run(partial(self._objects.head, bucket, name, version_id))
 
     async def read_whole(
-        self, bucket: str, name: str, span: Span = WHOLE, if_match: str = ""
+        self,
+        bucket: str,
+        name: str,
+        span: Span = WHOLE,
+        if_match: str = "",
+        version_id: str = "",
     ) -> tuple[Stored, bytes]:
         def work() -> tuple[Stored, bytes]:
-            source = self._objects.source(bucket, name, span, if_match)
+            source = self._objects.source(bucket, name, span, if_match, version_id)
             try:
                 return source.stored, source.read_all()
             finally:
@@ -185,12 +208,36 @@ class FileStore:
         return await self._run(work)
 
     async def read(
-        self, bucket: str, name: str, span: Span = WHOLE, if_match: str = ""
+        self,
+        bucket: str,
+        name: str,
+        span: Span = WHOLE,
+        if_match: str = "",
+        version_id: str = "",
     ) -> StoreSource:
-        return await self._run(partial(self._objects.source, bucket, name, span, if_match))
+        return await self._run(
+            partial(self._objects.source, bucket, name, span, if_match, version_id)
+        )
 
-    async def delete(self, bucket: str, name: str, condition: Condition = ALWAYS) -> None:
-        await self._run(partial(self._objects.delete, bucket, name, condition))
+    async def delete(
+        self,
+        bucket: str,
+        name: str,
+        condition: Condition = ALWAYS,
+        version_id: str = "",
+        *,
+        bypass_governance: bool = False,
+    ) -> Deleted:
+        return await self._run(
+            partial(
+                self._objects.delete,
+                bucket,
+                name,
+                condition,
+                version_id,
+                bypass=bypass_governance,
+            )
+        )
 
     async def list(
         self,
@@ -209,10 +256,29 @@ class FileStore:
 
         return await self._run(work)
 
+    async def list_versions(
+        self,
+        bucket: str,
+        prefix: str = "",
+        delimiter: str = "",
+        after: str = "",
+        after_version: str = "",
+        limit: int = 1000,
+    ) -> VersionListing:
+        def work() -> VersionListing:
+            with translated():
+                db = self._catalogue.reading
+                return catalogue_listing.version_page(
+                    db, bucket_id(db, bucket), prefix, delimiter, after, after_version, limit
+                )
+
+        return await self._run(work)
+
     async def replace_facts(
         self, bucket: str, name: str, facts: StoredFacts, if_match: str
     ) -> Stored:
-        return await self._run(partial(self._objects.replace_facts, bucket, name, facts, if_match))
+        work = partial(self._objects.replace_facts, bucket, name, facts, if_match)
+        return await self._run(work, slow=bool(await self.versioning(bucket)))
 
     async def copy(
         self,
@@ -223,12 +289,42 @@ class FileStore:
         facts: StoredFacts,
         if_match: str,
         condition: Condition = ALWAYS,
+        version_id: str = "",
     ) -> Stored:
         return await self._run(
             partial(
-                self._objects.copy, bucket, name, to_bucket, to_name, facts, if_match, condition
+                self._objects.copy,
+                bucket,
+                name,
+                to_bucket,
+                to_name,
+                facts,
+                if_match,
+                condition,
+                version_id,
             ),
             slow=True,
+        )
+
+    async def tags(self, bucket: str, name: str, version_id: str = "") -> Mapping[str, str]:
+        return await self._run(partial(self._labels.tags, bucket, name, version_id))
+
+    async def set_tags(
+        self, bucket: str, name: str, tags: Mapping[str, str], version_id: str = ""
+    ) -> str:
+        return await self._run(partial(self._labels.set_tags, bucket, name, tags, version_id))
+
+    async def set_lock(
+        self,
+        bucket: str,
+        name: str,
+        lock: Lock,
+        version_id: str = "",
+        *,
+        bypass_governance: bool = False,
+    ) -> None:
+        await self._run(
+            partial(self._labels.set_lock, bucket, name, lock, version_id, bypass=bypass_governance)
         )
 
     # ── uploads ──────────────────────────────────────────────────────────────────────────────
@@ -236,7 +332,7 @@ class FileStore:
     async def begin_upload(self, bucket: str, name: str, facts: StoredFacts) -> str:
         check_name(name)
         self._objects.block(facts)
-        return await self._run(partial(self._uploads.begin, bucket, name, facts.envelope, now_ms()))
+        return await self._run(partial(self._uploads.begin, bucket, name, facts, self._clock_ms()))
 
     async def put_part_whole(
         self,
@@ -247,7 +343,7 @@ class FileStore:
         body: bytes | bytearray | memoryview,
     ) -> StoredPart:
         def work() -> StoredPart:
-            sink = self._uploads.part(bucket, name, upload_id, number, len(body), now_ms)
+            sink = self._uploads.part(bucket, name, upload_id, number, len(body), self._clock_ms)
             try:
                 sink.write(memoryview(body))
                 return sink.commit()
@@ -261,7 +357,7 @@ class FileStore:
         self, bucket: str, name: str, upload_id: str, number: int, size: int
     ) -> PartSink:
         return await self._run(
-            partial(self._uploads.part, bucket, name, upload_id, number, size, now_ms)
+            partial(self._uploads.part, bucket, name, upload_id, number, size, self._clock_ms)
         )
 
     async def list_parts(
@@ -279,8 +375,9 @@ class FileStore:
     ) -> Stored:
         def work() -> Stored:
             joining = self._uploads.check(bucket, name, upload_id, parts)
-            facts = StoredFacts(joining.envelope)
-            sink = self._objects.sink(bucket, name, joining.size, facts, condition)
+            sink = self._objects.sink(
+                bucket, name, joining.size, joining.facts, condition, lock_checked=True
+            )
             try:
                 for part in joining.parts:
                     sink.copy_whole(part.file, part.size)
@@ -301,45 +398,29 @@ class FileStore:
 
     # ── buckets and the store ────────────────────────────────────────────────────────────────
 
-    async def create_bucket(self, bucket: str) -> None:
-        def act(db: sqlite3.Connection) -> None:
-            db.execute(
-                "INSERT OR IGNORE INTO buckets (name, created_ms) VALUES (?, ?)", (bucket, now_ms())
-            )
-
-        await self._run(partial(self._catalogue.write, act))
+    async def create_bucket(self, bucket: str, *, object_lock: bool = False) -> None:
+        await self._run(partial(self._buckets.create, bucket, object_lock=object_lock))
 
     async def delete_bucket(self, bucket: str) -> None:
-        def act(db: sqlite3.Connection) -> list[str]:
-            number = bucket_id(db, bucket)
-            filled = "SELECT EXISTS (SELECT 1 FROM objects WHERE bucket = ?)"
-            if db.execute(filled, (number,)).fetchone()[0]:
-                raise Conflict("the bucket is not empty", reason="BucketNotEmpty")
-            files = self._uploads.forget_all(db, number)
-            db.execute("DELETE FROM buckets WHERE id = ?", (number,))
-            return files
-
-        def work() -> None:
-            self._files.remove(*self._catalogue.write(act))
-
-        await self._run(work)
+        await self._run(partial(self._buckets.delete, bucket))
 
     async def has_bucket(self, bucket: str) -> bool:
-        def work() -> bool:
-            with translated(), suppress(NotFound):
-                bucket_id(self._catalogue.reading, bucket)
-                return True
-            return False
-
-        return await self._run(work)
+        return await self._run(partial(self._buckets.has, bucket))
 
     async def list_buckets(self) -> Sequence[str]:
-        def work() -> list[str]:
-            with translated():
-                rows = self._catalogue.reading.execute("SELECT name FROM buckets ORDER BY name")
-                return [str(row[0]) for row in rows]
+        return await self._run(self._buckets.names)
 
-        return await self._run(work)
+    async def versioning(self, bucket: str) -> str:
+        return await self._run(partial(self._buckets.versioning, bucket))
+
+    async def set_versioning(self, bucket: str, status: str) -> None:
+        await self._run(partial(self._buckets.set_versioning, bucket, status))
+
+    async def object_lock(self, bucket: str) -> DefaultLock | None:
+        return await self._run(partial(self._buckets.object_lock, bucket))
+
+    async def set_object_lock(self, bucket: str, default: DefaultLock) -> None:
+        await self._run(partial(self._buckets.set_object_lock, bucket, default))
 
     async def sweep(self) -> int:
         def known(file: str) -> bool:

@@ -9,9 +9,12 @@ import os
 import threading
 import time
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from hyok.backends.catalogue import ObjectRow, bucket_id, check_condition, find, store_row
+from hyok.backends import catalogue_versions as versions
+from hyok.backends import object_lock
+from hyok.backends.catalogue import ObjectRow, bucket_row, check_condition, find
 from hyok.backends.data_files import etag_of, translated_files
 from hyok.backends.port import Stored
 from hyok.errors import Malformed, NotFound, Unavailable
@@ -43,6 +46,7 @@ class FileSink:
         block: bytes,
         condition: Condition,
         facts: StoredFacts,
+        clock_ms: Callable[[], int],
     ) -> None:
         self._catalogue = catalogue
         self._files = files
@@ -52,6 +56,7 @@ class FileSink:
         self._block = block
         self._condition = condition
         self._facts = facts
+        self._clock_ms = clock_ms
 
     def write(self, view: memoryview) -> None:
         self._writer.write(view)
@@ -74,26 +79,28 @@ class FileSink:
         """As the port says; ``also`` runs in the same transaction and returns files to remove."""
         self._writer.name(self._bucket, self._name)
         self._writer.finish(self._block)
-        written_ms = now_ms()
+        written_ms = self._clock_ms()
 
         def act(db: sqlite3.Connection) -> tuple[ObjectRow, list[str]]:
+            at = bucket_row(db, self._bucket)
             old = find(db, self._bucket, self._name)
             check_condition(old, self._condition)
             over = list(also(db))
-            if old is not None:
-                forget(db, old)
-                over.append(old.file)
             row = ObjectRow(
-                bucket=bucket_id(db, self._bucket),
+                bucket=at.id,
                 name=self._name,
                 file=self._writer.file,
                 sealed=bool(self._block),
                 size=self._writer.size,
                 etag=etag_of(self._writer.file, self._block),
                 modified_ms=written_ms,
+                tag_count=len(self._facts.tags),
+                lock=object_lock.first(self._facts.lock, at.lock, written_ms),
             )
-            store_row(db, row)
-            return row, over
+            row, replaced = versions.put_on_top(db, self._bucket, at, row, old)
+            versions.set_tags(db, row.file, self._facts.tags)
+            versions.set_lock(db, row.file, row.lock)
+            return row, over + replaced
 
         try:
             row, over = self._catalogue.write(act)
@@ -108,7 +115,7 @@ class FileSink:
         # From here on the object exists, whatever happens to this thread.
         self._writer.release()
         self._files.remove(*over)
-        return Stored(row.name, row.etag, row.size, row.modified_ms, self._facts)
+        return told(row, self._facts)
 
     def abort(self) -> None:
         self._writer.discard()
@@ -167,7 +174,14 @@ def resolve(span: Span, size: int) -> tuple[int, int]:
     return span.start, stop
 
 
-def forget(db: sqlite3.Connection, row: ObjectRow) -> None:
-    """Take an object's rows away; its file may be removed after the commit."""
-    db.execute("DELETE FROM objects WHERE bucket = ? AND name = ?", (row.bucket, row.name.encode()))
-    db.execute("DELETE FROM blocks WHERE file = ?", (row.file,))
+def told(row: ObjectRow, facts: StoredFacts) -> Stored:
+    """Return a version as the port tells it."""
+    return Stored(
+        name=row.name,
+        etag=row.etag,
+        size=row.size,
+        modified_ms=row.modified_ms,
+        facts=replace(facts, lock=row.lock),
+        version_id=row.version_id,
+        tag_count=row.tag_count,
+    )

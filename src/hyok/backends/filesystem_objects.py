@@ -10,16 +10,27 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from hyok.backends.catalogue import ObjectRow, check_condition, find, store_row, translated
+from hyok.backends import catalogue_versions as versions
+from hyok.backends import object_lock
+from hyok.backends.catalogue import (
+    ENABLED,
+    NULL_VERSION,
+    ObjectRow,
+    bucket_row,
+    check_condition,
+    find,
+    store_row,
+    translated,
+)
 from hyok.backends.data_files import etag_of, overwrite_block
-from hyok.backends.filesystem_bodies import FileSink, FileSource, forget, resolve
-from hyok.backends.port import Condition, Stored, StoredFacts
+from hyok.backends.filesystem_bodies import FileSink, FileSource, resolve, told
+from hyok.backends.port import Condition, Deleted, Stored, StoredFacts
 from hyok.envelope.sealed_file import parse_block, render_block
-from hyok.errors import Malformed, NotFound, Refused, Tampered, Unavailable
+from hyok.errors import Malformed, Refused, Tampered, Unavailable
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from hyok.backends.catalogue import Catalogue
     from hyok.backends.data_files import DataFiles
@@ -36,22 +47,50 @@ LOOKS_MAX = 100
 class Objects:
     """The objects of a store.  Every method blocks."""
 
-    def __init__(self, catalogue: Catalogue, files: DataFiles, suites: Mapping[int, Suite]) -> None:
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        files: DataFiles,
+        suites: Mapping[int, Suite],
+        clock_ms: Callable[[], int],
+    ) -> None:
         self._catalogue = catalogue
         self._files = files
         self._suites = suites
+        self._clock_ms = clock_ms
 
     def sink(
-        self, bucket: str, name: str, size: int, facts: StoredFacts, condition: Condition
+        self,
+        bucket: str,
+        name: str,
+        size: int,
+        facts: StoredFacts,
+        condition: Condition,
+        *,
+        lock_checked: bool = False,
     ) -> FileSink:
         """Return a sink that makes an object of ``size`` bytes."""
         check_name(name)
+        if not lock_checked:  # the date of an upload's lock may be past when it is completed
+            object_lock.check_asked(facts.lock, self._clock_ms())
         block = self.block(facts)
         with translated():
             # Asked now to save the body's way; decided again when the row is written.
-            check_condition(find(self._catalogue.reading, bucket, name), condition)
+            db = self._catalogue.reading
+            check_condition(find(db, bucket, name), condition)
+            object_lock.first(facts.lock, bucket_row(db, bucket).lock, 0)
         writer = self._files.create(len(block), size)
-        return FileSink(self._catalogue, self._files, writer, bucket, name, block, condition, facts)
+        return FileSink(
+            self._catalogue,
+            self._files,
+            writer,
+            bucket,
+            name,
+            block,
+            condition,
+            facts,
+            self._clock_ms,
+        )
 
     def block(self, facts: StoredFacts) -> bytes:
         """Return the block of these facts; empty where there is no envelope.
@@ -59,7 +98,7 @@ class Objects:
         Raises:
             Malformed: facts in clear, or no envelope in these bytes.
         """
-        if facts.clear or facts.user_metadata or facts.tags:
+        if facts.clear or facts.user_metadata:
             raise Malformed("this store keeps no metadata in clear")
         if not facts.envelope:
             return b""
@@ -67,13 +106,11 @@ class Objects:
         parse_block(block, suites=self._suites)
         return block
 
-    def _look(self, bucket: str, name: str) -> tuple[ObjectRow, int, bytes]:
+    def _look(self, bucket: str, name: str, version_id: str = "") -> tuple[ObjectRow, int, bytes]:
         """Return row, open file and block that belong together."""
         for _ in range(LOOKS_MAX):
             with translated():
-                row = find(self._catalogue.reading, bucket, name)
-            if row is None:
-                raise NotFound("the object does not exist", reason="NoSuchKey")
+                row = versions.there(self._catalogue.reading, bucket, name, version_id)
             fd = self._files.open(row.file)
             if fd is None:  # replaced since the row was read
                 continue
@@ -95,12 +132,13 @@ class Objects:
         )
 
     def _told(self, row: ObjectRow, block: bytes) -> Stored:
-        envelope = self._files.envelope_of(block) if block else b""
-        return Stored(row.name, row.etag, row.size, row.modified_ms, StoredFacts(envelope))
+        return told(row, StoredFacts(self._files.envelope_of(block) if block else b""))
 
-    def source(self, bucket: str, name: str, span: Span, if_match: str) -> FileSource:
-        """Return the bytes of a span, of the object as it is now."""
-        row, fd, block = self._look(bucket, name)
+    def source(
+        self, bucket: str, name: str, span: Span, if_match: str, version_id: str
+    ) -> FileSource:
+        """Return the bytes of a span, of the version as it is now."""
+        row, fd, block = self._look(bucket, name, version_id)
         try:
             check_condition(row, Condition(if_match=if_match))
             start, stop = resolve(span, row.size)
@@ -109,53 +147,78 @@ class Objects:
             os.close(fd)
             raise
 
-    def head(self, bucket: str, name: str) -> Stored:
-        """Return the object as it is now."""
-        row, fd, block = self._look(bucket, name)
+    def head(self, bucket: str, name: str, version_id: str) -> Stored:
+        """Return the version as it is now."""
+        row, fd, block = self._look(bucket, name, version_id)
         os.close(fd)
         return self._told(row, block)
 
-    def delete(self, bucket: str, name: str, condition: Condition) -> None:
-        """Remove; quiet when there is nothing."""
+    def delete(
+        self, bucket: str, name: str, condition: Condition, version_id: str, *, bypass: bool
+    ) -> Deleted:
+        """As the port says."""
 
-        def act(db: sqlite3.Connection) -> str | None:
-            row = find(db, bucket, name)
+        def act(db: sqlite3.Connection) -> tuple[Deleted, list[str]]:
+            at = bucket_row(db, bucket)
+            row = find(db, bucket, name, version_id)
+            if row is not None or condition.if_match:
+                if row is None:
+                    return Deleted(), []
+                check_condition(row, condition)
+            if at.versioning and not version_id:
+                marker = ObjectRow(at.id, name, "", False, 0, "", self._clock_ms())  # noqa: FBT003 - in order
+                marker, over = versions.put_on_top(db, bucket, at, marker, row)
+                return Deleted(marker.version_id, marker=True), over
             if row is None:
-                return None
-            check_condition(row, condition)
-            forget(db, row)
-            return row.file
+                return Deleted(), []
+            object_lock.check_free(row.lock, self._clock_ms(), bypass=bypass)
+            return Deleted(row.version_id, row.marker), versions.remove(db, bucket, row)
 
         with translated():
             # Deletes of what is not there are common and cost no commit.
-            if find(self._catalogue.reading, bucket, name) is None:
-                return
-        file = self._catalogue.write(act)
-        if file is not None:
-            self._files.remove(file)
+            db = self._catalogue.reading
+            if find(db, bucket, name, version_id) is None and (
+                version_id or not bucket_row(db, bucket).versioning
+            ):
+                return Deleted()
+        deleted, over = self._catalogue.write(act)
+        self._files.remove(*over)
+        return deleted
 
     def replace_facts(self, bucket: str, name: str, facts: StoredFacts, if_match: str) -> Stored:
-        """As the port says."""
+        """As the port says: in place, unless the bucket keeps the version that this replaces."""
         block = self.block(facts)
 
-        def act(db: sqlite3.Connection) -> ObjectRow:
-            row = find(db, bucket, name)
-            if row is None:
-                raise NotFound("the object does not exist", reason="NoSuchKey")
+        def act(db: sqlite3.Connection) -> tuple[ObjectRow, bool]:
+            row = versions.there(db, bucket, name, "")
             check_condition(row, Condition(if_match=if_match))
             if row.sealed is not bool(block):
                 raise Malformed("a sealed object needs an envelope, and a plain one takes none")
+            if row.versioning == ENABLED or row.version != NULL_VERSION:
+                return row, False
             if block:
                 row = replace(row, etag=etag_of(row.file, block))
                 store_row(db, row)
                 db.execute("INSERT OR REPLACE INTO blocks VALUES (?, ?)", (row.file, block))
-            return row
+            if facts.tags:
+                versions.set_tags(db, row.file, facts.tags)
+            return row, True
 
-        row = self._catalogue.write(act)
+        row, in_place = self._catalogue.write(act)
+        if not in_place:
+            return self._replace_by_copy(bucket, row, facts)
         # It counts already.  If the write in place fails, the next opening repeats it.
         with suppress(Unavailable):
             self._apply_block(row.file)
         return self._told(row, block)
+
+    def _replace_by_copy(self, bucket: str, row: ObjectRow, facts: StoredFacts) -> Stored:
+        """Lay a new version with the same bytes over ``row``, which stays as it is."""
+        if not facts.tags:
+            with translated():
+                facts = replace(facts, tags=versions.tags_of(self._catalogue.reading, row))
+        condition = Condition(if_match=row.etag)
+        return self.copy(bucket, row.name, bucket, row.name, facts, row.etag, condition, "")
 
     def copy(
         self,
@@ -166,9 +229,10 @@ class Objects:
         facts: StoredFacts,
         if_match: str,
         condition: Condition,
+        version_id: str,
     ) -> Stored:
         """As the port says."""
-        row, fd, old_block = self._look(bucket, name)
+        row, fd, old_block = self._look(bucket, name, version_id)
         try:
             check_condition(row, Condition(if_match=if_match))
             sink = self.sink(to_bucket, to_name, row.size, facts, condition)

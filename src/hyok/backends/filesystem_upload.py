@@ -9,14 +9,16 @@ Source: docs/format.md, section 17 (the block is written last).
 
 from __future__ import annotations
 
+import json
 import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hyok.backends.catalogue import bucket_id, translated
+from hyok.backends.catalogue import bucket_id, bucket_row, translated
 from hyok.backends.catalogue_listing import successor
 from hyok.backends.data_files import etag_of
-from hyok.backends.port import StoredPart, StoredUpload
+from hyok.backends.object_lock import check_asked, first
+from hyok.backends.port import Lock, StoredFacts, StoredPart, StoredUpload
 from hyok.errors import Malformed, NotFound, Unavailable
 
 if TYPE_CHECKING:
@@ -43,7 +45,7 @@ class PartRow:
 class Joining:
     """What a completion was found to consist of."""
 
-    envelope: bytes
+    facts: StoredFacts
     parts: Sequence[PartRow]
 
     @property
@@ -58,13 +60,31 @@ class Uploads:
         self._catalogue = catalogue
         self._files = files
 
-    def begin(self, bucket: str, name: str, envelope: bytes, at_ms: int) -> str:
+    def begin(self, bucket: str, name: str, facts: StoredFacts, at_ms: int) -> str:
         """Return the id of a new upload."""
         upload_id = secrets.token_hex(UPLOAD_ID_BYTES)
+        check_asked(facts.lock, at_ms)
 
         def act(db: sqlite3.Connection) -> None:
-            row = (upload_id, bucket_id(db, bucket), name.encode(), envelope, at_ms)
-            db.execute("INSERT INTO uploads VALUES (?, ?, ?, ?, ?)", row)
+            at = bucket_row(db, bucket)
+            lock = first(facts.lock, at.lock, at_ms)
+            if not facts.lock.mode:  # a default counts from the completion
+                lock = facts.lock
+            db.execute(
+                "INSERT INTO uploads (id, bucket, name, envelope, begun_ms, tags, lock_mode, "
+                "lock_until_ms, lock_hold) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    upload_id,
+                    at.id,
+                    name.encode(),
+                    facts.envelope,
+                    at_ms,
+                    json.dumps(dict(facts.tags)),
+                    lock.mode,
+                    lock.until_ms,
+                    None if lock.hold is None else int(lock.hold),
+                ),
+            )
 
         self._catalogue.write(act)
         return upload_id
@@ -84,7 +104,7 @@ class Uploads:
                 f"a part's number lies between 1 and {PART_NUMBER_MAX}", reason="InvalidArgument"
             )
         with translated():
-            _envelope(self._catalogue.reading, bucket, name, upload_id)
+            _facts(self._catalogue.reading, bucket, name, upload_id)
         writer = self._files.create(0, size)
         return FilePartSink(self._catalogue, self._files, writer, upload_id, number, clock_ms)
 
@@ -94,7 +114,7 @@ class Uploads:
         """Return a page of the parts, by number."""
         with translated():
             db = self._catalogue.reading
-            _envelope(db, bucket, name, upload_id)
+            _facts(db, bucket, name, upload_id)
             rows = db.execute(
                 "SELECT number, etag, size, modified_ms FROM parts "
                 "WHERE upload = ? AND number > ? ORDER BY number LIMIT ?",
@@ -111,7 +131,7 @@ class Uploads:
         """
         with translated():
             db = self._catalogue.reading
-            envelope = _envelope(db, bucket, name, upload_id)
+            facts = _facts(db, bucket, name, upload_id)
             rows = {row.number: row for row in _part_rows(db, upload_id)}
         if not parts:
             raise Malformed("an upload needs a part", reason="MalformedXML")
@@ -121,7 +141,7 @@ class Uploads:
         for part in parts:
             if part.number not in rows or rows[part.number].etag != part.etag:
                 raise Malformed(f"part {part.number} is not there", reason="InvalidPart")
-        return Joining(envelope, [rows[number] for number in numbers])
+        return Joining(facts, [rows[number] for number in numbers])
 
     def finish(self, db: sqlite3.Connection, upload_id: str, joining: Joining) -> list[str]:
         """End the upload inside the transaction that makes its object; return the parts' files.
@@ -140,7 +160,7 @@ class Uploads:
         """Drop an upload and its parts."""
 
         def act(db: sqlite3.Connection) -> list[str]:
-            _envelope(db, bucket, name, upload_id)
+            _facts(db, bucket, name, upload_id)
             return _forget(db, upload_id)
 
         self._files.remove(*self._catalogue.write(act))
@@ -219,19 +239,21 @@ class FilePartSink:
         self._writer.discard()
 
 
-def _envelope(db: sqlite3.Connection, bucket: str, name: str, upload_id: str) -> bytes:
-    """Return an open upload's envelope.
+def _facts(db: sqlite3.Connection, bucket: str, name: str, upload_id: str) -> StoredFacts:
+    """Return what an open upload's object will have beside its bytes.
 
     Raises:
         NotFound: no such bucket, or no such upload of this name.
     """
     row = db.execute(
-        "SELECT envelope FROM uploads WHERE id = ? AND bucket = ? AND name = ?",
+        "SELECT envelope, tags, lock_mode, lock_until_ms, lock_hold FROM uploads "
+        "WHERE id = ? AND bucket = ? AND name = ?",
         (upload_id, bucket_id(db, bucket), name.encode()),
     ).fetchone()
     if row is None:
         raise NotFound("the upload does not exist", reason="NoSuchUpload")
-    return bytes(row[0])
+    lock = Lock(row[2], row[3], None if row[4] is None else bool(row[4]))
+    return StoredFacts(envelope=bytes(row[0]), tags=json.loads(row[1]), lock=lock)
 
 
 def _part_rows(db: sqlite3.Connection, upload_id: str) -> list[PartRow]:

@@ -16,18 +16,41 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class Lock:
+    """Object lock of one version, as S3 has it; the store enforces it, we never act around it."""
+
+    mode: str = ""  # GOVERNANCE | COMPLIANCE; empty: no retention
+    until_ms: int = 0  # unix time, milliseconds; kept to the second
+    hold: bool | None = None  # legal hold; None: never said
+
+
+NO_LOCK = Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class DefaultLock:
+    """What a bucket with object lock gives to new versions.  ``mode`` empty: no default."""
+
+    mode: str = ""
+    days: int = 0
+    years: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class StoredFacts:
     """What the store keeps beside the bytes.
 
     ``envelope`` is format.md §7 in bytes; empty for the gateway's own small objects under `.hyok/`.
     ``clear`` holds lower-case header names of facts left in clear by policy (content-type, …);
-    ``user_metadata`` names come without ``x-amz-meta-``.
+    ``user_metadata`` names come without ``x-amz-meta-``.  ``tags`` are written with the object and
+    are not read back with it: see `ObjectStore.tags`.  ``lock`` is both written and read back.
     """
 
     envelope: bytes = b""
     clear: Mapping[str, str] = field(default_factory=dict)
     user_metadata: Mapping[str, str] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
+    lock: Lock = NO_LOCK
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +62,33 @@ class Stored:
     size: int  # bytes of the sealed body
     modified_ms: int  # unix time, milliseconds
     facts: StoredFacts | None = None  # None in listings
+    version_id: str = ""  # empty: no versions ever, or (of a write) the store did not say
+    tag_count: int = 0  # how many tags the store keeps for it
+
+
+@dataclass(frozen=True, slots=True)
+class StoredVersion:
+    """One version, or one delete marker, of a listing of versions."""
+
+    name: str
+    version_id: str  # "null": written while the bucket had no versions
+    modified_ms: int
+    latest: bool
+    marker: bool = False  # a delete marker: no bytes, no ETag
+    etag: str = ""
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """What a delete did.
+
+    ``version_id``: the version that was removed, or the delete marker that was made; empty in a
+    bucket without versions.  ``marker``: a delete marker was made or removed.
+    """
+
     version_id: str = ""
+    marker: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +143,9 @@ class StoreFeatures:
     conditional_complete: bool = False
     rare_conditions: bool = False
     trailing_checksum: bool = False
+    versioning: bool = False
+    tags: bool = False  # tags of a version can change without touching anything else of it
+    object_lock: bool = False
     single_put_bytes_max: int = 5 << 30  # of one PUT and of one copy; more goes in parts
     part_bytes_min: int = 5 << 20
     part_bytes_max: int = 5 << 30
@@ -111,6 +163,16 @@ class StoreListing:
     objects: Sequence[Stored]
     prefixes: Sequence[str]
     next_after: str = ""  # pass as ``after`` for the next page; empty: this was the last
+
+
+@dataclass(frozen=True, slots=True)
+class VersionListing:
+    """One page, by name in byte order and newest first within a name."""
+
+    versions: Sequence[StoredVersion]
+    prefixes: Sequence[str]
+    next_name: str = ""  # pass both on for the next page; both empty: this was the last
+    next_version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,18 +240,35 @@ class ReadableStore(Protocol):
     """The part of `ObjectStore` that opening an object needs; an export folder has it too."""
 
     async def read_whole(
-        self, bucket: str, name: str, span: Span = WHOLE, if_match: str = ""
+        self,
+        bucket: str,
+        name: str,
+        span: Span = WHOLE,
+        if_match: str = "",
+        version_id: str = "",
     ) -> tuple[Stored, bytes]: ...
 
     async def read(
-        self, bucket: str, name: str, span: Span = WHOLE, if_match: str = ""
+        self,
+        bucket: str,
+        name: str,
+        span: Span = WHOLE,
+        if_match: str = "",
+        version_id: str = "",
     ) -> StoreSource: ...
+
+    async def tags(self, bucket: str, name: str, version_id: str = "") -> Mapping[str, str]: ...
 
 
 class ObjectStore(Protocol):
     """See the module's docstring.  ``bucket`` is the backend's name of the bucket.
 
-    ``NotFound`` has reason ``NoSuchKey``, ``NoSuchBucket`` or ``NoSuchUpload``.
+    ``NotFound`` has reason ``NoSuchKey``, ``NoSuchBucket``, ``NoSuchUpload`` or ``NoSuchVersion``.
+    ``version_id`` empty means the newest version.  Where that is a delete marker, reading raises
+    ``NotFound`` (reason ``NoSuchKey``) with the facts ``delete-marker`` and ``version-id``; asking
+    for the marker by its own id raises ``Malformed`` (reason ``MethodNotAllowed``) with the same
+    facts.  A version that object lock protects is neither removed nor changed: ``Refused`` (reason
+    ``AccessDenied``).
     """
 
     @property
@@ -227,10 +306,15 @@ class ObjectStore(Protocol):
         condition: Condition = ALWAYS,
     ) -> StoreSink: ...
 
-    async def head(self, bucket: str, name: str) -> Stored: ...
+    async def head(self, bucket: str, name: str, version_id: str = "") -> Stored: ...
 
     async def read_whole(
-        self, bucket: str, name: str, span: Span = WHOLE, if_match: str = ""
+        self,
+        bucket: str,
+        name: str,
+        span: Span = WHOLE,
+        if_match: str = "",
+        version_id: str = "",
     ) -> tuple[Stored, bytes]:
         """Return facts and bytes of a span known to be small.
 
@@ -242,13 +326,33 @@ class ObjectStore(Protocol):
         ...
 
     async def read(
-        self, bucket: str, name: str, span: Span = WHOLE, if_match: str = ""
+        self,
+        bucket: str,
+        name: str,
+        span: Span = WHOLE,
+        if_match: str = "",
+        version_id: str = "",
     ) -> StoreSource:
         """As `read_whole`, for any length."""
         ...
 
-    async def delete(self, bucket: str, name: str, condition: Condition = ALWAYS) -> None:
-        """Remove; quiet when there is nothing."""
+    async def delete(
+        self,
+        bucket: str,
+        name: str,
+        condition: Condition = ALWAYS,
+        version_id: str = "",
+        *,
+        bypass_governance: bool = False,
+    ) -> Deleted:
+        """Remove, or lay a delete marker over it where the bucket keeps versions.
+
+        Quiet when there is nothing; where versions are kept a marker is laid all the same, unless
+        ``condition`` names an ETag.  With ``version_id`` that version is gone for good.
+
+        Raises:
+            Refused: object lock protects the version (reason ``AccessDenied``).
+        """
         ...
 
     async def list(
@@ -260,13 +364,90 @@ class ObjectStore(Protocol):
         limit: int = 1000,
     ) -> StoreListing: ...
 
+    async def list_versions(
+        self,
+        bucket: str,
+        prefix: str = "",
+        delimiter: str = "",
+        after: str = "",
+        after_version: str = "",
+        limit: int = 1000,
+    ) -> VersionListing:
+        """Return a page of every version and delete marker.
+
+        ``after`` alone: from the name behind it; with ``after_version``: from the version of that
+        name that is older.
+        """
+        ...
+
+    async def versioning(self, bucket: str) -> str:
+        """Return ``Enabled``, ``Suspended``, or empty: never switched on."""
+        ...
+
+    async def set_versioning(self, bucket: str, status: str) -> None:
+        """Switch to ``Enabled`` or ``Suspended``.
+
+        Raises:
+            Conflict: object lock needs versions (reason ``InvalidBucketState``).
+        """
+        ...
+
+    async def tags(self, bucket: str, name: str, version_id: str = "") -> Mapping[str, str]:
+        """Return the tags that the store keeps for a version; they mean nothing to it.
+
+        Object lock does not keep them: they may change on a locked version.
+        """
+        ...
+
+    async def set_tags(
+        self, bucket: str, name: str, tags: Mapping[str, str], version_id: str = ""
+    ) -> str:
+        """Replace a version's tags; return its id.
+
+        Makes no version and leaves bytes, other facts, ETag and time of the version alone.
+        """
+        ...
+
+    async def object_lock(self, bucket: str) -> DefaultLock | None:
+        """Return a bucket's object lock; None where it has none."""
+        ...
+
+    async def set_object_lock(self, bucket: str, default: DefaultLock) -> None:
+        """Switch object lock on, or change what new versions get.
+
+        Raises:
+            Conflict: the bucket keeps no versions (reason ``InvalidBucketState``).
+        """
+        ...
+
+    async def set_lock(
+        self,
+        bucket: str,
+        name: str,
+        lock: Lock,
+        version_id: str = "",
+        *,
+        bypass_governance: bool = False,
+    ) -> None:
+        """Change a version's lock: ``mode`` and ``until_ms`` together, or ``hold`` when not None.
+
+        Fields at their defaults are left alone.
+
+        Raises:
+            Refused: the change would weaken a lock that holds (reason ``AccessDenied``).
+            Malformed: the bucket has no object lock (reason ``InvalidRequest``).
+        """
+        ...
+
     async def replace_facts(
         self, bucket: str, name: str, facts: StoredFacts, if_match: str
     ) -> Stored:
         """Give the object new facts (a rewrapped envelope), its bytes untouched.
 
         Where `StoreFeatures.decides_copy` is False a write between the store's check and its copy
-        is lost: callers serialise with all writes of the key (format.md §9).
+        is lost: callers serialise with all writes of the key (format.md §9).  Where the bucket
+        keeps versions this makes a new one, and the old one stays as it is.  The tags go along,
+        unless ``facts`` brings some; the lock is that of ``facts``, else the bucket's default.
 
         Raises:
             Conflict: it is no longer the version of ``if_match``.
@@ -282,8 +463,11 @@ class ObjectStore(Protocol):
         facts: StoredFacts,
         if_match: str,
         condition: Condition = ALWAYS,
+        version_id: str = "",
     ) -> Stored:
-        """Copy the sealed bytes inside the store, of any length, with new facts.
+        """Copy the sealed bytes of a version inside the store, of any length, with new facts.
+
+        All of the facts are the new ones, tags and lock too.
 
         Raises:
             Conflict: the source is no longer the version of ``if_match``, or ``condition`` does not
@@ -329,8 +513,11 @@ class ObjectStore(Protocol):
         self, bucket: str, prefix: str = "", limit: int = 1000
     ) -> Sequence[StoredUpload]: ...
 
-    async def create_bucket(self, bucket: str) -> None:
-        """Make the backend's bucket; quiet when it is there already and ours."""
+    async def create_bucket(self, bucket: str, *, object_lock: bool = False) -> None:
+        """Make the backend's bucket; quiet when it is there already and ours.
+
+        ``object_lock``: with object lock and versions switched on.
+        """
         ...
 
     async def delete_bucket(self, bucket: str) -> None:

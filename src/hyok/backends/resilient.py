@@ -18,10 +18,13 @@ from hyok.backends.port import ALWAYS, WHOLE
 from hyok.errors import HyokError, NotFound, Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from hyok.backends.port import (
         Condition,
+        DefaultLock,
+        Deleted,
+        Lock,
         ObjectStore,
         PartSink,
         Span,
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
         StoreListing,
         StoreSink,
         StoreSource,
+        VersionListing,
     )
     from hyok.backends.retries import Retries
 
@@ -87,30 +91,60 @@ class ResilientStore:
             partial(self._store.put, bucket, name, size, facts, condition), what="put"
         )
 
-    async def head(self, bucket: str, name: str) -> Stored:
-        return await self._retries.run(partial(self._store.head, bucket, name), what="head")
+    async def head(self, bucket: str, name: str, version_id: str = "") -> Stored:
+        return await self._retries.run(
+            partial(self._store.head, bucket, name, version_id), what="head"
+        )
 
     async def read_whole(
-        self, bucket: str, name: str, span: Span = WHOLE, if_match: str = ""
+        self,
+        bucket: str,
+        name: str,
+        span: Span = WHOLE,
+        if_match: str = "",
+        version_id: str = "",
     ) -> tuple[Stored, bytes]:
         return await self._retries.run(
-            partial(self._store.read_whole, bucket, name, span, if_match), what="read_whole"
+            partial(self._store.read_whole, bucket, name, span, if_match, version_id),
+            what="read_whole",
         )
 
     async def read(
-        self, bucket: str, name: str, span: Span = WHOLE, if_match: str = ""
+        self,
+        bucket: str,
+        name: str,
+        span: Span = WHOLE,
+        if_match: str = "",
+        version_id: str = "",
     ) -> StoreSource:
         async def open_it(if_match: str) -> StoreSource:
             return await self._retries.run(
-                partial(self._store.read, bucket, name, span, if_match), what="read"
+                partial(self._store.read, bucket, name, span, if_match, version_id), what="read"
             )
 
         longest = self._retries.rules.deadline_seconds + REOPEN_SECONDS_GRACE
         return _ReopenedSource(await open_it(if_match), open_it, longest)
 
-    async def delete(self, bucket: str, name: str, condition: Condition = ALWAYS) -> None:
-        await self._retries.run(
-            partial(self._store.delete, bucket, name, condition),
+    async def delete(
+        self,
+        bucket: str,
+        name: str,
+        condition: Condition = ALWAYS,
+        version_id: str = "",
+        *,
+        bypass_governance: bool = False,
+    ) -> Deleted:
+        # Done twice where versions are kept, it leaves two delete markers: the name is gone either
+        # way, and a delete marker holds nothing.
+        return await self._retries.run(
+            partial(
+                self._store.delete,
+                bucket,
+                name,
+                condition,
+                version_id,
+                bypass_governance=bypass_governance,
+            ),
             what="delete",
             untouched_only=condition != ALWAYS,
         )
@@ -125,6 +159,22 @@ class ResilientStore:
     ) -> StoreListing:
         return await self._retries.run(
             partial(self._store.list, bucket, prefix, delimiter, after, limit), what="list"
+        )
+
+    async def list_versions(
+        self,
+        bucket: str,
+        prefix: str = "",
+        delimiter: str = "",
+        after: str = "",
+        after_version: str = "",
+        limit: int = 1000,
+    ) -> VersionListing:
+        return await self._retries.run(
+            partial(
+                self._store.list_versions, bucket, prefix, delimiter, after, after_version, limit
+            ),
+            what="list_versions",
         )
 
     async def replace_facts(
@@ -146,13 +196,79 @@ class ResilientStore:
         facts: StoredFacts,
         if_match: str,
         condition: Condition = ALWAYS,
+        version_id: str = "",
     ) -> Stored:
         onto_itself = (bucket, name) == (to_bucket, to_name)
         return await self._retries.run(
-            partial(self._store.copy, bucket, name, to_bucket, to_name, facts, if_match, condition),
+            partial(
+                self._store.copy,
+                bucket,
+                name,
+                to_bucket,
+                to_name,
+                facts,
+                if_match,
+                condition,
+                version_id,
+            ),
             what="copy",
             untouched_only=onto_itself or condition != ALWAYS,
             bounded=False,
+        )
+
+    # -- what hangs on a version or a bucket -----------------------------------------------------
+
+    async def tags(self, bucket: str, name: str, version_id: str = "") -> Mapping[str, str]:
+        return await self._retries.run(
+            partial(self._store.tags, bucket, name, version_id), what="tags"
+        )
+
+    async def set_tags(
+        self, bucket: str, name: str, tags: Mapping[str, str], version_id: str = ""
+    ) -> str:
+        # Without an id the second attempt could meet a newer version than the first.
+        return await self._retries.run(
+            partial(self._store.set_tags, bucket, name, tags, version_id),
+            what="set_tags",
+            untouched_only=not version_id,
+        )
+
+    async def set_lock(
+        self,
+        bucket: str,
+        name: str,
+        lock: Lock,
+        version_id: str = "",
+        *,
+        bypass_governance: bool = False,
+    ) -> None:
+        await self._retries.run(
+            partial(
+                self._store.set_lock,
+                bucket,
+                name,
+                lock,
+                version_id,
+                bypass_governance=bypass_governance,
+            ),
+            what="set_lock",
+            untouched_only=not version_id,
+        )
+
+    async def versioning(self, bucket: str) -> str:
+        return await self._retries.run(partial(self._store.versioning, bucket), what="versioning")
+
+    async def set_versioning(self, bucket: str, status: str) -> None:
+        await self._retries.run(
+            partial(self._store.set_versioning, bucket, status), what="set_versioning"
+        )
+
+    async def object_lock(self, bucket: str) -> DefaultLock | None:
+        return await self._retries.run(partial(self._store.object_lock, bucket), what="object_lock")
+
+    async def set_object_lock(self, bucket: str, default: DefaultLock) -> None:
+        await self._retries.run(
+            partial(self._store.set_object_lock, bucket, default), what="set_object_lock"
         )
 
     # -- uploads ---------------------------------------------------------------------------------
@@ -220,8 +336,11 @@ class ResilientStore:
 
     # -- buckets ---------------------------------------------------------------------------------
 
-    async def create_bucket(self, bucket: str) -> None:
-        await self._retries.run(partial(self._store.create_bucket, bucket), what="create_bucket")
+    async def create_bucket(self, bucket: str, *, object_lock: bool = False) -> None:
+        await self._retries.run(
+            partial(self._store.create_bucket, bucket, object_lock=object_lock),
+            what="create_bucket",
+        )
 
     async def delete_bucket(self, bucket: str) -> None:
         await self._removal(partial(self._store.delete_bucket, bucket), "delete_bucket")

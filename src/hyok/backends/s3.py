@@ -13,6 +13,7 @@ from hyok.backends import s3_answers as answers
 from hyok.backends import s3_wire as wire
 from hyok.backends.port import (
     ALWAYS,
+    NO_LOCK,
     WHOLE,
     Condition,
     Stored,
@@ -27,20 +28,31 @@ from hyok.backends.s3_bodies import (
     S3Source,
     bounds,
     check_download,
+    check_version,
     etag_of,
+    missing,
     part_query,
     put_result,
     read_headers,
+    version_query,
 )
 from hyok.backends.s3_copy import S3Copy
-from hyok.backends.s3_endpoint import Endpoint
+from hyok.backends.s3_endpoint import Endpoint, md5_of
 from hyok.backends.s3_split import SplitSink
+from hyok.backends.s3_subresources import Subresources
 from hyok.errors import Conflict, NotFound
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
-    from hyok.backends.port import Span, StoredFacts, StoredUpload, StoreSink, StoreSource
+    from hyok.backends.port import (
+        Deleted,
+        Span,
+        StoredFacts,
+        StoredUpload,
+        StoreSink,
+        StoreSource,
+    )
     from hyok.backends.s3_abilities import Decided
     from hyok.backends.s3_trailer import Outgoing
     from hyok.http1.client import Pool
@@ -58,7 +70,7 @@ class Sizes:
     split_part_bytes: int = 1 << 30
 
 
-class S3Store:
+class S3Store(Subresources):
     """The port `ObjectStore` over one endpoint.
 
     Args:
@@ -81,6 +93,7 @@ class S3Store:
         self._endpoint = Endpoint(
             pool=pool, host=host, credentials=credentials, virtual_host=virtual_host
         )
+        super().__init__(self._endpoint)
         self._sizes = sizes or Sizes()
         self._known = KnownAbilities(
             self,
@@ -118,6 +131,8 @@ class S3Store:
     ) -> Stored:
         await self._known.prepare(bucket, name, condition, "put")
         headers = wire.facts_headers(facts) | wire.condition_headers(condition)
+        if facts.lock != NO_LOCK or self._known.locks_all(bucket):
+            headers["content-md5"] = md5_of(body)
         answer = await self._endpoint.request(
             "PUT", bucket, name, headers=headers, body=body, missing="NoSuchBucket"
         )
@@ -152,32 +167,29 @@ class S3Store:
         trailer = self.features.trailing_checksum and "content-encoding" not in headers
         return await self._endpoint.upload(bucket, name, query, headers, size, trailer=trailer)
 
-    async def head(self, bucket: str, name: str) -> Stored:
-        return (await self._head(bucket, name))[0]
-
-    async def _head(self, bucket: str, name: str) -> tuple[Stored, Mapping[str, str]]:
-        answer = await self._endpoint.request("HEAD", bucket, name)
-        size = wire.total_size(200, answer.headers)
-        return await self._stored(bucket, name, answer.headers, size), answer.headers
-
-    async def _stored(
-        self, bucket: str, name: str, headers: Mapping[str, str], size: int
-    ) -> Stored:
-        stored = wire.stored_of(name, headers, size)
-        if headers.get("x-amz-tagging-count", "0") == "0" or stored.facts is None:
-            return stored
-        answer = await self._endpoint.request("GET", bucket, name, query=[("tagging", "")])
-        tags = answers.parse_tags(answer.body)
-        return replace(stored, facts=replace(stored.facts, tags=tags))
+    async def head(self, bucket: str, name: str, version_id: str = "") -> Stored:
+        headers = await self._head(bucket, name, version_id)
+        return wire.stored_of(name, headers, wire.total_size(200, headers))
 
     async def read_whole(
-        self, bucket: str, name: str, span: Span = WHOLE, if_match: str = ""
+        self,
+        bucket: str,
+        name: str,
+        span: Span = WHOLE,
+        if_match: str = "",
+        version_id: str = "",
     ) -> tuple[Stored, bytes]:
         answer = await self._endpoint.request(
-            "GET", bucket, name, headers=read_headers(span, if_match)
+            "GET",
+            bucket,
+            name,
+            query=version_query(version_id),
+            headers=read_headers(span, if_match),
+            missing=missing(version_id),
         )
+        check_version(version_id, answer.headers)
         size = wire.total_size(answer.status, answer.headers)
-        stored = await self._stored(bucket, name, answer.headers, size)
+        stored = wire.stored_of(name, answer.headers, size)
         body = answer.body
         if answer.status == 200 and span != WHOLE:
             start, stop = bounds(span, size)  # the store ignored the range
@@ -185,28 +197,39 @@ class S3Store:
         return stored, body
 
     async def read(
-        self, bucket: str, name: str, span: Span = WHOLE, if_match: str = ""
+        self,
+        bucket: str,
+        name: str,
+        span: Span = WHOLE,
+        if_match: str = "",
+        version_id: str = "",
     ) -> StoreSource:
-        download = await self._endpoint.download(bucket, name, read_headers(span, if_match))
+        download = await self._endpoint.download(
+            bucket, name, version_query(version_id), read_headers(span, if_match)
+        )
         try:
-            await check_download(download, span)
+            await check_download(download, span, version_id)
             size = wire.total_size(download.status, download.headers)
-            stored = await self._stored(bucket, name, download.headers, size)
+            stored = wire.stored_of(name, download.headers, size)
             await download.prepare()
         except BaseException:
             download.close()
             raise
         return S3Source(stored, download)
 
-    async def delete(self, bucket: str, name: str, condition: Condition = ALWAYS) -> None:
+    async def delete(
+        self,
+        bucket: str,
+        name: str,
+        condition: Condition = ALWAYS,
+        version_id: str = "",
+        *,
+        bypass_governance: bool = False,
+    ) -> Deleted:
         await self._known.prepare(bucket, name, condition, "delete")
-        try:
-            await self._endpoint.request(
-                "DELETE", bucket, name, headers=wire.condition_headers(condition)
-            )
-        except NotFound as error:
-            if error.reason != "NoSuchKey":
-                raise
+        return await self._delete(
+            bucket, name, condition, version_id, bypass_governance=bypass_governance
+        )
 
     async def list(
         self,
@@ -246,9 +269,10 @@ class S3Store:
         facts: StoredFacts,
         if_match: str,
         condition: Condition = ALWAYS,
+        version_id: str = "",
     ) -> Stored:
         source, target = (bucket, name), (to_bucket, to_name)
-        return await self._copy(source, target, facts, if_match, condition)
+        return await self._copy(source, target, facts, if_match, condition, version_id)
 
     async def _copy(
         self,
@@ -257,35 +281,43 @@ class S3Store:
         facts: StoredFacts,
         if_match: str,
         condition: Condition | None,
+        version_id: str = "",
     ) -> Stored:
-        """Copy; a ``condition`` of None is the version read, where the store decides conditions."""
-        found, told = await self._head(*source)
-        if found.etag != if_match:
+        """Copy; a ``condition`` of None is the version read, and its tags go along."""
+        told = await self._head(*source, version_id)
+        found = wire.stored_of(source[1], told, wire.total_size(200, told))
+        if if_match and found.etag != if_match:
             raise Conflict("The object was replaced meanwhile.", reason="PreconditionFailed")
         long = found.size > self._sizes.single_put_bytes_max
         kind: Decided = "complete" if long else "copy"
+        tags = "COPY" if condition is None and not facts.tags else "REPLACE"
         if condition is None:
             decided = await self._known.decides(target[0], kind)
             condition = Condition(if_match=if_match) if decided else ALWAYS
+            if long and found.tag_count and not facts.tags:
+                facts = replace(facts, tags=await self.tags(*source, found.version_id))
         await self._known.prepare(*target, condition, kind)
         headers = wire.facts_headers(facts) | (wire.carried(told) if source == target else {})
-        copying = S3Copy(self._endpoint, source, target, if_match, found.size, headers)
+        named = wire.source_headers(*source, if_match or found.etag, version_id)
+        copying = S3Copy(self._endpoint, named, target, found.size, headers)
         if long:
-            etag = await copying.in_parts(condition, self._sizes.split_part_bytes)
+            made = await copying.in_parts(condition, self._sizes.split_part_bytes)
         else:
-            etag = await copying.at_once(condition)
-        return await self._written(*target, etag)
+            made = await copying.at_once(condition, tags)
+        return await self._written(*target, *made)
 
-    async def _written(self, bucket: str, name: str, etag: str) -> Stored:
+    async def _written(self, bucket: str, name: str, etag: str, version_id: str) -> Stored:
         """Return what was just written, of which the store told the ETag.
 
         Somebody may have replaced or removed it since: then only that ETag is known of ours.
         """
         try:
-            found = await self.head(bucket, name)
+            found = await self.head(bucket, name, version_id)
         except NotFound:
-            return Stored(name, etag, 0, 0)
-        return found if found.etag == etag else Stored(name, etag, 0, found.modified_ms)
+            return Stored(name, etag, 0, 0, version_id=version_id)
+        if found.etag == etag:
+            return found
+        return Stored(name, etag, 0, found.modified_ms, version_id=version_id)
 
     # -- uploads ---------------------------------------------------------------------------------
 
@@ -339,8 +371,8 @@ class S3Store:
         condition: Condition = ALWAYS,
     ) -> Stored:
         await self._known.prepare(bucket, name, condition, "complete")
-        etag = await self._endpoint.complete_upload(bucket, name, upload_id, parts, condition)
-        return await self._written(bucket, name, etag)
+        made = await self._endpoint.complete_upload(bucket, name, upload_id, parts, condition)
+        return await self._written(bucket, name, *made)
 
     async def abort_upload(self, bucket: str, name: str, upload_id: str) -> None:
         await self._endpoint.abort_upload(bucket, name, upload_id)
@@ -354,15 +386,13 @@ class S3Store:
 
     # -- buckets ---------------------------------------------------------------------------------
 
-    async def create_bucket(self, bucket: str) -> None:
+    async def create_bucket(self, bucket: str, *, object_lock: bool = False) -> None:
+        headers = {"x-amz-bucket-object-lock-enabled": "true"} if object_lock else {}
         try:
-            await self._endpoint.request("PUT", bucket)
+            await self._endpoint.request("PUT", bucket, headers=headers)
         except Conflict as error:
             if error.reason != "BucketAlreadyOwnedByYou" and not await self.has_bucket(bucket):
                 raise
-
-    async def delete_bucket(self, bucket: str) -> None:
-        await self._endpoint.request("DELETE", bucket, missing="NoSuchBucket")
 
     async def has_bucket(self, bucket: str) -> bool:
         try:

@@ -6,12 +6,12 @@ failure (`Unavailable`), never our client's, and never an empty or a cut list.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_plus
 
 from hyok.backends.port import Stored, StoredPart, StoredUpload, StoreListing
 from hyok.backends.s3_errors import error_of, failure_of
+from hyok.backends.s3_wire import iso_time
 from hyok.errors import Malformed, Unavailable
 from hyok.s3.documents import Element, parse
 
@@ -21,17 +21,8 @@ if TYPE_CHECKING:
 LISTING_BYTES_MAX = 8 << 20
 
 
-def _iso_time(text: str) -> int:
-    try:
-        moment = datetime.fromisoformat(text)
-    except (ValueError, OverflowError):
-        return 0
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return int(moment.timestamp() * 1000)
-
-
-def _broken(what: str) -> Unavailable:
+def broken(what: str) -> Unavailable:
+    """Return the error of an answer that no S3 store may give."""
     return Unavailable(
         f"The store's answer breaks the protocol: {what}.",
         reason="ServiceUnavailable",
@@ -39,29 +30,31 @@ def _broken(what: str) -> Unavailable:
     )
 
 
-def _document(body: bytes, root: str) -> Element:
+def document_of(body: bytes, root: str) -> Element:
+    """Return the document of an answer."""
     try:
         return parse(body, root, LISTING_BYTES_MAX)
     except Malformed:
-        raise _broken(f"it is no {root}") from None
+        raise broken(f"it is no {root}") from None
 
 
-def _number(element: Element, name: str) -> int:
-    text = element.value(name) or "0"
+def number_of(element: Element, name: str) -> int:
+    """Return a number; 0 where it is not said."""
+    text = (element.value(name) or "0").strip()
     if not (text.isascii() and text.isdigit()):
-        raise _broken(f"{name} is no number")
+        raise broken(f"{name} is no number")
     return int(text)
 
 
-def _next(page: Element, name: str, sent: str) -> str:
+def next_of(page: Element, name: str, sent: str) -> str:
     """Return the token of the next page; a list that is cut without one would lose entries."""
     if page.value("IsTruncated") != "true":
         return ""
     token = page.value(name) or ""
     if not token:
-        raise _broken("a page is cut and names no next one")
+        raise broken("a page is cut and names no next one")
     if token == sent:
-        raise _broken("the next page is the same one")
+        raise broken("the next page is the same one")
     return token
 
 
@@ -73,36 +66,38 @@ def parse_listing(body: bytes, prefix: str, sent: str = "") -> tuple[StoreListin
         prefix: what was asked for; nothing else may come.
         sent: the token that this page was asked for with.
     """
-    page = _document(body, "ListBucketResult")
+    page = document_of(body, "ListBucketResult")
     encoded = page.value("EncodingType") == "url"
     objects = [
         Stored(
-            name=_name(found.value("Key") or "", encoded=encoded),
+            name=name_of(found.value("Key") or "", encoded=encoded),
             etag=(found.value("ETag") or "").strip('"'),
-            size=_number(found, "Size"),
-            modified_ms=_iso_time(found.value("LastModified") or ""),
+            size=number_of(found, "Size"),
+            modified_ms=iso_time(found.value("LastModified") or ""),
         )
         for found in page.all("Contents")
     ]
     prefixes = [
-        _name(found.value("Prefix") or "", encoded=encoded) for found in page.all("CommonPrefixes")
+        name_of(found.value("Prefix") or "", encoded=encoded)
+        for found in page.all("CommonPrefixes")
     ]
     names = [*(found.name for found in objects), *prefixes]
     if not all(name and name.startswith(prefix) for name in names):
-        raise _broken("it lists what was not asked for")
-    return StoreListing(objects, prefixes), _next(page, "NextContinuationToken", sent)
+        raise broken("it lists what was not asked for")
+    return StoreListing(objects, prefixes), next_of(page, "NextContinuationToken", sent)
 
 
-def _name(text: str, *, encoded: bool) -> str:
+def name_of(text: str, *, encoded: bool) -> str:
+    """Return a name of a listing."""
     # As S3 does it: a blank is a plus, a plus is %2B.
     return unquote_plus(text) if encoded else text
 
 
 def parse_upload_id(body: bytes) -> str:
     """Return the id of CreateMultipartUpload's answer."""
-    found = _document(body, "InitiateMultipartUploadResult").value("UploadId")
+    found = document_of(body, "InitiateMultipartUploadResult").value("UploadId")
     if not found:
-        raise _broken("it gives no upload id")
+        raise broken("it gives no upload id")
     return found
 
 
@@ -110,18 +105,18 @@ def parse_parts(body: bytes) -> Sequence[StoredPart]:
     """Return a page of ListParts."""
     return [
         StoredPart(
-            number=_number(found, "PartNumber"),
+            number=number_of(found, "PartNumber"),
             etag=(found.value("ETag") or "").strip('"'),
-            size=_number(found, "Size"),
-            modified_ms=_iso_time(found.value("LastModified") or ""),
+            size=number_of(found, "Size"),
+            modified_ms=iso_time(found.value("LastModified") or ""),
         )
-        for found in _document(body, "ListPartsResult").all("Part")
+        for found in document_of(body, "ListPartsResult").all("Part")
     ]
 
 
 def parse_buckets(body: bytes, sent: str = "") -> tuple[Sequence[str], str]:
     """Return a page of ListBuckets and the token of the next one."""
-    page = _document(body, "ListAllMyBucketsResult")
+    page = document_of(body, "ListAllMyBucketsResult")
     buckets = [
         found.value("Name") or ""
         for holder in page.all("Buckets")
@@ -129,7 +124,7 @@ def parse_buckets(body: bytes, sent: str = "") -> tuple[Sequence[str], str]:
     ]
     token = page.value("ContinuationToken") or ""
     if token and token == sent:
-        raise _broken("the next page is the same one")
+        raise broken("the next page is the same one")
     return buckets, token
 
 
@@ -139,19 +134,10 @@ def parse_uploads(body: bytes) -> Sequence[StoredUpload]:
         StoredUpload(
             name=found.value("Key") or "",
             upload_id=found.value("UploadId") or "",
-            begun_ms=_iso_time(found.value("Initiated") or ""),
+            begun_ms=iso_time(found.value("Initiated") or ""),
         )
-        for found in _document(body, "ListMultipartUploadsResult").all("Upload")
+        for found in document_of(body, "ListMultipartUploadsResult").all("Upload")
     ]
-
-
-def parse_tags(body: bytes) -> dict[str, str]:
-    """Return the tags of GetObjectTagging's answer."""
-    return {
-        tag.value("Key") or "": tag.value("Value") or ""
-        for holder in _document(body, "Tagging").all("TagSet")
-        for tag in holder.all("Tag")
-    }
 
 
 def parse_etag(body: bytes, root: str) -> str:
@@ -167,5 +153,5 @@ def parse_etag(body: bytes, root: str) -> str:
         raise error_of(failure_of(500, body.strip())) from None
     etag = (head.value("ETag") or "").strip('"')
     if not etag:
-        raise _broken("it has no ETag")
+        raise broken("it has no ETag")
     return etag

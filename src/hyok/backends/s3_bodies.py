@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hyok.backends import s3_wire as wire
 from hyok.backends.port import WHOLE, Stored, StoredPart
 from hyok.backends.s3_errors import error_of, failure_of
-from hyok.errors import Unavailable
+from hyok.errors import NotFound, Unavailable
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from hyok.backends.port import Span, StoredFacts
     from hyok.backends.s3_trailer import Outgoing
     from hyok.http1.client import Download, Response
@@ -18,6 +21,37 @@ if TYPE_CHECKING:
 
 def part_query(upload_id: str, number: int) -> list[tuple[str, str]]:
     return [("partNumber", str(number)), ("uploadId", upload_id)]
+
+
+_VERSION_ID = re.compile(r"[A-Za-z0-9._~+=-]{1,1024}")
+"""What ids of versions are made of; anything else could be taken for a path by a store."""
+
+
+def version_query(version_id: str) -> list[tuple[str, str]]:
+    """Return the query that names a version; empty for the newest.
+
+    Raises:
+        NotFound: no store makes such an id.
+    """
+    if version_id and not _VERSION_ID.fullmatch(version_id):
+        raise NotFound("The specified version does not exist.", reason="NoSuchVersion")
+    return [("versionId", version_id)] if version_id else []
+
+
+def missing(version_id: str) -> str:
+    """Return what is missing where a store says no more than 404."""
+    return "NoSuchVersion" if version_id else "NoSuchKey"
+
+
+def check_version(version_id: str, headers: Mapping[str, str]) -> None:
+    """Return quietly if the answer is of the version that was asked for.
+
+    Raises:
+        NotFound: it is not; some stores pass over the id in a bucket that never had versions.
+    """
+    told = headers.get(wire.VERSION, "")
+    if version_id and told != version_id and (version_id, told) != ("null", ""):
+        raise NotFound("The specified version does not exist.", reason="NoSuchVersion")
 
 
 def etag_of(answer: Response) -> str:
@@ -29,7 +63,7 @@ def etag_of(answer: Response) -> str:
 
 def put_result(name: str, answer: Response, size: int, facts: StoredFacts) -> Stored:
     found = wire.stored_of(name, answer.headers, size)
-    return replace(found, etag=etag_of(answer), facts=facts)
+    return replace(found, etag=etag_of(answer), facts=facts, tag_count=len(facts.tags))
 
 
 def read_headers(span: Span, if_match: str) -> dict[str, str]:
@@ -48,7 +82,7 @@ def bounds(span: Span, size: int) -> tuple[int, int]:
     return span.start, size if span.stop is None else min(span.stop, size)
 
 
-async def check_download(download: Download, span: Span) -> None:
+async def check_download(download: Download, span: Span, version_id: str) -> None:
     """Return quietly if the answer is the span that was asked for.
 
     Raises:
@@ -56,9 +90,11 @@ async def check_download(download: Download, span: Span) -> None:
     """
     if download.status // 100 != 2:
         body = await download.whole()
-        raise error_of(failure_of(download.status, body, download.headers))
+        failure = failure_of(download.status, body, download.headers)
+        raise error_of(failure, missing(version_id))
     if download.status == 200 and span != WHOLE:
         raise Unavailable("The store ignores ranges.", reason="ServiceUnavailable", lasting=True)
+    check_version(version_id, download.headers)
 
 
 class S3Source:

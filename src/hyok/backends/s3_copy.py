@@ -34,9 +34,8 @@ class S3Copy:
 
     Args:
         endpoint: the store.
-        source: bucket and name.
+        source: headers that name the source and its version.
         target: bucket and name.
-        if_match: the version of the source.
         size: of the source, in bytes.
         headers: the facts of the target.
     """
@@ -44,21 +43,22 @@ class S3Copy:
     def __init__(
         self,
         endpoint: Endpoint,
-        source: tuple[str, str],
+        source: Mapping[str, str],
         target: tuple[str, str],
-        if_match: str,
         size: int,
         headers: Mapping[str, str],
     ) -> None:
         self._endpoint = endpoint
-        self._source = wire.source_headers(*source, if_match)
+        self._source = source
         self._target = target
         self._size = size
         self._headers = headers
         self._room = asyncio.Semaphore(COPIES_AT_ONCE)
 
-    async def at_once(self, condition: Condition) -> str:
-        """Copy with one request and return the new ETag.
+    async def at_once(self, condition: Condition, tags: str) -> tuple[str, str]:
+        """Copy with one request and return the new ETag and version id.
+
+        ``tags``: COPY those of the source, or REPLACE them by those of the headers.
 
         Raises:
             Conflict: the source was replaced, or the condition does not hold.
@@ -71,14 +71,15 @@ class S3Copy:
                 **self._source,
                 **wire.condition_headers(condition),
                 "x-amz-metadata-directive": "REPLACE",
-                "x-amz-tagging-directive": "REPLACE",
+                "x-amz-tagging-directive": tags,
             },
             deadline=self._endpoint.seconds_for(self._size),
         )
-        return answers.parse_etag(answer.body, "CopyObjectResult")
+        etag = answers.parse_etag(answer.body, "CopyObjectResult")
+        return etag, answer.headers.get(wire.VERSION, "")
 
-    async def in_parts(self, condition: Condition, part_bytes: int) -> str:
-        """Copy part by part, the boundaries being our own, and return the new ETag.
+    async def in_parts(self, condition: Condition, part_bytes: int) -> tuple[str, str]:
+        """Copy part by part, the boundaries being our own; return the new ETag and version id.
 
         Parts of the sealed format may lie across them (format.md §9).
 

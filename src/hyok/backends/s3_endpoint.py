@@ -5,8 +5,9 @@ Nothing of a client's request is passed on.
 
 from __future__ import annotations
 
+from base64 import b64encode
 from datetime import UTC, datetime
-from hashlib import sha256
+from hashlib import md5, sha256
 from typing import TYPE_CHECKING
 
 from hyok.backends import s3_answers as answers
@@ -32,6 +33,11 @@ COMPLETE_SECONDS_MAX = 300.0
 
 _EMPTY_SHA256 = sha256(b"").hexdigest()
 _ONCE = frozenset({"if-match", "if-none-match", "x-amz-copy-source-if-match"})
+
+
+def md5_of(body: bytes | bytearray | memoryview) -> str:
+    """Return the value of Content-MD5; stores that keep locks demand it."""
+    return b64encode(md5(body, usedforsecurity=False).digest()).decode()
 
 
 class Endpoint:
@@ -116,6 +122,23 @@ class Endpoint:
         """Return how long the store may take to copy so many bytes on its own side."""
         return self._pool.seconds_max + size / COPY_BYTES_PER_SECOND_MIN
 
+    async def send_document(
+        self,
+        method: str,
+        bucket: str,
+        name: str,
+        query: list[tuple[str, str]],
+        body: bytes,
+        *,
+        headers: dict[str, str] | None = None,
+        missing: str = "NoSuchKey",
+    ) -> Response:
+        """As `request`, with an XML document and the digest of it that some stores demand."""
+        lines = {"content-md5": md5_of(body), "content-type": "application/xml"} | (headers or {})
+        return await self.request(
+            method, bucket, name, query=query, headers=lines, body=body, missing=missing
+        )
+
     async def send_framed(self, bucket: str, name: str, size: int, encoded: bytes) -> None:
         """PUT a body that is framed for a trailer already.
 
@@ -155,9 +178,11 @@ class Endpoint:
         target, lines = await self._head_of("PUT", bucket, name, query, headers, TRAILER_PAYLOAD)
         return TrailedUpload(await self._pool.upload("PUT", target, lines, wire_length(size)), size)
 
-    async def download(self, bucket: str, name: str, headers: dict[str, str]) -> Download:
+    async def download(
+        self, bucket: str, name: str, query: list[tuple[str, str]], headers: dict[str, str]
+    ) -> Download:
         """Return an answer to GET, whatever its status, with its body still to come."""
-        target, lines = await self._head_of("GET", bucket, name, [], headers, _EMPTY_SHA256)
+        target, lines = await self._head_of("GET", bucket, name, query, headers, _EMPTY_SHA256)
         return await self._pool.download("GET", target, lines)
 
     async def begin_upload(self, bucket: str, name: str, headers: dict[str, str]) -> str:
@@ -174,8 +199,8 @@ class Endpoint:
         upload_id: str,
         parts: Sequence[StoredPart],
         condition: Condition,
-    ) -> str:
-        """Join the parts and return the object's ETag."""
+    ) -> tuple[str, str]:
+        """Join the parts; return the object's ETag and, where the store tells it, version id."""
         answer = await self.request(
             "POST",
             bucket,
@@ -186,7 +211,8 @@ class Endpoint:
             missing="NoSuchUpload",
             deadline=COMPLETE_SECONDS_MAX,
         )
-        return answers.parse_etag(answer.body, "CompleteMultipartUploadResult")
+        etag = answers.parse_etag(answer.body, "CompleteMultipartUploadResult")
+        return etag, answer.headers.get(wire.VERSION, "")
 
     async def abort_upload(self, bucket: str, name: str, upload_id: str) -> None:
         """Give up an upload and its parts."""

@@ -5,7 +5,7 @@ The store's own sentences stay behind, since they may name what our clients shou
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
@@ -22,11 +22,21 @@ _CONFLICTS = {
     "BucketNotEmpty": "BucketNotEmpty",
     "BucketAlreadyExists": "BucketAlreadyExists",
     "BucketAlreadyOwnedByYou": "BucketAlreadyOwnedByYou",
+    "InvalidBucketState": "InvalidBucketState",
 }
 _MALFORMED = frozenset(
-    {"InvalidPart", "InvalidPartOrder", "EntityTooSmall", "EntityTooLarge", "InvalidRange"}
+    {
+        "InvalidPart",
+        "InvalidPartOrder",
+        "EntityTooSmall",
+        "EntityTooLarge",
+        "InvalidRange",
+        "InvalidArgument",
+        "InvalidRequest",
+        "InvalidTag",
+    }
 )
-_NOT_FOUND = frozenset({"NoSuchKey", "NoSuchBucket", "NoSuchUpload"})
+_NOT_FOUND = frozenset({"NoSuchKey", "NoSuchBucket", "NoSuchUpload", "NoSuchVersion"})
 
 
 _PASSING = frozenset({"RequestTimeout", "InternalError", "SlowDown"})
@@ -45,15 +55,20 @@ class Failure:
     status: int
     code: str
     retry_after_seconds: float = 0.0
+    facts: Mapping[str, str] = field(default_factory=dict)  # of a delete marker, where told
 
 
 def failure_of(status: int, body: bytes, headers: Mapping[str, str] | None = None) -> Failure:
-    """Return the code of an error document; empty when there is none."""
-    wait = retry_after(headers or {})
+    """Return the code of an error document, empty when there is none, and what headers add."""
+    headers = headers or {}
+    wait = retry_after(headers)
+    facts: dict[str, str] = {}
+    if headers.get("x-amz-delete-marker") == "true":
+        facts = {"delete-marker": "true", "version-id": headers.get("x-amz-version-id", "")}
     try:
-        return Failure(status, parse(body, "Error").value("Code") or "", wait)
+        return Failure(status, parse(body, "Error").value("Code") or "", wait, facts)
     except Malformed:
-        return Failure(status, "", wait)
+        return Failure(status, "", wait, facts)
 
 
 def retry_after(headers: Mapping[str, str]) -> float:
@@ -70,13 +85,23 @@ def retry_after(headers: Mapping[str, str]) -> float:
 
 
 def error_of(failure: Failure, missing: str = "NoSuchKey") -> HyokError:
-    """Return our error; ``missing`` is what a bare 404 stands for."""
+    """Return our error; ``missing`` is what a bare 404 stands for.
+
+    Where a version was asked for (``NoSuchVersion``) it is the version that is missing, whatever
+    the store calls it.
+    """
     code = failure.code or {404: missing, 412: "PreconditionFailed", 416: "InvalidRange"}.get(
         failure.status, ""
     )
     if code in _NOT_FOUND or failure.status == 404:
         reason = code if code in _NOT_FOUND else missing
-        return NotFound("The specified key does not exist.", reason=reason)
+        if (reason, missing) == ("NoSuchKey", "NoSuchVersion"):
+            reason = missing
+        return NotFound("The specified key does not exist.", reason=reason, facts=failure.facts)
+    if failure.facts and failure.status == 405:
+        return Malformed(
+            "A delete marker has no bytes.", reason="MethodNotAllowed", facts=failure.facts
+        )
     if code in _CONFLICTS:
         return Conflict("The store's state forbids it.", reason=_CONFLICTS[code])
     if code in _MALFORMED:
@@ -96,7 +121,7 @@ def error_of(failure: Failure, missing: str = "NoSuchKey") -> HyokError:
         return Unavailable(
             "The store refuses our request.",
             reason="ServiceUnavailable",
-            code="HY-4005",
+            code="HY-4006",
             effect="Nothing was changed.",
             next_step="look at the store's log; is it the right endpoint and region?",
             lasting=True,

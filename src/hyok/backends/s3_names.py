@@ -70,6 +70,10 @@ class NameRules:
 
 
 ALL_NAMES = NameRules()
+PLAIN_NAMES = NameRules(
+    long_segments=False, dots=False, backslash=False, folder_content=False, empty_segments=False
+)
+"""What every store holds."""
 
 
 def _cannot(what: str) -> Refused:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 from xml.sax.saxutils import escape
 
-from hyok.backends.port import Stored, StoredFacts
+from hyok.backends.port import Lock, Stored, StoredFacts
 from hyok.envelope.block import FIELD_NAME, decode_text, encode_text
 from hyok.errors import Unavailable
 
@@ -27,15 +28,17 @@ CLEAR_HEADERS = (
 META = "x-amz-meta-"
 CARRIED_HEADERS = (
     "x-amz-storage-class",
-    "x-amz-object-lock-mode",
-    "x-amz-object-lock-retain-until-date",
-    "x-amz-object-lock-legal-hold",
     "x-amz-server-side-encryption",
     "x-amz-server-side-encryption-aws-kms-key-id",
     "x-amz-website-redirect-location",
 )
-"""What a store would forget of an object copied onto itself (format.md §9)."""
+"""What a store would forget of an object copied onto itself (format.md §9), beside its facts."""
 
+VERSION = "x-amz-version-id"
+MARKER = "x-amz-delete-marker"
+_LOCK_MODE = "x-amz-object-lock-mode"
+_LOCK_UNTIL = "x-amz-object-lock-retain-until-date"
+_LOCK_HOLD = "x-amz-object-lock-legal-hold"
 _SAFE = "/-_.~"
 
 
@@ -56,7 +59,35 @@ def facts_headers(facts: StoredFacts) -> dict[str, str]:
         headers["x-amz-tagging"] = "&".join(
             f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in facts.tags.items()
         )
+    return headers | _lock_headers(facts.lock)
+
+
+def _lock_headers(lock: Lock) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    if lock.mode:
+        headers |= {_LOCK_MODE: lock.mode, _LOCK_UNTIL: second_of(lock.until_ms)}
+    if lock.hold is not None:
+        headers[_LOCK_HOLD] = hold_status(lock.hold)
     return headers
+
+
+def hold_status(hold: bool) -> str:  # noqa: FBT001 - it is the value
+    """Return S3's word for a legal hold."""
+    return "ON" if hold else "OFF"
+
+
+def second_of(at_ms: int) -> str:
+    """Return a time to the second, in ISO 8601; never earlier than was asked."""
+    return datetime.fromtimestamp(-(-at_ms // 1000), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _lock_of(headers: Mapping[str, str]) -> Lock:
+    hold = headers.get(_LOCK_HOLD, "")
+    return Lock(
+        headers.get(_LOCK_MODE, ""),
+        iso_time(headers.get(_LOCK_UNTIL, "")) if headers.get(_LOCK_MODE) else 0,
+        hold == "ON" if hold else None,
+    )
 
 
 def condition_headers(condition: Condition) -> dict[str, str]:
@@ -70,17 +101,25 @@ def condition_headers(condition: Condition) -> dict[str, str]:
     return {"if-none-match": "*"} if condition.absent else {}
 
 
-def source_headers(bucket: str, name: str, if_match: str) -> dict[str, str]:
+def source_headers(bucket: str, name: str, if_match: str, version_id: str = "") -> dict[str, str]:
     """Return the headers that name the source of a copy, and the version of it."""
-    return {
-        "x-amz-copy-source": path_of(bucket, name, virtual_host=False),
-        "x-amz-copy-source-if-match": f'"{if_match}"',
-    }
+    path = path_of(bucket, name, virtual_host=False)
+    named = f"?versionId={quote(version_id, safe='')}" if version_id else ""
+    headers = {"x-amz-copy-source": path + named}
+    if if_match:
+        headers["x-amz-copy-source-if-match"] = f'"{if_match}"'
+    return headers
 
 
 def carried(headers: Mapping[str, str]) -> dict[str, str]:
     """Return what a copy onto itself has to say again, of the answer to HEAD."""
     return {name: headers[name] for name in CARRIED_HEADERS if name in headers}
+
+
+def is_locked(headers: Mapping[str, str]) -> bool:
+    """Tell whether a version has a retention or a legal hold."""
+    lock = _lock_of(headers)
+    return bool(lock.mode or lock.hold)
 
 
 def stored_of(name: str, headers: Mapping[str, str], size: int) -> Stored:
@@ -104,13 +143,11 @@ def stored_of(name: str, headers: Mapping[str, str], size: int) -> Stored:
             envelope=decode_text(text) if text else b"",
             clear={key: value for key in CLEAR_HEADERS if (value := _clear(headers, key))},
             user_metadata=user,
+            lock=_lock_of(headers),
         ),
-        version_id=_version(headers.get("x-amz-version-id", "")),
+        version_id=headers.get(VERSION, ""),
+        tag_count=int(count) if (count := headers.get("x-amz-tagging-count", "")).isdigit() else 0,
     )
-
-
-def _version(text: str) -> str:
-    return "" if text == "null" else text
 
 
 def _clear(headers: Mapping[str, str], name: str) -> str:
@@ -141,6 +178,17 @@ def _http_time(text: str) -> int:
         return int(parsedate_to_datetime(text).timestamp() * 1000) if text else 0
     except (ValueError, OverflowError):
         return 0
+
+
+def iso_time(text: str) -> int:
+    """Return an ISO 8601 time in milliseconds; 0: it is none."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except (ValueError, OverflowError):
+        return 0
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return int(moment.timestamp() * 1000)
 
 
 def render_complete(parts: Sequence[StoredPart]) -> bytes:

@@ -246,7 +246,9 @@ async def _make_keys(core: Core) -> None:
 
 
 async def _make_apps(core: Core, settings: Settings, home: Path) -> None:
-    every = frozenset({"read", "write", "delete", "list", "create-bucket"})
+    every = frozenset(
+        {"read", "write", "delete", "list", "create-bucket", "lock", "bypass-governance"}
+    )
     top = core.classifications.level("geheim")
     known = {app.app_id for app in await core.access_keys.list_apps()}
     if "zaaksysteem" in known:

@@ -63,6 +63,8 @@ def peek(
     say(f"What the owner has     ({seen.plain_size} bytes, as {key!r})")
     for name, value in seen.headers.items():
         say(f"  {name}: {value}")
+    for name, value in seen.tags.items():
+        say(f"  tag {name}: {value}")
     for line in _dump(seen.plain):
         say("  " + line)
 

@@ -102,7 +102,7 @@ def _taken() -> Conflict:
     return Conflict(
         "The same is being done by another process.",
         reason="OperationAborted",
-        code="HY-3103",
+        code="HY-3105",
         effect="Nothing was changed.",
         next_step="try again when it has ended",
     )

@@ -241,6 +241,15 @@ upload_parts = Table(
     CheckConstraint("part_number BETWEEN 1 AND 10000", name="part_number"),
 )
 
+upload_asides = Table(  # sealed parts that may not stand in a bucket which locks what is written
+    "upload_asides",
+    metadata,
+    Column("upload_id", String(128), primary_key=True),
+    Column("part_id", LargeBinary(16), primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),  # a little more than 5 MiB at most
+    ForeignKeyConstraint(["upload_id"], ["uploads.upload_id"], ondelete="CASCADE"),
+)
+
 epochs = Table(
     "epochs",
     metadata,

@@ -115,6 +115,10 @@ class DataKey:
         """Return the key of one metadata block."""
         return hkdf(self._open(), _salt(salt), b"HYOK1 meta key")
 
+    def tags_key(self, salt: bytes) -> bytes:
+        """Return the key of one set of tags that changed after the object was written."""
+        return hkdf(self._open(), _salt(salt), b"HYOK1 tags key")
+
     @property
     def closed(self) -> bool:
         """Whether the key is gone."""

@@ -36,9 +36,6 @@ _REFUSED_HEADERS: Mapping[str, str] = {
     "x-amz-server-side-encryption-customer-algorithm": "keys of the client's own (SSE-C)",
     "x-amz-server-side-encryption-customer-key": "keys of the client's own (SSE-C)",
     "x-amz-copy-source-server-side-encryption-customer-algorithm": "SSE-C",
-    "x-amz-object-lock-mode": "object lock",
-    "x-amz-object-lock-retain-until-date": "object lock",
-    "x-amz-object-lock-legal-hold": "object lock",
     "x-amz-website-redirect-location": "website redirects",
     "x-amz-write-offset-bytes": "appending to objects",
     "x-amz-if-match-last-modified-time": "conditions on times of directory buckets",
@@ -197,6 +194,10 @@ class Admission:
                 code="HY-3206",
             )
 
+    def is_lower(self, one: str, other: str) -> bool:
+        """Say whether a classification is below another."""
+        return self._classifications.level(one) < self._classifications.level(other)
+
     def known_label(self, label: str) -> ClassificationName:
         """Return the classification of a label that a new bucket is given.
 
@@ -229,8 +230,6 @@ def check_headers(request: S3Request, tenant: str) -> None:
     for name, what in _REFUSED_HEADERS.items():
         if request.header(name) is not None:
             raise Refused(f"{name}: {what} is not offered.", reason="NotImplemented")
-    if (request.header("x-amz-bucket-object-lock-enabled") or "false").lower() != "false":
-        raise Refused("Object lock is not offered.", reason="NotImplemented")
     acl = request.header("x-amz-acl")
     if (acl is not None and acl not in _ACLS_ACCEPTED) or request.headers_under("x-amz-grant-"):
         raise Malformed("The bucket does not allow ACLs", reason="AccessControlListNotSupported")

@@ -14,10 +14,12 @@ if TYPE_CHECKING:
 
     from hyok.gateway.admission import Admission
     from hyok.gateway.port import Exchange, Wire
+    from hyok.objects.bucket_states import BucketStates
     from hyok.objects.listing import Listings
     from hyok.objects.multipart import MultipartVault
     from hyok.objects.registry import BucketKeeper, BucketRegistry
     from hyok.objects.vault import ObjectVault
+    from hyok.objects.version_listing import VersionListings
     from hyok.s3.operations import Operation
     from hyok.s3.request import S3Request
     from hyok.sigv4.verify import Verified
@@ -40,6 +42,8 @@ class Services:
     vault: ObjectVault
     multipart: MultipartVault
     listings: Listings
+    versions: VersionListings
+    states: BucketStates
     buckets: BucketRegistry
     keeper: BucketKeeper
     new_buckets: NewBuckets

@@ -33,6 +33,12 @@ KINDS: Mapping[type[HyokError], str] = {
     Unavailable: "ServiceUnavailable",
 }
 
+FACTS: Mapping[str, str] = {
+    "delete-marker": "x-amz-delete-marker",
+    "version-id": "x-amz-version-id",
+}
+"""What an error knows beside its sentence, to the headers that tell it."""
+
 RETRY_AFTER_SECONDS = 1
 
 TAMPERED_MESSAGE = "The stored object failed authentication and is not handed out."
@@ -58,8 +64,9 @@ def fault_of(error: HyokError) -> Fault:
     message = TAMPERED_MESSAGE if isinstance(error, Tampered) else error.cause or code.message
     if error.code and not isinstance(error, Tampered):
         message = f"{message} ({error.code})"
-    retry = (("retry-after", str(RETRY_AFTER_SECONDS)),) if code.status == 503 else ()
-    return Fault(code.name, code.status, message, retry)
+    headers = [("retry-after", str(RETRY_AFTER_SECONDS))] if code.status == 503 else []
+    headers += [(FACTS[name], value) for name, value in error.facts.items() if name in FACTS]
+    return Fault(code.name, code.status, message, tuple(headers))
 
 
 def _code(error: HyokError) -> Code:

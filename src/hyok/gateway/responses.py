@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from hyok.errors import Malformed
 from hyok.s3 import answers
-from hyok.s3.checksums import ALGORITHMS
+from hyok.s3.checksums import ALGORITHMS, Algorithm
+from hyok.s3.locks import answer_headers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,7 +62,13 @@ def validators(facts: ObjectFacts) -> Headers:
     return [
         ("etag", quoted(facts.etag)),
         ("last-modified", formatdate(facts.modified_ms // 1000, usegmt=True)),
+        *version(facts.version_id),
     ]
+
+
+def version(version_id: str) -> Headers:
+    """Return what tells a version; nothing where the bucket never kept any."""
+    return [("x-amz-version-id", version_id)] if version_id else []
 
 
 def object_headers(
@@ -74,8 +81,9 @@ def object_headers(
     named = {"content-type": CONTENT_TYPE_UNKNOWN, **facts.headers, **overrides(request)}
     headers = [*validators(facts), ("accept-ranges", "bytes"), *named.items()]
     headers += [(f"x-amz-meta-{name}", value) for name, value in facts.user_metadata.items()]
-    if facts.tags:
-        headers.append(("x-amz-tagging-count", str(len(facts.tags))))
+    if count := facts.tag_count or len(facts.tags):
+        headers.append(("x-amz-tagging-count", str(count)))
+    headers += answer_headers(facts.lock.retention, legal_hold=facts.lock.legal_hold).items()
     headers += sealed_with(facts.kek_id)
     if checksums and facts.checksums:
         headers += [(a.header, text) for a, text in known_checksums(facts.checksums).items()]

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Row
 
-GRANTS = frozenset({"read", "write", "delete", "list", "create-bucket"})
+GRANTS = frozenset(
+    {"read", "write", "delete", "list", "create-bucket", "lock", "bypass-governance"}
+)
 
 EPOCH = "credentials"
 """Bumped by every change here, so that each gateway forgets what it remembered."""

@@ -76,7 +76,7 @@ class IssuerKeys:
             raise Unavailable(
                 f"The keys of the token issuer {self.issuer} cannot be fetched.",
                 reason="IDPCommunicationError",
-                code="HY-3308",
+                code="HY-3401",
                 effect="No session was issued.",
                 next_step="look for identity.keys_failed in the gateway's log",
             )

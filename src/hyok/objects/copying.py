@@ -69,14 +69,14 @@ async def copy_object(
     size: int,
     check: Callable[[ObjectFacts], None],
     facts: Callable[[ObjectFacts], PutFacts],
-    keeps_tags: bool = True,
     condition: Condition = ALWAYS,
+    version_id: str = "",
 ) -> tuple[PutResult, ObjectFacts]:
     """Copy one object; return what was written and the source's facts.
 
     ``size`` is the source's, as it was looked at; ``check`` judges its preconditions; ``facts``
-    says what the copy carries (COPY or REPLACE of metadata and tags), ``keeps_tags`` that its tags
-    are the source's.
+    says what the copy carries (COPY or REPLACE of metadata and tags); ``version_id`` names a
+    version of the source.
 
     Raises:
         NotFound, Refused, Conflict, Tampered, Unavailable: as reading or writing says.
@@ -88,12 +88,12 @@ async def copy_object(
             target=target,
             check=check,
             facts=facts,
-            keeps_tags=keeps_tags,
             condition=condition,
+            version_id=version_id,
         )
         if copied is not None:
             return copied
-    opened = await vault.open(source, None, check, checksums=True)
+    opened = await vault.open(source, None, check, checksums=True, version_id=version_id, tags=True)
     try:
         body = OpenedBody(opened, vault.pump, vault.rooms)
         result = await vault.put(target, body, facts(opened.facts), condition)

@@ -21,15 +21,15 @@ class Examination:
     parts: Sequence[tuple[int, int]] | None
 
 
-async def examine(vault: ObjectVault, ask: Ask) -> Examination:
-    """Return what envelope and trailer of an object prove.
+async def examine(vault: ObjectVault, ask: Ask, version_id: str = "") -> Examination:
+    """Return what envelope and trailer prove of an object, or of the version that is named.
 
     Raises:
         NotFound, Refused, Tampered, Unavailable: as reading says.
     """
     assert ask.bucket is not None
     place = await vault.places.of(ask.bucket, ask.key)
-    stored = await place.store.head(place.bucket, place.name)
+    stored = await place.store.head(place.bucket, place.name, version_id)
     examined = await vault.reader.examine(ask, place, stored)
     examined.key.data_key.close()
     await vault.custodian.conclude(

@@ -143,8 +143,14 @@ class Exporter:
         stored = await store.head(backend, entry.name)
         if stored.facts is None or not stored.facts.envelope:
             raise Tampered("it carries no envelope, so it was not written by this gateway")
-        source = await store.read(backend, entry.name, if_match=stored.etag)
         envelope = stored.facts.envelope
+        if stored.tag_count:
+            # What changed since the object was written stands at the store alone.
+            tags = await store.tags(backend, entry.name, stored.version_id)
+            stored = replace(stored, facts=replace(stored.facts, tags=tags))
+        source = await store.read(
+            backend, entry.name, if_match=stored.etag, version_id=stored.version_id
+        )
         await self._vault.pump.run(lambda: _copy(source, envelope, self._folder / file))
         opened = await self._open(ask, file, stored)
         try:

@@ -153,21 +153,36 @@ class SealedFolder:
         return Stored(name, "0" * 32, size - FILE_BLOCK_BYTES, 0, StoredFacts(envelope))
 
     async def read_whole(
-        self, bucket: str, name: str, span: Span = WHOLE, if_match: str = ""
+        self,
+        bucket: str,
+        name: str,
+        span: Span = WHOLE,
+        if_match: str = "",
+        version_id: str = "",
     ) -> tuple[Stored, bytes]:
         """See `hyok.backends.port.ObjectStore`."""
-        del bucket, if_match
+        del bucket, if_match, version_id  # a file has one version
         stored = self.stored(name)
         start, stop = _bounds(span, stored.size)
         with (self._folder / name).open("rb") as file:
             file.seek(FILE_BLOCK_BYTES + start)
             return stored, file.read(stop - start)
 
+    async def tags(self, bucket: str, name: str, version_id: str = "") -> Mapping[str, str]:
+        """Return nothing: what changed since an object was written stands in the manifest."""
+        del bucket, name, version_id
+        return {}
+
     async def read(
-        self, bucket: str, name: str, span: Span = WHOLE, if_match: str = ""
+        self,
+        bucket: str,
+        name: str,
+        span: Span = WHOLE,
+        if_match: str = "",
+        version_id: str = "",
     ) -> SealedFolderSource:
         """See `hyok.backends.port.ObjectStore`."""
-        del bucket, if_match
+        del bucket, if_match, version_id  # a file has one version
         stored = self.stored(name)
         start, stop = _bounds(span, stored.size)
         return SealedFolderSource(stored, self._folder / name, start, stop)

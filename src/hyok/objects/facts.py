@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Protocol
 
 from hyok.backends.port import StoredFacts
 from hyok.envelope.metadata import Metadata
+from hyok.objects.locking import NO_LOCK, store_lock
 from hyok.vocabulary import Body
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from hyok.backends.port import Stored
+    from hyok.s3.locks import LockAsked
 
 HEADERS: Mapping[str, str] = {
     "content-type": "ct",
@@ -70,11 +72,16 @@ class PutFacts:
     user_metadata: Mapping[str, str] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
     checksums: Mapping[str, str] = field(default_factory=dict)
+    lock: LockAsked = NO_LOCK
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectFacts:
-    """One object as its client sees it: plaintext size, mapped ETag, its own metadata."""
+    """One object as its client sees it: plaintext size, mapped ETag, its own metadata.
+
+    ``tags`` in clear are fetched only when they are asked for; ``tag_count`` counts them anyway.
+    ``lock`` is the store's word.
+    """
 
     size: int
     etag: str
@@ -89,6 +96,8 @@ class ObjectFacts:
     checksum_type: str = "FULL_OBJECT"
     parts_count: int | None = None
     version_id: str = ""
+    tag_count: int = 0
+    lock: LockAsked = NO_LOCK
 
 
 def split(
@@ -116,6 +125,7 @@ def split(
         },
         user_metadata={} if "um" in members else dict(facts.user_metadata),
         tags={} if "tg" in members else dict(facts.tags),
+        lock=store_lock(facts.lock),
     )
     return sealed, clear
 

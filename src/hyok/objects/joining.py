@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from hyok.backends.port import Condition, StoredPart
 from hyok.envelope.block import parse
 from hyok.envelope.layout import LAYOUT
-from hyok.envelope.parts import part_id
 from hyok.errors import Conflict, Malformed, NotFound, Tampered
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from hyok.backends.port import Stored
     from hyok.objects.places import Place
     from hyok.objects.uploads import Upload, UploadPart
 
@@ -21,27 +21,19 @@ async def join(
     place: Place,
     upload: Upload,
     parts: Sequence[UploadPart],
-    trailer: bytes,
+    tail: bytes,
     condition: Condition,
     trailer_number: int,
-) -> tuple[str, int]:
-    """Have the store assemble the object; return its ETag and time.
+) -> Stored:
+    """Have the store assemble the object, and return it.
+
+    ``tail``: the trailer, behind a last part that was held aside.
 
     A Complete that was cut off may have succeeded: then the object is there, with this
     object_id, and no second trailer is written for it.
     """
     store = place.store
     joined = [StoredPart(p.number, p.store_etag, 0) for p in parts if not p.aside_name]
-    last = parts[-1]
-    tail = trailer
-    if last.aside_name:
-        _, held = await store.read_whole(place.bucket, last.aside_name)
-        if (
-            len(held) != LAYOUT.part_sealed_size(last.plain_size)
-            or part_id(held[:40]) != last.part_id
-        ):
-            raise Tampered("the part held aside is not the one that was sealed")
-        tail = held + trailer
     try:
         joined.append(
             await store.put_part_whole(
@@ -60,10 +52,10 @@ async def join(
     plain_size = sum(part.plain_size for part in parts)
     if stored.size and stored.size != LAYOUT.object_sealed_size(plain_size):
         raise Tampered("the store joined the parts to a wrong length", code="HY-3504")
-    return stored.etag, stored.modified_ms
+    return stored
 
 
-async def _finished_before(place: Place, upload: Upload) -> tuple[str, int] | None:
+async def _finished_before(place: Place, upload: Upload) -> Stored | None:
     try:
         stored = await place.store.head(place.bucket, place.name)
     except NotFound:
@@ -76,4 +68,4 @@ async def _finished_before(place: Place, upload: Upload) -> tuple[str, int] | No
         return None
     if found.object_id != upload.object_id:
         return None
-    return stored.etag, stored.modified_ms
+    return stored

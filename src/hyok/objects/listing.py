@@ -15,12 +15,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hyok.envelope.layout import LAYOUT
-from hyok.errors import Malformed, Tampered
+from hyok.errors import Malformed
+from hyok.objects.clear_rows import arranged, key_of, opened, store_start
 from hyok.objects.mirror import PREFIX as RESERVED
 from hyok.s3.names import etag_out
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from hyok.backends.port import ObjectStore, Stored
     from hyok.custody.custodian import KeyCustodian
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 SORTED_ENTRIES_MAX = 100_000
 KEPT_LISTINGS_MAX = 16
 KEPT_SECONDS_MAX = 300
-_LAST_CODE_POINT = "\U0010ffff"
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,16 +161,16 @@ class Listings:
         if rows is None:
             found = await self._gather(store, bucket.backend_name, name_key, parent, delimiter)
             if found is None:
-                start = _store_start(name_key, after, delimiter)
+                start = store_start(name_key, after, delimiter)
                 return await self._store_order(
                     store, bucket.backend_name, name_key, parent, prefix, delimiter, start, limit
                 )
-            rows = _rows(found, prefix, delimiter)
+            rows = arranged(found, prefix, delimiter)
             kept_id = ""
         begin = _first_after(rows, after)
         page = rows[begin : begin + limit]
         more = begin + limit < len(rows)
-        last = _row_key(page[-1]) if page else ""
+        last = key_of(page[-1]) if page else ""
         if more and not kept_id:
             kept_id = self._keep(rows, asked, ask.at_ms)
         return Page(
@@ -205,7 +205,7 @@ class Listings:
         narrow = delimiter if delimiter == "/" else ""
         while True:
             page = await store.list(bucket, parent, narrow, after, 1000)
-            found += _opened(page.objects, page.prefixes, name_key)
+            found += opened(page.objects, page.prefixes, name_key, _entry)
             if len(found) > SORTED_ENTRIES_MAX:
                 return None
             after = page.next_after
@@ -230,69 +230,18 @@ class Listings:
             )
         while True:
             page = await store.list(bucket, parent, delimiter, after, limit)
-            rows = _opened(page.objects, page.prefixes, name_key)
+            rows = opened(page.objects, page.prefixes, name_key, _entry)
             after = page.next_after
             if rows or not after:
                 break
         # A client of ListObjects v1 goes on after a clear key: the last one in the store's order.
-        last = max(map(_row_key, rows), key=name_key.seal, default="") if after else ""
+        last = max(map(key_of, rows), key=name_key.seal, default="") if after else ""
         return Page(
             [r for r in rows if isinstance(r, Entry) and r.key.startswith(prefix)],
             [r for r in rows if isinstance(r, str) and r.startswith(prefix)],
             _token(store=after) if after else "",
             last,
         )
-
-
-def _store_start(name_key: NameKey, after: str, delimiter: str) -> str:
-    """Return the store's name to go on after, for a clear key or common prefix."""
-    if not after:
-        return ""
-    sealed = name_key.seal(after)
-    # Whatever stands below a common prefix was rolled up into it.
-    return sealed + _LAST_CODE_POINT if delimiter and after.endswith(delimiter) else sealed
-
-
-def _opened(
-    objects: Iterable[Stored], prefixes: Iterable[str], name_key: NameKey
-) -> list[Entry | str]:
-    """Return clear rows; what does not open is not ours and is left out."""
-    rows: list[Entry | str] = []
-    for found in objects:
-        if found.name.startswith(RESERVED):
-            continue
-        try:
-            rows.append(_entry(name_key.open(found.name), found))
-        except Tampered:
-            continue
-    for sealed in prefixes:
-        if sealed.startswith(RESERVED):
-            continue
-        try:
-            rows.append(name_key.open(sealed))
-        except Tampered:
-            continue
-    return rows
-
-
-def _rows(found: Iterable[Entry | str], prefix: str, delimiter: str) -> list[Entry | str]:
-    """Filter by prefix, roll up at the delimiter, sort by the bytes of the clear key."""
-    entries: list[Entry | str] = []
-    rolled: set[str] = set()
-    for row in found:
-        key = _row_key(row)
-        if not key.startswith(prefix):
-            continue
-        cut = key.find(delimiter, len(prefix)) if delimiter else -1
-        if cut >= 0:
-            rolled.add(key[: cut + len(delimiter)])
-        else:
-            entries.append(row)
-    return sorted([*entries, *rolled], key=lambda row: _row_key(row).encode())
-
-
-def _row_key(row: Entry | str) -> str:
-    return row if isinstance(row, str) else row.key
 
 
 def _first_after(rows: Sequence[Entry | str], after: str) -> int:
@@ -302,7 +251,7 @@ def _first_after(rows: Sequence[Entry | str], after: str) -> int:
     mark = after.encode()
     while low < high:
         middle = (low + high) // 2
-        if _row_key(rows[middle]).encode() <= mark:
+        if key_of(rows[middle]).encode() <= mark:
             low = middle + 1
         else:
             high = middle

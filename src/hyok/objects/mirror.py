@@ -6,10 +6,12 @@ clients.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from hyok.backends.own_objects import erase, erase_older
 from hyok.backends.port import StoredFacts
-from hyok.errors import NotFound
+from hyok.errors import NotFound, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,9 +30,15 @@ class StoreMirror:
         self._stores = stores
 
     async def write(self, bucket: Bucket, name: str, raw: bytes) -> None:
-        """Keep ``raw`` as ``.hyok/<name>`` in the bucket, durable on return."""
+        """Keep ``raw`` as ``.hyok/<name>`` in the bucket, durable on return.
+
+        What stood there goes, also where the bucket keeps versions: a record under an old KEK would
+        open under it for as long as it lies there.  A version that object lock protects stays.
+        """
         store = self._stores[bucket.store]
         await store.put_whole(bucket.backend_name, PREFIX + name, raw, StoredFacts())
+        with suppress(Refused):
+            await erase_older(store, bucket.backend_name, PREFIX + name)
 
     async def read(self, bucket: Bucket, name: str) -> bytes | None:
         """Return what was kept, or None."""
@@ -55,5 +63,9 @@ class StoreMirror:
         return names
 
     async def remove(self, bucket: Bucket, name: str) -> None:
-        """Forget ``.hyok/<name>``."""
-        await self._stores[bucket.store].delete(bucket.backend_name, PREFIX + name)
+        """Forget ``.hyok/<name>``, with every version of it.
+
+        Raises:
+            Refused: object lock protects a version (reason ``AccessDenied``).
+        """
+        await erase(self._stores[bucket.store], bucket.backend_name, PREFIX + name)

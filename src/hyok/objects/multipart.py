@@ -20,6 +20,7 @@ from hyok.errors import HyokError, Malformed, NotFound, Tampered
 from hyok.objects.completion import check_parts, chosen, trailer_number, whole_checksum
 from hyok.objects.facts import PutFacts, split
 from hyok.objects.joining import join
+from hyok.objects.locking import check_lockable
 from hyok.objects.name_warning import warn_of_name
 from hyok.objects.part_sealing import PartSender
 from hyok.objects.places import Place
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from hyok.custody.port import RecoveredKey
     from hyok.envelope.keys import DataKey
+    from hyok.objects.asides import Asides
     from hyok.objects.facts import ProvenBody
     from hyok.objects.uploads import UploadLedger
     from hyok.objects.vault import ObjectVault
@@ -41,7 +43,6 @@ if TYPE_CHECKING:
 PART_PLAIN_BYTES_MAX = 5_368_381_400
 """The largest plaintext whose sealed part fits into a store's 5 GiB (format.md §8, Sizes)."""
 
-ASIDE_PREFIX = ".hyok/aside/"
 NAMES_MAX = 4_096
 """Sealed names of open uploads held at once: the store knows them, so they are no secret."""
 
@@ -52,9 +53,10 @@ UPLOAD_SECONDS_MAX = 7 * 86_400
 class MultipartVault:
     """The multipart family, over the same vault, keys and stores as whole objects."""
 
-    def __init__(self, vault: ObjectVault, ledger: UploadLedger) -> None:
+    def __init__(self, vault: ObjectVault, ledger: UploadLedger, asides: Asides) -> None:
         self._vault = vault
         self._ledger = ledger
+        self._asides = asides
         self._sender = PartSender(vault.rooms)
         self._names: OrderedDict[str, str] = OrderedDict()
 
@@ -69,6 +71,7 @@ class MultipartVault:
         place = await vault.places.of(ask.bucket, ask.key)
         protect = frozenset(vault.classifications.get(ask.classification).seal.protect)
         metadata, clear = split(facts, protect, keeps_metadata=place.store.features.keeps_metadata)
+        await check_lockable(place, facts.lock)
         upload_id = vault.entropy(24).hex()
         issued = await vault.custodian.issue(
             ask,
@@ -215,8 +218,12 @@ class MultipartVault:
         aside = body.size < HYOK1.min_part_bytes
         header = part_header(self._vault.entropy(32), self._vault.entropy(7))
         attempt = part_id(header)
-        aside_name = f"{ASIDE_PREFIX}{upload.upload_id}/{attempt.hex()}" if aside else ""
-        etag = await self._sender.send(place, upload, number, body, data_key, header, aside_name)
+        aside_name = ""
+        if aside:
+            sealed = await self._sender.sealed(number, body, data_key, header)
+            aside_name, etag = await self._asides.hold(place, upload.upload_id, attempt, sealed)
+        else:
+            etag = await self._sender.send(place, upload, number, body, data_key, header)
         proofs = body.proofs()
         try:
             replaced = await self._ledger.put_part(
@@ -234,12 +241,10 @@ class MultipartVault:
             )
         except NotFound:  # the upload ended meanwhile, and its end swept before us
             if aside_name:
-                with suppress(HyokError):
-                    await place.store.delete(place.bucket, aside_name)
+                await self._asides.drop(place, upload.upload_id, aside_name)
             raise
         if replaced is not None and replaced.aside_name:
-            with suppress(HyokError):  # the end of the upload sweeps it
-                await place.store.delete(place.bucket, replaced.aside_name)
+            await self._asides.drop(place, upload.upload_id, replaced.aside_name)
         return part_etag_out(etag, attempt)
 
     async def complete(
@@ -301,8 +306,14 @@ class MultipartVault:
         finally:
             key.data_key.close()
         try:
-            etag, modified_ms = await join(
-                place, upload, parts, trailer, condition, trailer_number(parts, known.values())
+            held = await self._asides.read(place, upload_id, parts[-1])
+            joined = await join(
+                place,
+                upload,
+                parts,
+                held + trailer,
+                condition,
+                trailer_number(parts, known.values()),
             )
         except BaseException as error:
             await self._vault.conclude_failure(ask, upload, error)
@@ -310,8 +321,9 @@ class MultipartVault:
         finished = replace(
             upload,
             done=True,
-            result_etag=etag,
-            result_ms=modified_ms,
+            result_etag=joined.etag,
+            result_ms=joined.modified_ms,
+            result_version=joined.version_id,
             checksum_algorithm=whole.algorithm,
             checksum_type=whole.kind,
             result_checksum=whole.text,
@@ -319,7 +331,7 @@ class MultipartVault:
         )
         await self._ledger.finish(finished)
         self._end(upload_id)
-        await self._clear_aside(place, upload_id)
+        await self._asides.clear(place, upload_id)
         await self._vault.custodian.conclude(
             ask,
             "done",
@@ -329,15 +341,6 @@ class MultipartVault:
         )
         warn_of_name(ask, upload.object_id)
         return completed(finished)
-
-    async def _clear_aside(self, place: Place, upload_id: str) -> None:
-        """Delete what was held aside; the sweep takes what a crash leaves."""
-        try:
-            page = await place.store.list(place.bucket, f"{ASIDE_PREFIX}{upload_id}/")
-            for entry in page.objects:
-                await place.store.delete(place.bucket, entry.name)
-        except HyokError:
-            return
 
     async def abort(self, ask: Ask, upload_id: str) -> None:
         """End an upload and forget its parts.
@@ -356,7 +359,7 @@ class MultipartVault:
         if not upload.done:
             with suppress(NotFound):
                 await place.store.abort_upload(place.bucket, place.name, upload.store_upload_id)
-        await self._clear_aside(place, upload.upload_id)
+        await self._asides.clear(place, upload.upload_id)
         await self._ledger.forget(upload.upload_id)
         self._end(upload.upload_id)
 

@@ -174,7 +174,9 @@ class Opener:
             at_ms=0,
         )
         reader = ObjectReader(keys, self._rooms)
-        opened = await reader.open(ask, place, stored, asked=None, checksums=False, body=True)
+        opened = await reader.open(
+            ask, place, stored, asked=None, checksums=False, body=True, tags=True
+        )
         path = self._folder.place(key)
         try:
             with PlainFile(path) as file:

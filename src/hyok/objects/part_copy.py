@@ -82,6 +82,7 @@ async def copy_part(
     source: Ask,
     asked: Asked | None,
     check: Callable[[ObjectFacts], None],
+    version_id: str,
     target: Ask,
     upload_id: str,
     number: int,
@@ -89,12 +90,13 @@ async def copy_part(
 ) -> tuple[str, str, CopiedPart]:
     """Seal a range of one object as a part; return its ETag for the client, the kek_id, the part.
 
-    ``asked`` None: the whole source.  ``check`` judges its facts before any of it is opened.
+    ``asked`` None: the whole source; ``version_id`` empty: its newest version.  ``check`` judges
+    its facts before any of it is opened.
 
     Raises:
         NotFound, Refused, Conflict, Malformed, Tampered, Unavailable: as reading or writing says.
     """
-    opened = await vault.open(source, asked, check)
+    opened = await vault.open(source, asked, check, version_id=version_id)
     try:
         body = CopiedPart(OpenedBody(opened, vault.pump, vault.rooms), algorithm)
         etag, kek_id = await multipart.upload_part(target, upload_id, number, body)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hyok.backends.port import StoredFacts
 from hyok.envelope.layout import LAYOUT
 from hyok.objects.streams import seal_part
 from hyok.vocabulary import WHOLE_BODY_BYTES_MAX, MemorySink, MemorySource
 
 if TYPE_CHECKING:
-    from hyok.backends.port import PartSink, StoreSink
+    from hyok.backends.port import PartSink
     from hyok.envelope.keys import DataKey
     from hyok.objects.facts import ProvenBody
     from hyok.objects.places import Place
@@ -20,10 +19,23 @@ if TYPE_CHECKING:
 
 
 class PartSender:
-    """Sends parts to the store, or beside it under a name of its own."""
+    """Seals parts: on their way to the store, or to be held aside."""
 
     def __init__(self, rooms: Rooms) -> None:
         self._rooms = rooms
+
+    async def sealed(
+        self, number: int, body: ProvenBody, data_key: DataKey, header: bytes
+    ) -> bytearray:
+        """Return a short part sealed in memory, to be held aside."""
+        sink = MemorySink(LAYOUT.part_sealed_size(body.size))
+        if body.size <= WHOLE_BODY_BYTES_MAX:
+            self._seal(data_key, number, header, MemorySource(await body.whole()), body.size, sink)
+        else:
+            await body.pump(
+                lambda source: self._seal(data_key, number, header, source, body.size, sink)
+            )
+        return sink.room
 
     async def send(
         self,
@@ -33,29 +45,12 @@ class PartSender:
         body: ProvenBody,
         data_key: DataKey,
         header: bytes,
-        aside_name: str,
     ) -> str:
-        """Seal the body to the store, as a part or held aside; return the store's ETag."""
+        """Seal the body to the store, as a part; return the store's ETag."""
         size = LAYOUT.part_sealed_size(body.size)
-        store = place.store
-        if body.size <= WHOLE_BODY_BYTES_MAX:
-            sink = MemorySink(size)
-            self._seal(data_key, number, header, MemorySource(await body.whole()), body.size, sink)
-            if aside_name:
-                facts = StoredFacts()
-                return (await store.put_whole(place.bucket, aside_name, sink.room, facts)).etag
-            return (
-                await store.put_part_whole(
-                    place.bucket, place.name, upload.store_upload_id, number, sink.room
-                )
-            ).etag
-        target: StoreSink | PartSink
-        if aside_name:
-            target = await store.put(place.bucket, aside_name, size, StoredFacts())
-        else:
-            target = await store.put_part(
-                place.bucket, place.name, upload.store_upload_id, number, size
-            )
+        target = await place.store.put_part(
+            place.bucket, place.name, upload.store_upload_id, number, size
+        )
 
         def work(source: Source) -> str:
             self._seal(data_key, number, header, source, body.size, target)
@@ -74,7 +69,7 @@ class PartSender:
         header: bytes,
         source: Source,
         size: int,
-        sink: StoreSink | PartSink | MemorySink,
+        sink: PartSink | MemorySink,
     ) -> None:
         room = self._rooms.take()
         try:

@@ -25,6 +25,7 @@ class Peeked:
     plain_size: int
     plain: bytes
     headers: Mapping[str, str]
+    tags: Mapping[str, str]
     classification: str
     kek_id: str
 
@@ -43,7 +44,7 @@ async def peek_object(vault: ObjectVault, ask: Ask, count: int) -> Peeked:
     assert ask.bucket is not None
     place = await vault.places.of(ask.bucket, ask.key)
     stored, front = await place.store.read_whole(place.bucket, place.name, Span(0, count))
-    facts = await vault.head(ask)
+    facts = await vault.head(ask, tags=True)
     plain = b""
     if facts.size:
         opened = await vault.open(ask, Asked(0, min(count, facts.size) - 1))
@@ -62,6 +63,7 @@ async def peek_object(vault: ObjectVault, ask: Ask, count: int) -> Peeked:
         facts.size,
         plain,
         shown,
+        dict(facts.tags),
         facts.classification,
         facts.kek_id,
     )

@@ -7,15 +7,20 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hyok.objects.facts import ALGORITHM_NAMES, ObjectFacts, joined_headers, joined_map
+from hyok.objects.locking import told_lock
 from hyok.s3.names import etag_out
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from hyok.backends.port import Stored
     from hyok.custody.port import RecoveredKey
     from hyok.envelope.trailer import Trailer
 
 
-def facts_of(stored: Stored, key: RecoveredKey, size: int) -> ObjectFacts:
+def facts_of(
+    stored: Stored, key: RecoveredKey, size: int, tags: Mapping[str, str], tag_count: int
+) -> ObjectFacts:
     """Return the facts of an object whose envelope is open; ``size`` in plaintext bytes."""
     metadata = key.metadata
     assert stored.facts is not None
@@ -25,12 +30,14 @@ def facts_of(stored: Stored, key: RecoveredKey, size: int) -> ObjectFacts:
         modified_ms=stored.modified_ms,
         headers=joined_headers(metadata, stored),
         user_metadata=joined_map(metadata, "um", stored.facts.user_metadata),
-        tags=joined_map(metadata, "tg", stored.facts.tags),
+        tags=tags,
         classification=key.classification,
         kek_id=key.kek_id,
         object_id=key.envelope.object_id.hex(),
         checksums=metadata.ck or {},
         version_id=stored.version_id,
+        tag_count=tag_count,
+        lock=told_lock(stored.facts.lock),
     )
 
 

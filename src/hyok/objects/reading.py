@@ -13,6 +13,7 @@ from hyok.backends.port import Span
 from hyok.envelope.layout import HEADER_BYTES, LAYOUT
 from hyok.envelope.trailer import open_trailer
 from hyok.errors import Malformed, Refused, Tampered
+from hyok.objects.object_tags import tags_of
 from hyok.objects.proven_facts import facts_of, with_trailer
 from hyok.objects.streams import (
     Chain,
@@ -162,9 +163,10 @@ class ObjectReader:
         first_at: int = 0,
         body: bool = False,
         part_number: int | None = None,
+        tags: bool = False,
     ) -> Opened:
         """Open envelope and, where needed, trailer; judge; place the range."""
-        key, facts = await self._key_of(ask, stored)
+        key, facts = await self.known(ask, place, stored, tags=tags)
         size = facts.size
         try:
             check(facts)
@@ -187,7 +189,13 @@ class ObjectReader:
             key.data_key.close()
             raise
 
-    async def _key_of(self, ask: Ask, stored: Stored) -> tuple[RecoveredKey, ObjectFacts]:
+    async def known(
+        self, ask: Ask, place: ReadPlace, stored: Stored, *, tags: bool
+    ) -> tuple[RecoveredKey, ObjectFacts]:
+        """Open the envelope of a stored version; the caller closes the data key.
+
+        ``tags``: those in clear are wanted as well.
+        """
         if stored.facts is None or not stored.facts.envelope:
             raise Tampered(
                 "The stored object carries no envelope, so it was not written by this gateway.",
@@ -200,14 +208,18 @@ class ObjectReader:
         if key.envelope.plain_size not in (None, size):
             key.data_key.close()
             raise Tampered("the stored length is not the one that was sealed", code="HY-3503")
-        return key, facts_of(stored, key, size)
+        try:
+            return key, facts_of(stored, key, size, *await tags_of(place, stored, key, wanted=tags))
+        except BaseException:
+            key.data_key.close()
+            raise
 
     async def examine(self, ask: Ask, place: ReadPlace, stored: Stored) -> Examined:
         """Open envelope and trailer of a stored object, and nothing of its body.
 
         The caller closes the data key.
         """
-        key, facts = await self._key_of(ask, stored)
+        key, facts = await self.known(ask, place, stored, tags=True)
         try:
             trailer = await read_trailer(place, stored, key)
         except BaseException:
@@ -328,7 +340,7 @@ class ObjectReader:
 
     async def _header(self, place: ReadPlace, stored: Stored, at: int) -> bytes:
         _, header = await place.store.read_whole(
-            place.bucket, place.name, Span(at, at + HEADER_BYTES), if_match=stored.etag
+            place.bucket, place.name, Span(at, at + HEADER_BYTES), stored.etag, stored.version_id
         )
         return header
 
@@ -345,12 +357,14 @@ class ObjectReader:
         if stop - missing <= WHOLE_BODY_BYTES_MAX:
             _, rest = await same_version(
                 place.store.read_whole(
-                    place.bucket, place.name, Span(missing, stop), if_match=stored.etag
+                    place.bucket, place.name, Span(missing, stop), stored.etag, stored.version_id
                 )
             )
             return Chain([MemorySource(at_hand), MemorySource(rest)]), None
         source = await same_version(
-            place.store.read(place.bucket, place.name, Span(missing, stop), if_match=stored.etag)
+            place.store.read(
+                place.bucket, place.name, Span(missing, stop), stored.etag, stored.version_id
+            )
         )
         return Chain([MemorySource(at_hand), Cut(source, stop - missing)]), source
 

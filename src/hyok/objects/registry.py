@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, insert, select, update
 
+from hyok.backends.own_objects import has_versions
 from hyok.database.epoch_rows import EpochRows
 from hyok.database.rows import bump_epoch
 from hyok.database.tables import buckets, tenants, uploads
 from hyok.errors import Conflict, NotFound, Refused
+from hyok.objects.mirror import PREFIX as RESERVED
 from hyok.objects.registration import PURPOSE, REGISTRATION, render
 from hyok.vocabulary import Bucket, ClassificationName
 
@@ -43,6 +45,7 @@ class NewBucket:
     classification: ClassificationName
     names: str = ""
     backend_name: str = ""
+    object_lock: bool = False
 
 
 class BucketRegistry:
@@ -257,7 +260,7 @@ class BucketKeeper:
         await self._custodian.decide(ask)
         await self._check_free(bucket)
         store = self._places.store(bucket)
-        await store.create_bucket(bucket.backend_name)
+        await store.create_bucket(bucket.backend_name, object_lock=wanted.object_lock)
         if names == "sealed":
             bucket = replace(bucket, names_ik_id=await self._custodian.new_names_key(bucket))
         await self.keep_registration(bucket)
@@ -334,14 +337,16 @@ class BucketKeeper:
         """Remove an empty bucket, with its reserved prefix.
 
         Raises:
-            Conflict: objects stand in it (reason ``BucketNotEmpty``).
+            Conflict: objects stand in it, or versions of such as were deleted (reason
+                ``BucketNotEmpty``).
         """
         bucket = ask.bucket
         assert bucket is not None
         await self._custodian.decide(ask)
         store = self._places.store(bucket)
         page = await store.list(bucket.backend_name, limit=2, delimiter="/")
-        if page.objects or any(prefix != ".hyok/" for prefix in page.prefixes):
+        shown = page.objects or any(prefix != RESERVED for prefix in page.prefixes)
+        if shown or await has_versions(store, bucket.backend_name, beside=RESERVED):
             raise Conflict("The bucket you tried to delete is not empty", reason="BucketNotEmpty")
         for name in await self._mirror.list(bucket, ""):
             await self._mirror.remove(bucket, name)

@@ -15,7 +15,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from hyok.backends.port import WHOLE, Condition
-from hyok.errors import Conflict, Refused, Tampered, Unavailable
+from hyok.errors import Conflict, Tampered, Unavailable
 from hyok.vocabulary import WHOLE_BODY_BYTES_MAX
 
 if TYPE_CHECKING:
@@ -51,8 +51,7 @@ class Rewrapper:
         Raises:
             Conflict: a client or another job changed the object meanwhile; its state is theirs
                 (reasons ``PreconditionFailed``, ``OperationAborted``).
-            Refused: policy says no; the key was compromised (code HY-2308); or the store cannot
-                do this safely (code HY-3510).
+            Refused: policy says no, or the key was compromised (code HY-2308).
             NotFound, Tampered, Unavailable: as reading says.
         """
         assert ask.bucket is not None
@@ -88,7 +87,10 @@ class Rewrapper:
             if lease is None:
                 await place.store.replace_facts(place.bucket, place.name, facts, stored.etag)
             else:
-                _check_carried(examined)
+                if stored.tag_count:
+                    # A change of them between this and the writing is lost.
+                    tags = await place.store.tags(place.bucket, place.name, stored.version_id)
+                    facts = replace(facts, tags=tags)
                 await self._write_back(place, stored, facts, lease)
         except BaseException as error:
             await vault.conclude_failure(ask, renewed, error)
@@ -160,14 +162,3 @@ def _check_same(stored: Stored, told: Stored) -> None:
         raise Tampered("the store tells two lengths of one version", code="HY-3503")
     if told.facts is None or stored.facts is None or told.facts.envelope != stored.facts.envelope:
         raise Conflict("The object was rewrapped meanwhile.", reason="OperationAborted")
-
-
-def _check_carried(examined: Examined) -> None:
-    if "tg" not in examined.key.metadata.protected:
-        raise Refused(
-            "The object's tags stand in clear at a store that cannot change an envelope in place, "
-            "and writing it back would lose them.",
-            reason="NotImplemented",
-            code="HY-3510",
-            next_step="rotate the keyring record instead, which touches no object",
-        )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from hyok.backends.port import ALWAYS, Condition
 from hyok.errors import Conflict, Tampered
 from hyok.objects.facts import split
+from hyok.objects.locking import check_lockable
 from hyok.objects.name_warning import warn_of_name
 from hyok.objects.vault import PutResult
 from hyok.s3.names import etag_out
@@ -34,8 +35,8 @@ async def copy_in_store(
     target: Ask,
     check: Callable[[ObjectFacts], None],
     facts: Callable[[ObjectFacts], PutFacts],
-    keeps_tags: bool,
     condition: Condition,
+    version_id: str = "",
 ) -> tuple[PutResult, ObjectFacts] | None:
     """Copy one object inside its store; None when it must be sealed anew.
 
@@ -46,9 +47,9 @@ async def copy_in_store(
     if (source.bucket.tenant, source.bucket.store) != (target.bucket.tenant, target.bucket.store):
         return None
     place = await vault.places.of(source.bucket, source.key)
-    if not _store_can(vault, place, target, condition, keeps_tags=keeps_tags):
+    if condition.rare or (condition != ALWAYS and not place.store.features.conditional_copy):
         return None
-    stored = await place.store.head(place.bucket, place.name)
+    stored = await place.store.head(place.bucket, place.name, version_id)
     if stored.size > place.store.features.single_put_bytes_max:
         return None
     if stored.facts is None or not await vault.custodian.may_share(target, stored.facts.envelope):
@@ -57,7 +58,9 @@ async def copy_in_store(
     examined = await vault.reader.examine(source, place, stored)
     try:
         check(examined.facts)
-        result = await _copy(vault, place, stored, examined, target, facts, condition)
+        result = await _copy(
+            vault, place, stored, examined, target, facts, condition, older=bool(version_id)
+        )
     finally:
         examined.key.data_key.close()
     await vault.custodian.conclude(
@@ -70,21 +73,6 @@ async def copy_in_store(
     return None if result is None else (result, examined.facts)
 
 
-def _store_can(
-    vault: ObjectVault, place: Place, target: Ask, condition: Condition, *, keeps_tags: bool
-) -> bool:
-    features = place.store.features
-    if condition.rare or (condition != ALWAYS and not features.conditional_copy):
-        return False
-    assert target.classification is not None
-    # Tags in clear are carried over by the store; how to drop them there it does not say.
-    in_clear = (
-        features.keeps_metadata
-        and "tags" not in vault.classifications.get(target.classification).seal.protect
-    )
-    return keeps_tags or not in_clear
-
-
 async def _copy(
     vault: ObjectVault,
     place: Place,
@@ -93,14 +81,16 @@ async def _copy(
     target: Ask,
     facts: Callable[[ObjectFacts], PutFacts],
     condition: Condition,
+    *,
+    older: bool,
 ) -> PutResult | None:
     assert target.bucket is not None
     assert target.classification is not None
     to = await vault.places.of(target.bucket, target.key)
     protect = frozenset(vault.classifications.get(target.classification).seal.protect)
-    metadata, clear = split(
-        facts(examined.facts), protect, keeps_metadata=to.store.features.keeps_metadata
-    )
+    wanted = facts(examined.facts)
+    await check_lockable(to, wanted.lock)
+    metadata, clear = split(wanted, protect, keeps_metadata=to.store.features.keeps_metadata)
     # The bytes are the same, so what was proven of them stays true.
     metadata = replace(metadata, ck=dict(examined.key.metadata.ck or {}))
     renewed = await vault.custodian.rewrap(target, examined.key, examined.trailer, metadata)
@@ -108,7 +98,12 @@ async def _copy(
         return None
     try:
         made = await _copied(
-            place, stored, to, replace(clear, envelope=renewed.envelope), condition
+            place,
+            stored,
+            to,
+            replace(clear, envelope=renewed.envelope),
+            condition,
+            older=older,
         )
     except BaseException as error:
         await vault.conclude_failure(target, renewed, error)
@@ -125,16 +120,29 @@ async def _copy(
 
 
 async def _copied(
-    place: Place, stored: Stored, to: Place, facts: StoredFacts, condition: Condition
+    place: Place,
+    stored: Stored,
+    to: Place,
+    facts: StoredFacts,
+    condition: Condition,
+    *,
+    older: bool,
 ) -> Stored:
     """Have the store copy the version that was examined."""
     wanted = condition
     itself = (place.bucket, place.name) == (to.bucket, to.name)
-    if itself and condition == ALWAYS and to.store.features.conditional_copy:
+    if itself and condition == ALWAYS and to.store.features.conditional_copy and not older:
         wanted = Condition(if_match=stored.etag)
     try:
         made = await place.store.copy(
-            place.bucket, place.name, to.bucket, to.name, facts, stored.etag, wanted
+            place.bucket,
+            place.name,
+            to.bucket,
+            to.name,
+            facts,
+            stored.etag,
+            wanted,
+            stored.version_id,
         )
     except Conflict as error:
         if condition != ALWAYS:

@@ -36,6 +36,7 @@ async def read_trailer(place: ReadPlace, stored: Stored, key: RecoveredKey) -> T
             place.name,
             Span(stored.size - tail_bytes, stored.size),
             if_match=stored.etag,
+            version_id=stored.version_id,
         )
     )
     if len(tail) != tail_bytes or tail_bytes < FIXED_BYTES:
@@ -51,6 +52,7 @@ async def read_trailer(place: ReadPlace, stored: Stored, key: RecoveredKey) -> T
                 place.name,
                 Span(stored.size - footer.trailer_size, stored.size),
                 if_match=stored.etag,
+                version_id=stored.version_id,
             )
         )
     return open_trailer(

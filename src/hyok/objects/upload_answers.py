@@ -44,7 +44,9 @@ class Completed:
 def completed(upload: Upload) -> Completed:
     """Return what a finished upload answers, the first time and again."""
     return Completed(
-        result=PutResult(etag_out(upload.result_etag), upload.result_ms, upload.kek_id),
+        result=PutResult(
+            etag_out(upload.result_etag), upload.result_ms, upload.kek_id, upload.result_version
+        ),
         checksum_algorithm=upload.checksum_algorithm,
         checksum_type=upload.checksum_type,
         checksum=upload.result_checksum,

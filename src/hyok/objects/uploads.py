@@ -46,6 +46,7 @@ class Upload:
     result_ms: int = 0
     result_checksum: str = ""
     kek_id: str = ""
+    result_version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +163,7 @@ class UploadLedger:
                         "ms": upload.result_ms,
                         "checksum": upload.result_checksum,
                         "kek_id": upload.kek_id,
+                        "version_id": upload.result_version,
                     },
                 )
             )
@@ -237,6 +239,7 @@ def _upload(row: Row[tuple[object, ...]]) -> Upload:
         result_ms=result.get("ms", 0),
         result_checksum=result.get("checksum", ""),
         kek_id=result.get("kek_id", ""),
+        result_version=result.get("version_id", ""),
     )
 
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from hyok.backends.port import ALWAYS, WHOLE, Condition, Span
+from hyok.backends.port import ALWAYS, WHOLE, Condition, Deleted, Span
 from hyok.envelope.layout import HYOK1, LAYOUT
 from hyok.envelope.parts import part_header, part_id
 from hyok.envelope.trailer import Entry, Trailer, seal_trailer
 from hyok.errors import HyokError, Malformed, NotFound, Refused
 from hyok.objects.facts import ObjectFacts, split
+from hyok.objects.locking import check_lockable, store_lock
 from hyok.objects.name_warning import warn_of_name
 from hyok.objects.reading import FIRST_READ_BYTES, ObjectReader, Opened
 from hyok.objects.streams import Rooms, seal_part
@@ -29,8 +30,9 @@ if TYPE_CHECKING:
     from hyok.objects.places import Place, Places
     from hyok.objects.uploads import Upload
     from hyok.policy.classifications import Classifications
+    from hyok.s3.locks import LockAsked
     from hyok.s3.ranges import Asked
-    from hyok.vocabulary import Ask, Pump, Source
+    from hyok.vocabulary import Ask, Bucket, Pump, Source
 
 SINGLE_PUT_BYTES_MAX = 5 << 30
 """S3's own limit for one PutObject, in plaintext bytes."""
@@ -100,6 +102,7 @@ class ObjectVault:
             )
         self.check_names(ask)
         place = await self.places.of(ask.bucket, ask.key)
+        await check_lockable(place, facts.lock)
         protect = frozenset(self.classifications.get(ask.classification).seal.protect)
         metadata, clear = split(facts, protect, keeps_metadata=place.store.features.keeps_metadata)
         header = part_header(self.entropy(32), self.entropy(7))
@@ -157,15 +160,20 @@ class ObjectVault:
         check: Callable[[ObjectFacts], None] = lambda _facts: None,
         *,
         checksums: bool = False,
+        tags: bool = False,
+        version_id: str = "",
     ) -> ObjectFacts:
         """Return what a client may know of an object, its envelope opened and checked.
 
         ``check`` is asked about the facts before anything else happens and may raise.
+        ``version_id``: empty for the newest; ``tags``: also those that stand in clear.
         """
         assert ask.bucket is not None
         place = await self.places.of(ask.bucket, ask.key)
-        stored = await place.store.head(place.bucket, place.name)
-        opened = await self.reader.open(ask, place, stored, asked=None, checksums=checksums)
+        stored = await place.store.head(place.bucket, place.name, version_id)
+        opened = await self.reader.open(
+            ask, place, stored, asked=None, checksums=checksums, tags=tags
+        )
         try:
             check(opened.facts)
         finally:
@@ -187,6 +195,8 @@ class ObjectVault:
         *,
         checksums: bool = False,
         part_number: int | None = None,
+        version_id: str = "",
+        tags: bool = False,
     ) -> Opened:
         """Return an object whose key is open and whose first stored bytes are at hand.
 
@@ -197,7 +207,7 @@ class ObjectVault:
         """
         assert ask.bucket is not None
         place = await self.places.of(ask.bucket, ask.key)
-        stored, first, first_at = await self._first_read(place, asked, part_number)
+        stored, first, first_at = await self._first_read(place, asked, part_number, version_id)
         return await self.reader.open(
             ask,
             place,
@@ -209,10 +219,11 @@ class ObjectVault:
             first_at=first_at,
             body=True,
             part_number=part_number,
+            tags=tags,
         )
 
     async def _first_read(
-        self, place: Place, asked: Asked | None, part_number: int | None
+        self, place: Place, asked: Asked | None, part_number: int | None, version_id: str
     ) -> tuple[Stored, bytes, int]:
         """Ask the store once for facts and the sealed bytes that the range alone points at.
 
@@ -220,7 +231,7 @@ class ObjectVault:
         multipart one they turn out wrong and are read again.
         """
         if part_number is not None or (asked and (asked.suffix is not None or asked.last is None)):
-            return await place.store.head(place.bucket, place.name), b"", 0
+            return await place.store.head(place.bucket, place.name, version_id), b"", 0
         start, stop = 0, FIRST_READ_BYTES
         if asked is not None and asked.last is not None:
             quantum = HYOK1.segment_plain_bytes
@@ -229,16 +240,60 @@ class ObjectVault:
             stop = min(stop, start + FIRST_READ_BYTES)
         try:
             stored, first = await place.store.read_whole(
-                place.bucket, place.name, Span(start, stop) if stop else WHOLE
+                place.bucket,
+                place.name,
+                Span(start, stop) if stop else WHOLE,
+                version_id=version_id,
             )
         except Malformed as error:
             if error.reason != "InvalidRange":
                 raise
-            return await place.store.head(place.bucket, place.name), b"", 0
+            return await place.store.head(place.bucket, place.name, version_id), b"", 0
         return stored, first, start
 
-    async def delete(self, ask: Ask, condition: Condition = ALWAYS) -> None:
-        """Remove an object; quiet when there is none.
+    async def has_object_lock(self, bucket: Bucket) -> bool:
+        """Return whether versions in this bucket can be locked."""
+        try:
+            return await self.places.store(bucket).object_lock(bucket.backend_name) is not None
+        except Refused:
+            return False  # the store knows no object lock
+
+    async def set_lock(
+        self, ask: Ask, lock: LockAsked, version_id: str, *, bypass_governance: bool = False
+    ) -> None:
+        """Change the lock of a version that `head` told of, where the store agrees.
+
+        Raises:
+            Refused: the change would weaken a lock that holds (reason ``AccessDenied``).
+        """
+        assert ask.bucket is not None
+        await self.custodian.decide(ask)
+        place = await self.places.of(ask.bucket, ask.key)
+        try:
+            await place.store.set_lock(
+                place.bucket,
+                place.name,
+                store_lock(lock),
+                version_id,
+                bypass_governance=bypass_governance,
+            )
+        except HyokError as error:
+            await self.custodian.conclude(ask, "failed", error=type(error).__name__)
+            raise
+        await self.custodian.conclude(ask, "done")
+
+    async def delete(
+        self,
+        ask: Ask,
+        condition: Condition = ALWAYS,
+        *,
+        version_id: str = "",
+        bypass_governance: bool = False,
+    ) -> Deleted:
+        """Remove an object, or lay a delete marker over it; quiet when there is none.
+
+        With ``version_id`` that version is gone for good.  Whether the caller may bypass governance
+        is decided beforehand.
 
         Raises:
             Refused: the app may not; Unavailable.
@@ -246,8 +301,15 @@ class ObjectVault:
         assert ask.bucket is not None
         await self.custodian.decide(ask)
         place = await self.places.of(ask.bucket, ask.key)
+        done = Deleted()
         try:
-            await place.store.delete(place.bucket, place.name, condition)
+            done = await place.store.delete(
+                place.bucket,
+                place.name,
+                condition,
+                version_id,
+                bypass_governance=bypass_governance,
+            )
         except NotFound as error:
             if error.reason == "NoSuchBucket":
                 raise
@@ -255,6 +317,7 @@ class ObjectVault:
             await self.custodian.conclude(ask, "failed", error=type(error).__name__)
             raise
         await self.custodian.conclude(ask, "done")
+        return done
 
 
 class _Sealing:

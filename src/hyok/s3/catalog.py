@@ -87,8 +87,6 @@ _CLEAR = "would need the plaintext at the store"
 _DIRECTORY = "directory buckets are not offered"
 _GATEWAY = "the gateway seals every object itself; there is nothing to configure"
 _WEBSITE = "would hand out sealed bytes, or clear ones without a decision"
-_VERSIONS = "versions are not offered in this version"
-_LOCK = "object lock is not offered in this version"
 _NAMES = "would show object names to the store"
 
 _O = Operation
@@ -121,6 +119,18 @@ ROWS: tuple[Row, ...] = (
     _row(_O.COMPLETE_MULTIPART_UPLOAD, "POST object?uploadId"),
     _row(_O.ABORT_MULTIPART_UPLOAD, "DELETE object?uploadId"),
     _row(_O.LIST_PARTS, "GET object?uploadId", also="max-parts part-number-marker encoding-type"),
+    _row(_O.LIST_OBJECT_VERSIONS, "GET bucket?versions"),
+    _row(_O.GET_BUCKET_VERSIONING, "GET bucket?versioning"),
+    _row(_O.PUT_BUCKET_VERSIONING, "PUT bucket?versioning"),
+    _row(_O.GET_OBJECT_LOCK_CONFIGURATION, "GET bucket?object-lock"),
+    _row(_O.PUT_OBJECT_LOCK_CONFIGURATION, "PUT bucket?object-lock"),
+    _row(_O.GET_OBJECT_LEGAL_HOLD, "GET object?legal-hold", also="versionId"),
+    _row(_O.PUT_OBJECT_LEGAL_HOLD, "PUT object?legal-hold", also="versionId"),
+    _row(_O.GET_OBJECT_RETENTION, "GET object?retention", also="versionId"),
+    _row(_O.PUT_OBJECT_RETENTION, "PUT object?retention", also="versionId"),
+    _row(_O.GET_OBJECT_TAGGING, "GET object?tagging", also="versionId"),
+    _row(_O.PUT_OBJECT_TAGGING, "PUT object?tagging", also="versionId"),
+    _row(_O.DELETE_OBJECT_TAGGING, "DELETE object?tagging", also="versionId"),
     # settings of a bucket that the gateway answers itself
     _row(_O.GET_BUCKET_CORS, "GET bucket?cors"),
     _row(_O.PUT_BUCKET_CORS, "PUT bucket?cors"),
@@ -146,17 +156,10 @@ ROWS: tuple[Row, ...] = (
     _row(_O.PUT_OBJECT_ACL, "PUT object?acl", also="versionId"),
     _row(_O.OPTIONS_OBJECT, "OPTIONS object"),
     # what we refuse by name: objects
-    _row(_O.GET_OBJECT_TAGGING, "GET object?tagging", also="versionId", refused=_LATER),
-    _row(_O.PUT_OBJECT_TAGGING, "PUT object?tagging", also="versionId", refused=_LATER),
-    _row(_O.DELETE_OBJECT_TAGGING, "DELETE object?tagging", also="versionId", refused=_LATER),
     _row(_O.GET_OBJECT_ANNOTATION, "GET object?annotation&annotationName", refused=_LATER),
     _row(_O.LIST_OBJECT_ANNOTATIONS, "GET object?annotation", refused=_LATER),
     _row(_O.PUT_OBJECT_ANNOTATION, "PUT object?annotation", refused=_LATER),
     _row(_O.DELETE_OBJECT_ANNOTATION, "DELETE object?annotation", refused=_LATER),
-    _row(_O.GET_OBJECT_LEGAL_HOLD, "GET object?legal-hold", also="versionId", refused=_LOCK),
-    _row(_O.PUT_OBJECT_LEGAL_HOLD, "PUT object?legal-hold", also="versionId", refused=_LOCK),
-    _row(_O.GET_OBJECT_RETENTION, "GET object?retention", also="versionId", refused=_LOCK),
-    _row(_O.PUT_OBJECT_RETENTION, "PUT object?retention", also="versionId", refused=_LOCK),
     _row(_O.GET_OBJECT_TORRENT, "GET object?torrent", refused=_WEBSITE),
     _row(_O.RENAME_OBJECT, "PUT object?renameObject", refused=_DIRECTORY),
     _row(_O.RESTORE_OBJECT, "POST object?restore", also="versionId", refused=_LATER),
@@ -175,9 +178,6 @@ ROWS: tuple[Row, ...] = (
         "GET service?max-directory-buckets",
         refused=_DIRECTORY,
     ),
-    _row(_O.LIST_OBJECT_VERSIONS, "GET bucket?versions", refused=_VERSIONS),
-    _row(_O.GET_BUCKET_VERSIONING, "GET bucket?versioning", refused=_VERSIONS),
-    _row(_O.PUT_BUCKET_VERSIONING, "PUT bucket?versioning", refused=_VERSIONS),
     _row(_O.GET_BUCKET_ABAC, "GET bucket?abac", refused=_POLICY),
     _row(_O.PUT_BUCKET_ABAC, "PUT bucket?abac", refused=_POLICY),
     _row(_O.GET_BUCKET_ACCELERATE_CONFIGURATION, "GET bucket?accelerate", refused=_STORE),
@@ -255,8 +255,6 @@ ROWS: tuple[Row, ...] = (
     _row(_O.DELETE_BUCKET_METRICS_CONFIGURATION, "DELETE bucket?metrics", refused=_STORE),
     _row(_O.GET_BUCKET_NOTIFICATION_CONFIGURATION, "GET bucket?notification", refused=_NAMES),
     _row(_O.PUT_BUCKET_NOTIFICATION_CONFIGURATION, "PUT bucket?notification", refused=_NAMES),
-    _row(_O.GET_OBJECT_LOCK_CONFIGURATION, "GET bucket?object-lock", refused=_LOCK),
-    _row(_O.PUT_OBJECT_LOCK_CONFIGURATION, "PUT bucket?object-lock", refused=_LOCK),
     _row(_O.DELETE_BUCKET_OWNERSHIP_CONTROLS, "DELETE bucket?ownershipControls", refused=_ACL),
     _row(_O.GET_BUCKET_POLICY, "GET bucket?policy", refused=_POLICY),
     _row(_O.PUT_BUCKET_POLICY, "PUT bucket?policy", refused=_POLICY),

@@ -16,9 +16,9 @@ from tests.conformance.object_stores import envelope
 from hyok.backends import data_files
 from hyok.backends.catalogue import Catalogue
 from hyok.backends.filesystem import FileStore
-from hyok.backends.port import StoredFacts
+from hyok.backends.port import DefaultLock, Lock, StoredFacts
 from hyok.envelope.sealed_file import FILE_BLOCK_BYTES, parse_block
-from hyok.errors import Conflict, Malformed, NotFound, Tampered, Unavailable
+from hyok.errors import Conflict, Malformed, NotFound, Refused, Tampered, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -248,3 +248,95 @@ async def test_a_plain_object_takes_no_envelope_later(store: FileStore) -> None:
     plain = await store.put_whole("b", ".hyok/x", b"record", StoredFacts())
     with pytest.raises(Malformed):
         await store.replace_facts("b", ".hyok/x", FACTS, plain.etag)
+
+
+async def test_versions_have_a_file_each_and_leave_none(store: FileStore, tmp_path: Path) -> None:
+    await store.set_versioning("b", "Enabled")
+    ids = [(await store.put_whole("b", "a", b"%d" % n, FACTS)).version_id for n in range(3)]
+    assert len(files(tmp_path)) == 3
+    marker = (await store.delete("b", "a")).version_id
+    assert len(files(tmp_path)) == 3
+    assert await store.sweep() == 0  # an older version is no stray
+    for number, version_id in enumerate([marker, *ids]):
+        await store.delete("b", "a", version_id=version_id)
+        assert len(files(tmp_path)) == 3 - number
+    await store.set_versioning("b", "Suspended")
+    for body in (b"one", b"two"):
+        await store.put_whole("b", "a", body, FACTS)
+        assert len(files(tmp_path)) == 1
+
+
+async def test_versions_tags_and_locks_outlive_the_process(tmp_path: Path) -> None:
+    store = FileStore(tmp_path)
+    await store.create_bucket("b", object_lock=True)
+    await store.set_object_lock("b", DefaultLock("GOVERNANCE", days=1))
+    facts = StoredFacts(FACTS.envelope, tags={"k": "v"}, lock=Lock("COMPLIANCE", 4_000_000_000_000))
+    old = await store.put_whole("b", "a", b"old", facts)
+    await store.put_whole("b", "a", b"new", FACTS)
+    upload = await store.begin_upload("b", "m", facts)
+    part = await store.put_part_whole("b", "m", upload, 1, b"part")
+    before = await store.list_versions("b")
+    await store.close()
+    store = FileStore(tmp_path)
+    assert await store.list_versions("b") == before
+    assert await store.object_lock("b") == DefaultLock("GOVERNANCE", days=1)
+    assert await store.tags("b", "a", old.version_id) == {"k": "v"}
+    with pytest.raises(Refused):
+        await store.delete("b", "a", version_id=old.version_id, bypass_governance=True)
+    joined = await store.complete_upload("b", "m", upload, [part])
+    assert await store.tags("b", "m") == {"k": "v"}
+    assert joined.facts is not None
+    assert joined.facts.lock == facts.lock
+    await store.close()
+
+
+async def test_versions_of_one_millisecond_keep_their_order(tmp_path: Path) -> None:
+    """The clock may stand still, or go back."""
+    moments = iter([1_800_000_000_000, *[1_700_000_000_000] * 20])
+    store = FileStore(tmp_path, clock_ms=lambda: next(moments))
+    await store.create_bucket("b")
+    await store.set_versioning("b", "Enabled")
+    ids = [(await store.put_whole("b", "a", b"%d" % n, FACTS)).version_id for n in range(5)]
+    found = (await store.list_versions("b")).versions
+    assert [v.version_id for v in found] == ids[::-1]
+    assert (await store.read_whole("b", "a"))[1] == b"4"
+    await store.close()
+
+
+async def test_a_page_goes_on_behind_a_version_that_is_gone_by_then(store: FileStore) -> None:
+    await store.put_whole("b", "a", b"0", FACTS)
+    await store.set_versioning("b", "Enabled")
+    ids = ["null", *[(await store.put_whole("b", "a", b"x", FACTS)).version_id for _ in range(3)]]
+    first = await store.list_versions("b", limit=2)
+    await store.delete("b", "a", version_id=ids[2])
+    rest = await store.list_versions("b", "", "", first.next_name, first.next_version)
+    assert [v.version_id for v in rest.versions] == [ids[1], ids[0]]
+
+
+async def test_an_older_version_that_was_swapped_is_not_believed(
+    store: FileStore, tmp_path: Path
+) -> None:
+    await store.set_versioning("b", "Enabled")
+    old = await store.put_whole("b", "a", b"old", FACTS)
+    (file,) = files(tmp_path)
+    await store.put_whole("b", "a", b"new", OTHER)
+    raw = bytearray(file.read_bytes())
+    raw[20] ^= 1
+    file.write_bytes(raw)
+    with pytest.raises(Tampered):
+        await store.head("b", "a", old.version_id)
+    assert (await store.read_whole("b", "a"))[1] == b"new"
+
+
+@pytest.mark.parametrize("length", [16, 31])
+async def test_half_an_id_names_no_version(store: FileStore, length: int) -> None:
+    """The front of an id leads to the row; all of it must be the row's."""
+    await store.set_versioning("b", "Enabled")
+    old = (await store.put_whole("b", "a", b"old", FACTS)).version_id
+    await store.put_whole("b", "a", b"new", FACTS)
+    forged = old[:length] + "z" * (32 - length)
+    with pytest.raises(NotFound) as caught:
+        await store.head("b", "a", forged)
+    assert caught.value.reason == "NoSuchVersion"
+    await store.delete("b", "a", version_id=forged)
+    assert (await store.read_whole("b", "a", version_id=old))[1] == b"old"

@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 from tests.conformance.object_stores import envelope
+from tests.unit.backends import filesystem_version_victim as version_victim
 from tests.unit.backends.filesystem_victim import BUCKET, NAMES, TASKS, body
 
 from hyok.backends.filesystem import FileStore
@@ -55,12 +56,15 @@ def heard(lines: list[bytes], states: dict[str, str]) -> dict[str, set[str]]:
     return allowed
 
 
-def killed(folder: Path, seed: int, mark: int, wait_seconds: float) -> list[bytes]:
+def killed(
+    folder: Path,
+    seed: int,
+    mark: int,
+    wait_seconds: float,
+    module: str = "tests.unit.backends.filesystem_victim",
+) -> list[bytes]:
     """Run a writer, kill it some time after its first word, and return the whole lines it said."""
-    command = [
-        sys.executable, "-m", "tests.unit.backends.filesystem_victim",
-        str(folder), str(seed), str(mark),
-    ]  # fmt: skip
+    command = [sys.executable, "-m", module, str(folder), str(seed), str(mark)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as victim:
         assert victim.stdout is not None
         first = victim.stdout.readline()
@@ -106,3 +110,69 @@ async def check_nothing_is_left(store: FileStore, folder: Path) -> None:
     objects = (await store.list(BUCKET)).objects
     assert len(files) == len(objects)
     assert await store.sweep() == 0
+
+
+# ── versions ─────────────────────────────────────────────────────────────────────────────────
+
+
+async def check_versions(
+    store: FileStore,
+    folder: Path,
+    standing: dict[tuple[str, str], tuple[int, int]],
+    ended: set[tuple[str, str]],
+) -> None:
+    """Every version that stands is whole, and what a listing shows is the newest of its name."""
+    bucket = version_victim.BUCKET
+    found = (await store.list_versions(bucket, limit=100_000)).versions
+    told = {(v.name, v.version_id): v for v in found}
+    assert ended.isdisjoint(told)
+    for (name, version_id), (of_body, of_envelope) in standing.items():
+        assert (name, version_id) in told
+        stored, read = await store.read_whole(bucket, name, version_id=version_id)
+        assert read == body(of_body)
+        assert stored.facts is not None
+        assert stored.facts.envelope == envelope(of_envelope)
+        assert await store.tags(bucket, name, version_id) == {"mark": str(of_body)}
+    latest = [v for v in found if v.latest]
+    assert len(latest) == len({v.name for v in found})
+    shown = [entry.name for entry in (await store.list(bucket)).objects]
+    assert shown == [v.name for v in latest if not v.marker]
+    for v in latest:
+        if not v.marker:
+            assert (await store.head(bucket, v.name)).version_id == v.version_id
+    await store.sweep()
+    files = [path for path in (folder / "data").rglob("*") if path.is_file()]
+    assert len(files) == sum(not v.marker for v in found)
+
+
+async def test_versions_that_were_acknowledged_survive_a_kill(tmp_path: Path) -> None:
+    seed = int(os.environ.get("HYOK_SEED", "0")) or secrets.randbits(32)
+    print(f"HYOK_SEED={seed}")
+    chance = random.Random(seed)
+    folder = tmp_path / "store"
+    standing: dict[tuple[str, str], tuple[int, int]] = {}
+    ended: set[tuple[str, str]] = set()
+    made = 0
+    for number in range(ROUNDS // 2):
+        lines = killed(
+            folder,
+            seed + number,
+            1 + number * MARKS_A_ROUND,
+            chance.uniform(0, SECONDS_MAX),
+            version_victim.__name__,
+        )
+        for line in lines:
+            kind, act, name, version_id, *marks = line.decode().split(" ")
+            key = (name, version_id)
+            if act == "put":
+                standing[key] = (int(marks[0]), int(marks[1]))
+                made += 1
+            elif kind == "+":  # from here on it may be there or not
+                del standing[key]
+            else:
+                ended.add(key)
+        store = FileStore(folder)
+        await check_versions(store, folder, standing, ended)
+        await store.close()
+    assert made > ROUNDS
+    assert ended

@@ -11,7 +11,15 @@ import pytest
 from tests.conformance.object_stores import envelope
 from tests.fakes.memory_store import MemoryStore
 
-from hyok.backends.port import Condition, ObjectStore, Span, StoredFacts, StoredPart
+from hyok.backends.port import (
+    Condition,
+    DefaultLock,
+    Lock,
+    ObjectStore,
+    Span,
+    StoredFacts,
+    StoredPart,
+)
 from hyok.backends.resilient import ResilientStore
 from hyok.backends.retries import Retries, RetryRules
 from hyok.errors import Conflict, HyokError, Unavailable
@@ -38,11 +46,11 @@ class Scripted:
         if not inspect.iscoroutinefunction(real):
             return real
 
-        async def call(*args: Any) -> Any:
+        async def call(*args: Any, **named: Any) -> Any:
             self.calls.append(name)
             if self.before:
                 raise self.before.pop(0)
-            result = await real(*args)
+            result = await real(*args, **named)
             if self.after:
                 raise self.after.pop(0)
             return result
@@ -60,6 +68,7 @@ class Stage:
         rules = RetryRules(attempts_max=3)
         self.store = ResilientStore(self.scripted, Retries(rules, sleep=no_wait))  # type: ignore[arg-type]
         self.etag = ""
+        self.locked = ""
         self.upload = ""
         self.part = StoredPart(0, "", 0)
 
@@ -67,6 +76,8 @@ class Stage:
         inner = self.scripted.inner
         await inner.create_bucket(BUCKET)
         await inner.create_bucket("empty")
+        await inner.create_bucket("locked", object_lock=True)
+        self.locked = (await inner.put_whole("locked", "o", b"1", FACTS)).version_id
         self.etag = (await inner.put_whole(BUCKET, "o", b"body", FACTS)).etag
         self.upload = await inner.begin_upload(BUCKET, "u", FACTS)
         self.part = await inner.put_part_whole(BUCKET, "u", self.upload, 1, b"part")
@@ -100,12 +111,23 @@ REPEATED: dict[str, Call] = {
     "list_uploads": lambda s: s.store.list_uploads(BUCKET),
     "create_bucket": lambda s: s.store.create_bucket("c"),
     "delete_bucket": lambda s: s.store.delete_bucket("empty"),
+    "delete, version": lambda s: s.store.delete("locked", "o", version_id=s.locked),
+    "list_versions": lambda s: s.store.list_versions(BUCKET),
+    "versioning": lambda s: s.store.versioning(BUCKET),
+    "set_versioning": lambda s: s.store.set_versioning(BUCKET, "Enabled"),
+    "tags": lambda s: s.store.tags(BUCKET, "o"),
+    "set_tags": lambda s: s.store.set_tags("locked", "o", {"a": "b"}, s.locked),
+    "object_lock": lambda s: s.store.object_lock("locked"),
+    "set_object_lock": lambda s: s.store.set_object_lock("locked", DefaultLock()),
+    "set_lock": lambda s: s.store.set_lock("locked", "o", Lock(hold=True), s.locked),
     "has_bucket": lambda s: s.store.has_bucket(BUCKET),
     "list_buckets": lambda s: s.store.list_buckets(),
 }
 ONCE: dict[str, Call] = {
     "put_whole, condition": lambda s: s.store.put_whole(BUCKET, "n", b"1", FACTS, ABSENT),
     "delete, condition": lambda s: s.store.delete(BUCKET, "o", Condition(if_match=s.etag)),
+    "set_tags, newest": lambda s: s.store.set_tags(BUCKET, "o", {"a": "b"}),
+    "set_lock, newest": lambda s: s.store.set_lock("locked", "o", Lock(hold=True)),
     "replace_facts": lambda s: s.store.replace_facts(BUCKET, "o", FACTS, s.etag),
     "copy, condition": lambda s: s.store.copy(BUCKET, "o", BUCKET, "n", FACTS, s.etag, ABSENT),
     "copy onto itself": lambda s: s.store.copy(BUCKET, "o", BUCKET, "o", FACTS, s.etag),

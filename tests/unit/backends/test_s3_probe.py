@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from hyok.backends.port import Condition, StoreFeatures
+from hyok.backends.port import Condition, DefaultLock, StoreFeatures
 from hyok.backends.s3_abilities import TRIALS, KnownAbilities
 from hyok.backends.s3_names import ALL_NAMES
 from hyok.errors import Conflict, NotFound, Refused, Unavailable
@@ -99,22 +99,32 @@ class FakeEndpoint:
         upload_id: str,
         _parts: Sequence[StoredPart],
         condition: Condition,
-    ) -> str:
+    ) -> tuple[str, str]:
         headers = {"if-match": condition.if_match} if condition.if_match else {}
         etag = await self._write(
             name, headers | ({"if-none-match": "*"} if condition.absent else {})
         )
         del self.uploads[upload_id]
-        return etag
+        return etag, ""
 
     async def abort_upload(self, _bucket: str, _name: str, upload_id: str) -> None:
         if self.uploads.pop(upload_id, None) is None:
             raise NotFound("no", reason="NoSuchUpload")
 
 
+class NoVersions:
+    """A store that keeps neither versions nor locks."""
+
+    async def versioning(self, _bucket: str) -> str:
+        return ""
+
+    async def object_lock(self, _bucket: str) -> DefaultLock | None:
+        return None
+
+
 async def decides(endpoint: FakeEndpoint, kind: str) -> bool:
     features = StoreFeatures(keeps_metadata=True, conditional_put=False, conditional_copy=False)
-    known = KnownAbilities(None, endpoint, features)  # type: ignore[arg-type]
+    known = KnownAbilities(NoVersions(), endpoint, features)  # type: ignore[arg-type]
     return await known.decides("b", kind)  # type: ignore[arg-type]
 
 
@@ -136,7 +146,7 @@ async def test_a_store_that_decides_the_conditions_of_amazon_alone_is_asked_for_
 ) -> None:
     endpoint = FakeEndpoint(how)
     features = StoreFeatures(keeps_metadata=True, conditional_put=False, conditional_copy=False)
-    known = KnownAbilities(None, endpoint, features)  # type: ignore[arg-type]
+    known = KnownAbilities(NoVersions(), endpoint, features)  # type: ignore[arg-type]
     await known.prepare("b", ".hyok/own", Condition(absent=True))
     for rare in (Condition(exists=True), Condition(not_match="e")):
         with pytest.raises(Refused) as caught:
@@ -148,7 +158,7 @@ async def test_a_store_that_decides_the_conditions_of_amazon_alone_is_asked_for_
 @pytest.mark.parametrize("kind", ["copy", "complete", "delete"])
 async def test_rare_conditions_are_for_a_put_alone(kind: str) -> None:
     features = StoreFeatures(keeps_metadata=True, conditional_put=False, conditional_copy=False)
-    known = KnownAbilities(None, FakeEndpoint("decides"), features)  # type: ignore[arg-type]
+    known = KnownAbilities(NoVersions(), FakeEndpoint("decides"), features)  # type: ignore[arg-type]
     with pytest.raises(Refused):
         await known.prepare("b", ".hyok/own", Condition(exists=True), kind)  # type: ignore[arg-type]
 
@@ -164,7 +174,7 @@ async def test_a_store_that_looks_first_and_writes_later_is_found_out(kind: str)
 async def test_a_store_that_is_busy_is_asked_again_later(kind: str) -> None:
     endpoint = FakeEndpoint("decides")
     features = StoreFeatures(keeps_metadata=True, conditional_put=False, conditional_copy=False)
-    known = KnownAbilities(None, endpoint, features)  # type: ignore[arg-type]
+    known = KnownAbilities(NoVersions(), endpoint, features)  # type: ignore[arg-type]
     endpoint.failing = [Unavailable("busy", untouched=True)]
     with pytest.raises(Unavailable):
         await known.decides("b", kind)  # type: ignore[arg-type]
@@ -174,7 +184,7 @@ async def test_a_store_that_is_busy_is_asked_again_later(kind: str) -> None:
 async def test_a_condition_is_refused_where_any_store_does_not_decide_it() -> None:
     endpoint = FakeEndpoint("ignores")
     features = StoreFeatures(keeps_metadata=True, conditional_put=False, conditional_copy=False)
-    known = KnownAbilities(None, endpoint, features)  # type: ignore[arg-type]
+    known = KnownAbilities(NoVersions(), endpoint, features)  # type: ignore[arg-type]
     with pytest.raises(Refused) as caught:
         await known.prepare("b", ".hyok/own", Condition(absent=True))
     assert caught.value.reason == "NotImplemented"
@@ -184,7 +194,7 @@ async def test_a_condition_is_refused_where_any_store_does_not_decide_it() -> No
 async def test_features_hold_only_where_every_bucket_seen_has_them() -> None:
     endpoint = FakeEndpoint("decides")
     features = StoreFeatures(keeps_metadata=True, conditional_put=False, conditional_copy=False)
-    known = KnownAbilities(None, endpoint, features)  # type: ignore[arg-type]
+    known = KnownAbilities(NoVersions(), endpoint, features)  # type: ignore[arg-type]
     assert not known.features.conditional_put
     await known.decides("a", "put")
     assert known.features.conditional_put
@@ -192,6 +202,24 @@ async def test_features_hold_only_where_every_bucket_seen_has_them() -> None:
     await known.decides("b", "put")
     assert not known.features.conditional_put
     assert await known.decides("a", "put")
+
+
+class Locking(NoVersions):
+    async def object_lock(self, bucket: str) -> DefaultLock | None:
+        return DefaultLock("COMPLIANCE", days=1) if bucket.startswith("locked") else None
+
+
+async def test_nothing_is_tried_where_it_could_not_be_taken_away_again() -> None:
+    endpoint = FakeEndpoint("decides")
+    features = StoreFeatures(keeps_metadata=True, conditional_put=False, conditional_copy=False)
+    known = KnownAbilities(Locking(), endpoint, features)  # type: ignore[arg-type]
+    assert not await known.decides("locked", "put")
+    with pytest.raises(Refused):
+        await known.prepare("locked", "a/../b")
+    assert next(endpoint.count) == 1, "nothing was written"
+    assert known.locks_all("locked")
+    assert await known.decides("open", "put")
+    assert await known.decides("locked-too", "put"), "what another bucket showed holds here"
 
 
 def test_every_kind_of_condition_has_a_trial() -> None:

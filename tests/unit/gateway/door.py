@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from hyok.backends.port import Deleted
 from hyok.errors import Conflict, HyokError, Malformed, NotFound
 from hyok.gateway.admission import Admission
 from hyok.gateway.app import Gateway
@@ -19,9 +20,12 @@ from hyok.objects.streams import Rooms
 from hyok.objects.upload_answers import Begun, Completed, Listed
 from hyok.objects.uploads import Upload, UploadPart
 from hyok.objects.vault import PutResult
+from hyok.objects.version_listing import Versions
 from hyok.policy.classifications import Classifications
 from hyok.s3.checksums import Algorithm, encode
+from hyok.s3.locks import LockAsked, LockConfiguration, no_configuration
 from hyok.s3.names import part_etag_out
+from hyok.s3.versions import Versioning
 from hyok.sigv4.canonical import render_query
 from hyok.sigv4.sign import Signer
 from hyok.vocabulary import Bucket, ClassificationName, MemorySource, Principal
@@ -30,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from hyok.objects.conditions import Condition
+    from hyok.objects.vault import ObjectVault
     from hyok.vocabulary import Ask
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -210,6 +215,12 @@ class FakeVault:
         self.opened: list[FakeOpened] = []
         self.damage: int | None = None
         self.fail: BaseException | None = None
+        self.version_id = ""  # what a write is told, and what it is kept under
+        self.told: dict[str, str] = {}  # facts of a key that is not there
+        self.deleted = Deleted()
+        self.deletes: list[tuple[str, str, bool]] = []
+        self.locked = False
+        self.locks: list[tuple[LockAsked, str, bool]] = []
 
     def _enter(self, ask: Ask) -> tuple[str, str]:
         self.asks.append(ask)
@@ -218,10 +229,14 @@ class FakeVault:
         assert ask.bucket is not None
         return ask.bucket.bucket_id, ask.key
 
-    def _find(self, place: tuple[str, str]) -> Kept:
+    def _find(self, place: tuple[str, str], version_id: str = "") -> Kept:
+        """A version is asked for by the one id that there is; all of it else is `objects`'."""
         if place not in self.kept:
-            raise NotFound("The specified key does not exist.", reason="NoSuchKey")
-        return self.kept[place]
+            raise NotFound("The specified key does not exist.", reason="NoSuchKey", facts=self.told)
+        kept = self.kept[place]
+        if version_id and version_id != kept.facts.version_id:
+            raise NotFound("The specified version does not exist.", reason="NoSuchVersion")
+        return kept
 
     async def put(
         self, ask: Ask, body: Any, facts: PutFacts, condition: Condition | None = None
@@ -248,12 +263,33 @@ class FakeVault:
             object_id=sha256(plain).hexdigest()[:32],
             checksums=facts.checksums
             or {Algorithm(proofs.checksum_algorithm).name: encode(proofs.checksum)},
+            version_id=self.version_id,
+            lock=facts.lock,
         )
         self.kept[place] = Kept(plain, found)
-        return PutResult(etag, NOW_MS, "kek-1")
+        return PutResult(etag, NOW_MS, "kek-1", self.version_id)
 
-    async def head(self, ask: Ask, check: Any = None, *, checksums: bool = False) -> ObjectFacts:
-        facts = self._find(self._enter(ask)).facts
+    async def has_object_lock(self, bucket: Bucket) -> bool:
+        del bucket
+        return self.locked
+
+    async def set_lock(
+        self, ask: Ask, lock: LockAsked, version_id: str, *, bypass_governance: bool = False
+    ) -> None:
+        self._enter(ask)
+        self.locks.append((lock, version_id, bypass_governance))
+
+    async def head(
+        self,
+        ask: Ask,
+        check: Any = None,
+        *,
+        checksums: bool = False,
+        tags: bool = False,
+        version_id: str = "",
+    ) -> ObjectFacts:
+        del tags
+        facts = self._find(self._enter(ask), version_id).facts
         if check:
             check(facts)
         return facts if checksums else replace(facts, checksums={})
@@ -266,8 +302,11 @@ class FakeVault:
         *,
         checksums: bool = False,
         part_number: int | None = None,
+        version_id: str = "",
+        tags: bool = False,
     ) -> FakeOpened:
-        kept = self._find(self._enter(ask))
+        del tags
+        kept = self._find(self._enter(ask), version_id)
         if check:
             check(kept.facts)
         start, stop = asked.resolve(kept.facts.size) if asked else (0, kept.facts.size)
@@ -278,13 +317,22 @@ class FakeVault:
         self.opened.append(opened)
         return opened
 
-    async def delete(self, ask: Ask, condition: Condition | None = None) -> None:
+    async def delete(
+        self,
+        ask: Ask,
+        condition: Condition | None = None,
+        *,
+        version_id: str = "",
+        bypass_governance: bool = False,
+    ) -> Deleted:
+        self.deletes.append((ask.key, version_id, bypass_governance))
         place = self._enter(ask)
         held = self.kept.get(place)
         wanted = condition.if_match if condition is not None else ""
         if wanted and held and held.facts.etag != wanted + "-h":
             raise Conflict("changed", reason="PreconditionFailed")
         self.kept.pop(place, None)
+        return self.deleted
 
 
 def drain(source: Any) -> bytes:
@@ -386,6 +434,41 @@ class FakeListings:
         return Page(rows, [], page[-1] if more else "", page[-1] if more else "")
 
 
+class FakeVersions:
+    def __init__(self) -> None:
+        self.asked: dict[str, Any] = {}
+        self.page_is = Versions([], [])
+
+    async def page(self, ask: Ask, **asked: Any) -> Versions:
+        del ask
+        self.asked = asked
+        return self.page_is
+
+
+class FakeStates:
+    def __init__(self) -> None:
+        self.state = Versioning.NEVER
+        self.lock: LockConfiguration | None = None
+
+    async def versioning(self, ask: Ask) -> Versioning:
+        assert ask.action == "bucket:list"
+        return self.state
+
+    async def set_versioning(self, ask: Ask, state: Versioning) -> None:
+        assert ask.action == "bucket:configure"
+        self.state = state
+
+    async def lock_configuration(self, ask: Ask) -> LockConfiguration:
+        assert ask.action == "bucket:list"
+        if self.lock is None:
+            raise no_configuration()
+        return self.lock
+
+    async def set_lock_configuration(self, ask: Ask, configuration: LockConfiguration) -> None:
+        assert ask.action == "bucket:configure"
+        self.lock = configuration
+
+
 class FakeRegistry:
     def __init__(self, *buckets: Bucket) -> None:
         self.buckets = {bucket.bucket_id: bucket for bucket in buckets}
@@ -471,23 +554,31 @@ class Metered:
 class Door:
     """A gateway and everything behind it."""
 
-    def __init__(self, **principal: Any) -> None:
+    def __init__(
+        self, *, vault: ObjectVault | None = None, here: Sequence[Bucket] = (), **principal: Any
+    ) -> None:
+        """Open a door; ``vault`` takes the place of the fake, with the buckets ``here``."""
         self.vault = FakeVault()
         self.multipart = FakeMultipart()
         self.listings = FakeListings(self.vault)
+        self.versions = FakeVersions()
+        self.states = FakeStates()
         self.registry = FakeRegistry(
             Bucket("bucket", "ours", "store", "b", ClassificationName("intern"), "clear"),
             # Elsewhere, so that a copy to it is read and sealed again.
             Bucket("second", "ours", "elsewhere", "c", ClassificationName("intern"), "clear"),
             Bucket("theirs", "others", "store", "d", ClassificationName("intern"), "clear"),
+            *here,
         )
         self.keeper = FakeKeeper(self.registry)
         self.meter = Metered()
         who = Principal(**{"id": "app-1", "tenant": "ours", **principal})
         behind: Any = {
-            "vault": self.vault,
+            "vault": vault or self.vault,
             "multipart": self.multipart,
             "listings": self.listings,
+            "versions": self.versions,
+            "states": self.states,
             "buckets": self.registry,
             "keeper": self.keeper,
         }

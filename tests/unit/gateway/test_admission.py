@@ -106,8 +106,7 @@ async def test_an_unknown_label_is_refused() -> None:
     ("header", "value", "code"),
     [
         ("x_amz_server_side_encryption_customer_algorithm", "AES256", "NotImplemented"),
-        ("x_amz_object_lock_mode", "GOVERNANCE", "NotImplemented"),
-        ("x_amz_bucket_object_lock_enabled", "true", "NotImplemented"),
+        ("x_amz_object_lock_mode", "GOVERNANCE", "InvalidArgument"),
         ("x_amz_website_redirect_location", "/x", "NotImplemented"),
         ("x_amz_acl", "public-read", "AccessControlListNotSupported"),
         ("x_amz_grant_read", "id=1", "AccessControlListNotSupported"),
@@ -137,7 +136,6 @@ async def test_what_we_do_not_do_is_refused_before_the_body(
         ("x_amz_server_side_encryption", "AES256"),
         ("x_amz_server_side_encryption", "aws:kms"),
         ("x_amz_acl", "private"),
-        ("x_amz_bucket_object_lock_enabled", "false"),
         ("x_amz_storage_class", "STANDARD"),
         ("x_amz_expected_bucket_owner", "ours"),
     ],

@@ -71,8 +71,8 @@ async def test_attributes_of_an_object_whose_trailer_was_changed_are_not_told(
     sealed: Sealed,
 ) -> None:
     await sealed.send("PUT een", b"plain")
-    objects = sealed.vaults.store.objects["dossiers"]  # type: ignore[attr-defined]
-    stored, body = objects["een"]
-    objects["een"] = (stored, body[:-40] + b"!" + body[-39:])
+    store: Any = sealed.vaults.store
+    stored, body = store.newest("dossiers", "een")
+    store.tamper("dossiers", "een", stored, body[:-40] + b"!" + body[-39:])
     told = await sealed.send("GET een", query=QUERY, x_amz_object_attributes=ALL)
     assert (told.status, told.code) == (500, "InternalError")

@@ -19,7 +19,7 @@ def test_the_table_has_a_handler_for_what_is_served_and_for_nothing_else() -> No
     ("line", "query", "name"),
     [
         ("GET /bucket", [("policy", "")], "GetBucketPolicy"),
-        ("PUT /bucket", [("versioning", "")], "PutBucketVersioning"),
+        ("PUT /bucket", [("policy", "")], "PutBucketPolicy"),
         ("POST /bucket/k", [("select", ""), ("select-type", "2")], "SelectObjectContent"),
     ],
 )

@@ -174,7 +174,10 @@ async def test_what_is_not_there() -> None:
     head = await door.send("HEAD /bucket/k")
     assert (head.status, head.body) == (404, b"")
     query = [("versionId", "abc")]
-    assert (await door.send("GET /bucket/k", query=query)).code == "InvalidArgument"
+    await door.send("PUT /bucket/k", b"x")
+    assert (await door.send("GET /bucket/k", query=query)).code == "NoSuchVersion"
+    odd = [("versionId", "a\nb")]
+    assert (await door.send("GET /bucket/k", query=odd)).code == "InvalidArgument"
     assert (await door.send("DELETE /bucket/k")).status == 204
 
 

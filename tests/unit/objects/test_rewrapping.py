@@ -191,7 +191,7 @@ async def test_a_lease_of_a_process_that_died_ends_and_one_that_is_lost_writes_n
         with pytest.raises(Conflict) as caught:
             async with leases.hold("rewrap:x"):
                 pass
-        assert caught.value.code == "HY-3103"
+        assert caught.value.code == "HY-3105"
         await first.renew()
         house.now[0] += HOLD_MS
         async with leases.hold("rewrap:x") as second:
@@ -228,7 +228,6 @@ async def test_tags_in_clear_are_not_lost_at_a_store_that_cannot_change_facts(
     vaults = await vaults_over(house, store)
     await vaults.put(vaults.ask(), b"klein", PutFacts(tags={"a": "b"}))
     await house.keks.create(house.hsm, "t", "openbaar", 1, 1)
-    with pytest.raises(Refused) as caught:
-        await rewrapper(vaults).rewrap(job(vaults))
-    assert caught.value.code == "HY-3510"
-    assert (await vaults.vault.head(vaults.ask(action="object:head"))).tags == {"a": "b"}
+    assert await rewrapper(vaults).rewrap(job(vaults))
+    facts = await vaults.vault.head(vaults.ask(action="object:head"), tags=True)
+    assert facts.tags == {"a": "b"}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.conformance.object_stores import STORES
+from tests.fakes.memory_store import MemoryStore
 from tests.unit.custody.test_custodian import house
 from tests.unit.objects.vaults import Vaults, vaults_over
 
@@ -48,6 +49,11 @@ async def vaults(
         yield await vaults_over(house, store)
 
 
+def memory(vaults: Vaults) -> MemoryStore:
+    assert isinstance(vaults.store, MemoryStore)
+    return vaults.store
+
+
 async def copy(
     vaults: Vaults,
     source: Ask,
@@ -70,7 +76,6 @@ async def copy(
         target=target,
         check=lambda _facts: None,
         facts=chosen,
-        keeps_tags=facts is None,
         condition=condition,
     )
     return result
@@ -93,7 +98,9 @@ async def shares(vaults: Vaults, one: Ask, other: Ask) -> bool:
 
 
 async def head(vaults: Vaults, ask: Ask) -> ObjectFacts:
-    return await vaults.vault.head(replace(ask, action="object:head", classification=None))
+    return await vaults.vault.head(
+        replace(ask, action="object:head", classification=None), tags=True
+    )
 
 
 async def test_a_large_copy_has_the_sealed_bytes_of_its_source_and_outlives_it(
@@ -306,18 +313,20 @@ async def test_a_source_that_was_tampered_with_is_not_copied(house: House, what:
     one, two = vaults.ask("een"), vaults.ask("twee")
     await vaults.put(one, LARGE)
     await vaults.put(vaults.ask("vreemd"), LARGE)
-    shelf = vaults.store.objects["dossiers"]  # type: ignore[attr-defined]
-    told, body = shelf["een"]
+    store = memory(vaults)
+    told, body = store.newest("dossiers", "een")
+    assert told.facts is not None
     if what == "envelope":
         raw = bytearray(told.facts.envelope)
         raw[40] ^= 1
-        shelf["een"] = (replace(told, facts=replace(told.facts, envelope=bytes(raw))), body)
+        told = replace(told, facts=replace(told.facts, envelope=bytes(raw)))
     elif what == "trailer":
-        shelf["een"] = (told, body[:-30] + bytes([body[-30] ^ 1]) + body[-29:])
+        body = body[:-30] + bytes([body[-30] ^ 1]) + body[-29:]
     elif what == "length":
-        shelf["een"] = (replace(told, size=told.size + 1), body + b"\0")
+        told, body = replace(told, size=told.size + 1), body + b"\0"
     else:
-        shelf["een"] = shelf["vreemd"]
+        told, body = store.newest("dossiers", "vreemd")
+    store.tamper("dossiers", "een", told, body)
     with pytest.raises(HyokError):
         await copy(vaults, one, two)
     with pytest.raises(NotFound):
@@ -329,13 +338,15 @@ async def test_a_copy_that_is_changed_at_the_store_is_refused(house: House) -> N
     one, two = vaults.ask("een"), vaults.ask("twee")
     await vaults.put(one, LARGE)
     await copy(vaults, one, two)
-    shelf = vaults.store.objects["dossiers"]  # type: ignore[attr-defined]
-    told, body = shelf["twee"]
+    store = memory(vaults)
+    told, body = store.newest("dossiers", "twee")
     # The source's own envelope: the same bytes, the same data key, but another object.
-    shelf["twee"] = (replace(told, facts=shelf["een"][0].facts), body)
+    source = store.newest("dossiers", "een")[0].facts
+    store.tamper("dossiers", "twee", replace(told, facts=source), body)
     with pytest.raises(Tampered):
         await vaults.get(two)
-    shelf["twee"] = (told, body[:500_000] + bytes([body[500_000] ^ 1]) + body[500_001:])
+    changed = body[:500_000] + bytes([body[500_000] ^ 1]) + body[500_001:]
+    store.tamper("dossiers", "twee", told, changed)
     with pytest.raises(Tampered):
         await vaults.get(two)
 

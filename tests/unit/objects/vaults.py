@@ -11,6 +11,7 @@ from tests.fakes.memory_store import MemoryStore
 from tests.unit.custody.test_custodian import CLASSES, House, asking, bucket
 
 from hyok.errors import Conflict
+from hyok.objects.asides import Asides
 from hyok.objects.facts import Proofs, PutFacts
 from hyok.objects.multipart import MultipartVault
 from hyok.objects.places import Places
@@ -133,7 +134,7 @@ async def vaults_over(
         pump=Here(),
         entropy=secrets.token_bytes,
     )
-    multipart = MultipartVault(vault, UploadLedger(house.database))
+    multipart = MultipartVault(vault, UploadLedger(house.database), Asides(house.database))
     vaults = Vaults(house, made, vault, multipart, {})
     await vaults.make_bucket(name, classification)
     return vaults

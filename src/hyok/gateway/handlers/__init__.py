@@ -8,8 +8,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hyok.gateway.handlers import attributes, buckets, multipart, objects, part_copy, post_form
+from hyok.gateway.handlers import (
+    attributes,
+    buckets,
+    locks,
+    multipart,
+    objects,
+    part_copy,
+    post_form,
+    versions,
+)
 from hyok.gateway.handlers import bucket_settings as settings
+from hyok.gateway.handlers import tagging as object_tags
 from hyok.s3 import cors, documents, ownership, tagging
 from hyok.s3.operations import Operation
 
@@ -69,6 +79,25 @@ TABLE: Mapping[Operation, Handling] = {
         buckets.create, "bucket:create", documents.SMALL_BYTES_MAX, in_bucket=False
     ),
     _O.DELETE_BUCKET: Handling(buckets.delete, "bucket:delete"),
+    # versions, tags and locks
+    _O.LIST_OBJECT_VERSIONS: Handling(versions.list_all, "bucket:list"),
+    _O.GET_BUCKET_VERSIONING: Handling(versions.get_versioning, settings.LOOK),
+    _O.PUT_BUCKET_VERSIONING: Handling(versions.put_versioning, _SET, documents.SMALL_BYTES_MAX),
+    _O.GET_OBJECT_TAGGING: Handling(object_tags.get, "object:head"),
+    _O.PUT_OBJECT_TAGGING: Handling(object_tags.put, "object:put", tagging.TAGGING_BYTES_MAX),
+    _O.DELETE_OBJECT_TAGGING: Handling(object_tags.delete, "object:put"),
+    _O.GET_OBJECT_LOCK_CONFIGURATION: Handling(locks.get_configuration, settings.LOOK),
+    _O.PUT_OBJECT_LOCK_CONFIGURATION: Handling(
+        locks.put_configuration, _SET, documents.SMALL_BYTES_MAX
+    ),
+    _O.GET_OBJECT_RETENTION: Handling(locks.get_retention, "object:head"),
+    _O.PUT_OBJECT_RETENTION: Handling(
+        locks.put_retention, "object:lock", documents.SMALL_BYTES_MAX
+    ),
+    _O.GET_OBJECT_LEGAL_HOLD: Handling(locks.get_legal_hold, "object:head"),
+    _O.PUT_OBJECT_LEGAL_HOLD: Handling(
+        locks.put_legal_hold, "object:lock", documents.SMALL_BYTES_MAX
+    ),
     # settings that we answer ourselves
     _O.GET_BUCKET_CORS: Handling(settings.get_cors, settings.LOOK),
     _O.PUT_BUCKET_CORS: Handling(settings.put_cors, _SET, cors.CONFIGURATION_BYTES_MAX),

@@ -6,8 +6,8 @@ from email.utils import formatdate
 from typing import TYPE_CHECKING
 
 from hyok.gateway.admission import check_headers
-from hyok.gateway.handlers.reading import check_version
-from hyok.gateway.responses import known_checksums
+from hyok.gateway.handlers.reading import version_asked
+from hyok.gateway.responses import known_checksums, version
 from hyok.objects.examining import examine
 from hyok.s3 import attributes
 from hyok.s3.attributes import Attributes, PartAttributes
@@ -21,9 +21,8 @@ async def get(services: Services, call: Call) -> None:
     request, bucket = call.request, call.bucket
     assert bucket is not None
     check_headers(request, bucket.tenant)
-    check_version(request.query.get("versionId"))
     asked = attributes.parse_asked(request.header)
-    found = await examine(services.vault, call.ask())
+    found = await examine(services.vault, call.ask(), version_asked(request))
     facts = found.facts
     call.classification = facts.classification
     held = Attributes(
@@ -42,5 +41,6 @@ async def get(services: Services, call: Call) -> None:
     headers = [
         ("content-type", "application/xml"),
         ("last-modified", formatdate(facts.modified_ms // 1000, usegmt=True)),
+        *version(facts.version_id),
     ]
     await call.answer(200, headers, attributes.render(held, asked))

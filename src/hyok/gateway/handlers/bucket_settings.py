@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from hyok.errors import Malformed, NotFound, Refused
 from hyok.gateway.admission import LABEL_NAMES
-from hyok.gateway.handlers.reading import document
+from hyok.gateway.handlers.reading import document, version_asked
 from hyok.s3 import cors as rules
 from hyok.s3 import documents, ownership, tagging
 from hyok.s3.codes import CODES
@@ -134,7 +134,7 @@ async def get_object_acl(services: Services, call: Call) -> None:
     """Tell the ACL of an object that is there."""
     bucket = call.bucket
     assert bucket is not None
-    facts = await services.vault.head(call.ask())
+    facts = await services.vault.head(call.ask(), version_id=version_asked(call.request))
     call.classification = facts.classification
     await call.answer_xml(200, ownership.render_acl(bucket.tenant))
 
@@ -145,7 +145,7 @@ async def put_object_acl(services: Services, call: Call) -> None:
     assert bucket is not None
     ownership.check_acl_headers(call.request.header)
     ownership.check_acl_document(await _body(call, required=False), bucket.tenant)
-    facts = await services.vault.head(call.ask())
+    facts = await services.vault.head(call.ask(), version_id=version_asked(call.request))
     call.classification = facts.classification
     await call.answer(200)
 

@@ -9,6 +9,7 @@ from hyok.gateway.admission import LABEL_NAMES, check_headers, is_visible
 from hyok.gateway.handlers.reading import document, number, wants_url_encoding
 from hyok.objects.registry import NewBucket
 from hyok.s3 import answers, documents
+from hyok.s3.locks import asks_for_locks
 from hyok.s3.names import check_bucket_name
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ async def create(services: Services, call: Call) -> None:
             tenant=principal.tenant,
             store=defaults.store,
             classification=classification,
+            object_lock=asks_for_locks(request.header),
         ),
     )
     await call.answer(200, [("location", f"/{request.bucket}")])

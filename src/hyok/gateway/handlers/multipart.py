@@ -9,12 +9,13 @@ from hyok.gateway.admission import check_headers
 from hyok.gateway.bodies import plaintext
 from hyok.gateway.handlers.reading import (
     document,
+    lock_asked,
     number,
     wants_url_encoding,
     write_condition,
     write_facts,
 )
-from hyok.gateway.responses import proven_checksum, quoted, sealed_with
+from hyok.gateway.responses import proven_checksum, quoted, sealed_with, version
 from hyok.s3 import answers, checksums, documents
 from hyok.s3.checksums import Algorithm
 from hyok.s3.names import check_upload_id, parse_part_number, part_etag_out
@@ -34,7 +35,7 @@ async def create(services: Services, call: Call) -> None:
     request, bucket = call.request, call.bucket
     assert bucket is not None
     check_headers(request, bucket.tenant)
-    facts = write_facts(request)
+    facts = write_facts(request, lock=await lock_asked(services, call))
     algorithm, kind = _asked_checksum(request)
     judged = services.admission.judge(bucket, request.key, facts.tags, facts.user_metadata)
     call.classification = judged.classification
@@ -112,7 +113,11 @@ async def complete(services: Services, call: Call) -> None:
         values,
         completed.checksum_type if values else "",
     )
-    headers: Headers = [("content-type", "application/xml"), *sealed_with(result.kek_id)]
+    headers: Headers = [
+        ("content-type", "application/xml"),
+        *version(result.version_id),
+        *sealed_with(result.kek_id),
+    ]
     await call.answer(200, headers, answer)
 
 

@@ -11,9 +11,11 @@ from hyok.gateway.admission import check_headers
 from hyok.gateway.bodies import plaintext
 from hyok.gateway.faults import fault_of
 from hyok.gateway.handlers.reading import (
-    check_version,
+    bypass_asked,
     document,
     known_checksum,
+    lock_asked,
+    version_asked,
     write_condition,
     write_facts,
 )
@@ -24,18 +26,25 @@ from hyok.gateway.responses import (
     quoted,
     sealed_with,
     validators,
+    version,
 )
 from hyok.objects.conditions import ALWAYS, Condition
 from hyok.objects.copying import copy_object
 from hyok.s3 import answers, documents, preconditions
-from hyok.s3.names import check_key, etag_in, parse_copy_source, parse_part_number
+from hyok.s3.names import (
+    check_key,
+    etag_in,
+    parse_copy_source,
+    parse_part_number,
+    parse_version_id,
+)
 from hyok.s3.preconditions import Preconditions, Verdict
 from hyok.s3.ranges import content_range
 from hyok.s3.ranges import parse as parse_range
 from hyok.vocabulary import WHOLE_BODY_BYTES_MAX
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from hyok.gateway.call import Call, Services
     from hyok.gateway.port import Wire
@@ -63,7 +72,8 @@ async def put(services: Services, call: Call) -> None:
     assert call.verified is not None
     check_headers(request, bucket.tenant)
     body = plaintext(call.exchange, request, call.verified)
-    facts = write_facts(request, known_checksum(body.declared))
+    lock = await lock_asked(services, call)
+    facts = write_facts(request, known_checksum(body.declared), lock=lock)
     judged = services.admission.judge(bucket, request.key, facts.tags, facts.user_metadata)
     call.classification = judged.classification
     call.bytes_in = body.size
@@ -73,6 +83,7 @@ async def put(services: Services, call: Call) -> None:
         200,
         [
             ("etag", quoted(result.etag)),
+            *version(result.version_id),
             *sealed_with(result.kek_id),
             *proven_checksum(body.verified),
         ],
@@ -82,7 +93,7 @@ async def put(services: Services, call: Call) -> None:
 async def get(services: Services, call: Call) -> None:
     """Hand out one object, or a range of it."""
     request = call.request
-    check_version(request.query.get("versionId"))
+    version_id = version_asked(request)
     part_number = _part_number(request)
     # RFC 9110 lets a server ignore Range; with If-Range that is always right.
     wanted = None if request.header("if-range") else request.header("range")
@@ -97,6 +108,7 @@ async def get(services: Services, call: Call) -> None:
             _check(preconditions.parse(request.header)),
             checksums=want_checksums,
             part_number=part_number,
+            version_id=version_id,
         )
     except _NotModified as unchanged:
         await _not_modified(services, call, ask, unchanged.facts)
@@ -144,7 +156,7 @@ async def _answer_streamed(
 async def head(services: Services, call: Call) -> None:
     """Tell about one object."""
     request = call.request
-    check_version(request.query.get("versionId"))
+    version_id = version_asked(request)
     part_number = _part_number(request)
     asked = None if part_number is not None else parse_range(request.header("range"))
     partial = asked is not None or part_number is not None
@@ -154,12 +166,16 @@ async def head(services: Services, call: Call) -> None:
     start = 0
     try:
         if part_number is None:
-            facts = await services.vault.head(ask, check, checksums=want_checksums)
+            facts = await services.vault.head(
+                ask, check, checksums=want_checksums, version_id=version_id
+            )
             stop = facts.size
             if asked is not None:
                 start, stop = asked.resolve(facts.size)
         else:
-            opened = await services.vault.open(ask, None, check, part_number=part_number)
+            opened = await services.vault.open(
+                ask, None, check, part_number=part_number, version_id=version_id
+            )
             facts, start, stop = opened.facts, opened.start, opened.stop
             await opened.close()
             await _conclude(services, ask, facts, 0)
@@ -177,13 +193,19 @@ async def head(services: Services, call: Call) -> None:
 
 
 async def delete(services: Services, call: Call) -> None:
-    """Remove one object."""
+    """Remove one object, or one version of it for good."""
     bucket = call.bucket
     assert bucket is not None
-    check_version(call.request.query.get("versionId"))
+    version_id = version_asked(call.request)
     check_headers(call.request, bucket.tenant)
-    await services.vault.delete(call.ask(), write_condition(call.request))
-    await call.answer(204)
+    done = await services.vault.delete(
+        call.ask(),
+        write_condition(call.request),
+        version_id=version_id,
+        bypass_governance=await bypass_asked(services, call),
+    )
+    marker = [("x-amz-delete-marker", "true")] if done.marker else []
+    await call.answer(204, [*marker, *version(done.version_id)])
 
 
 async def delete_many(services: Services, call: Call) -> None:
@@ -194,26 +216,33 @@ async def delete_many(services: Services, call: Call) -> None:
             "Missing required header for this request: Content-MD5", reason="InvalidRequest"
         )
     keys, quiet = documents.parse_delete(await body.whole())
+    bypass = await bypass_asked(services, call)
     gate = asyncio.Semaphore(DELETES_AT_ONCE)
 
-    async def one(wanted: documents.DeleteKey) -> answers.DeleteFailure | None:
+    async def one(wanted: documents.DeleteKey) -> answers.DeleteFailure | answers.Deleted:
         try:
             check_key(wanted.key)
-            check_version(wanted.version_id)
+            parse_version_id(wanted.version_id or None)
             condition = ALWAYS
             if wanted.etag:
                 condition = Condition(if_match=_known_etag(wanted.etag))
             async with gate:
-                await services.vault.delete(call.ask(key=wanted.key), condition)
+                done = await services.vault.delete(
+                    call.ask(key=wanted.key),
+                    condition,
+                    version_id=wanted.version_id,
+                    bypass_governance=bypass,
+                )
         except HyokError as error:
             fault = fault_of(error)
             return answers.DeleteFailure(wanted.key, fault.code, fault.message, wanted.version_id)
-        return None
+        marker = done.version_id if done.marker else ""
+        return answers.Deleted(wanted.key, wanted.version_id, marker)
 
-    outcomes: Sequence[answers.DeleteFailure | None] = await asyncio.gather(*map(one, keys))
-    failed = [outcome for outcome in outcomes if outcome is not None]
-    deleted = [] if quiet else [k.key for k, o in zip(keys, outcomes, strict=True) if o is None]
-    await call.answer_xml(200, answers.delete_result(deleted, failed))
+    outcomes = await asyncio.gather(*map(one, keys))
+    failed = [outcome for outcome in outcomes if isinstance(outcome, answers.DeleteFailure)]
+    deleted = [outcome for outcome in outcomes if isinstance(outcome, answers.Deleted)]
+    await call.answer_xml(200, answers.delete_result([] if quiet else deleted, failed))
 
 
 async def copy(services: Services, call: Call) -> None:
@@ -225,28 +254,30 @@ async def copy(services: Services, call: Call) -> None:
     assert bucket is not None
     assert principal is not None
     check_headers(request, bucket.tenant)
-    source_bucket, source_key, version = parse_copy_source(
+    source_bucket, source_key, version_id = parse_copy_source(
         request.header("x-amz-copy-source") or ""
     )
-    check_version(version)
     check_key(source_key)
     replaces = _directive(request, "x-amz-metadata-directive")
     replaces_tags = _directive(request, "x-amz-tagging-directive")
-    if (source_bucket, source_key) == (bucket.bucket_id, request.key) and not replaces:
+    itself = (source_bucket, source_key) == (bucket.bucket_id, request.key)
+    if itself and not replaces and not version_id:
         raise Malformed(
             "This copy request is illegal because it is trying to copy an object to itself "
             "without changing the object's metadata, storage class, website redirect location "
             "or encryption attributes.",
             reason="InvalidRequest",
         )
-    given = write_facts(request)
+    given = write_facts(request, lock=await lock_asked(services, call))
     source = call.ask(
         action="object:get",
         bucket=await services.admission.bucket(principal, source_bucket),
         key=source_key,
     )
     conditions = preconditions.parse(request.header, "x-amz-copy-source-")
-    seen = await services.vault.head(source, _check(conditions, copying=True))
+    seen = await services.vault.head(
+        source, _check(conditions, copying=True), tags=True, version_id=version_id
+    )
 
     def chosen(facts: ObjectFacts) -> PutFacts:
         kept = replace(given, headers=facts.headers, user_metadata=facts.user_metadata)
@@ -270,13 +301,20 @@ async def copy(services: Services, call: Call) -> None:
         size=seen.size,
         check=unchanged,
         facts=chosen,
-        keeps_tags=not replaces_tags,
         condition=write_condition(request),
+        # Of an object that is replaced meanwhile the version that was looked at is copied, where
+        # the bucket keeps it; but copying the newest onto itself must not undo a write.
+        version_id=version_id if itself else seen.version_id or version_id,
     )
     whole = known_checksums(seen.checksums) if seen.checksum_type == "FULL_OBJECT" else {}
     await call.answer(
         200,
-        [("content-type", "application/xml"), *sealed_with(result.kek_id)],
+        [
+            ("content-type", "application/xml"),
+            *version(result.version_id),
+            *([("x-amz-copy-source-version-id", seen.version_id)] if seen.version_id else []),
+            *sealed_with(result.kek_id),
+        ],
         answers.copy_result(result.etag, result.modified_ms, whole),
     )
 

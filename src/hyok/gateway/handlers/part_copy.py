@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from hyok.errors import Conflict
 from hyok.gateway.admission import check_headers
 from hyok.gateway.handlers.multipart import part_checksum, upload_id_of
-from hyok.gateway.handlers.reading import check_version
 from hyok.gateway.responses import sealed_with
 from hyok.objects.part_copy import copy_part
 from hyok.s3 import answers, preconditions
@@ -39,10 +38,9 @@ async def upload_part_copy(services: Services, call: Call) -> None:
     check_headers(request, bucket.tenant)
     number = parse_part_number(request.query["partNumber"])
     upload_id = upload_id_of(request)
-    source_bucket, source_key, version = parse_copy_source(
+    source_bucket, source_key, version_id = parse_copy_source(
         request.header("x-amz-copy-source") or ""
     )
-    check_version(version)
     check_key(source_key)
     source = call.ask(
         action="object:get",
@@ -51,7 +49,7 @@ async def upload_part_copy(services: Services, call: Call) -> None:
     )
     upload = await services.multipart.find(bucket, request.key, upload_id)
     call.classification = upload.classification
-    seen = await services.vault.head(source, source_check(request))
+    seen = await services.vault.head(source, source_check(request), version_id=version_id)
     services.admission.check_not_lower(seen.classification, upload.classification)
     start, stop = parse_copy_range(request.header(RANGE), seen.size)
     call.bytes_in = stop - start
@@ -66,6 +64,7 @@ async def upload_part_copy(services: Services, call: Call) -> None:
         source=source,
         asked=None if (start, stop) == (0, seen.size) else Asked(start, stop - 1),
         check=unchanged,
+        version_id=seen.version_id or version_id,
         target=call.ask(classification=ClassificationName(upload.classification)),
         upload_id=upload_id,
         number=number,
@@ -74,7 +73,11 @@ async def upload_part_copy(services: Services, call: Call) -> None:
     algorithm, text = part.verified
     await call.answer(
         200,
-        [("content-type", "application/xml"), *sealed_with(kek_id)],
+        [
+            ("content-type", "application/xml"),
+            *sealed_with(kek_id),
+            *([("x-amz-copy-source-version-id", seen.version_id)] if seen.version_id else []),
+        ],
         answers.copy_result(etag, call.at_ms, {algorithm: text}, root="CopyPartResult"),
     )
 

@@ -8,7 +8,9 @@ from hyok.errors import Malformed
 from hyok.gateway.bodies import plaintext
 from hyok.objects.conditions import Condition
 from hyok.objects.facts import PutFacts
+from hyok.objects.locking import NO_LOCK
 from hyok.s3.checksums import encode
+from hyok.s3.locks import asks_bypass, parse_headers
 from hyok.s3.metadata import (
     SYSTEM_HEADERS,
     USER_METADATA_PREFIX,
@@ -16,18 +18,24 @@ from hyok.s3.metadata import (
     content_encoding,
     parse_tagging_header,
 )
+from hyok.s3.names import parse_version_id
 from hyok.s3.preconditions import parse_write
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from hyok.gateway.bodies import RequestBody
-    from hyok.gateway.call import Call
+    from hyok.gateway.call import Call, Services
     from hyok.s3.checksums import Declared
+    from hyok.s3.locks import LockAsked
     from hyok.s3.request import S3Request
 
 
-def write_facts(request: S3Request, checksums: Mapping[str, str] | None = None) -> PutFacts:
+def write_facts(
+    request: S3Request,
+    checksums: Mapping[str, str] | None = None,
+    lock: LockAsked = NO_LOCK,
+) -> PutFacts:
     """Return what the client says beside the body.
 
     Raises:
@@ -47,6 +55,7 @@ def write_facts(request: S3Request, checksums: Mapping[str, str] | None = None) 
         user_metadata=user_metadata,
         tags=parse_tagging_header(request.header("x-amz-tagging")),
         checksums=dict(checksums or {}),
+        lock=lock,
     )
 
 
@@ -118,11 +127,45 @@ def wants_url_encoding(request: S3Request) -> bool:
     return True
 
 
-def check_version(version_id: str | None) -> None:
-    """Return quietly if this names the only version there is.
+def version_asked(request: S3Request) -> str:
+    """Return the version that the query names; empty for the newest.
 
     Raises:
-        Malformed: versions are not offered.
+        Malformed: no store gives such an id (reason ``InvalidArgument``).
     """
-    if version_id not in (None, "", "null"):
-        raise Malformed("Invalid version id specified", reason="InvalidArgument")
+    return parse_version_id(request.query.get("versionId"))
+
+
+async def lock_asked(services: Services, call: Call) -> LockAsked:
+    """Return the lock that the headers of a write ask for; the caller needs the right to it.
+
+    Raises:
+        Refused, Malformed: the headers are wrong, or policy says no.
+    """
+    asked = parse_headers(call.request.header, call.at_ms)
+    if asked != NO_LOCK:
+        await permitted(services, call, "object:lock")
+    return asked
+
+
+async def bypass_asked(services: Services, call: Call) -> bool:
+    """Return whether governance is to be bypassed; the caller needs a right of its own to that.
+
+    Raises:
+        Refused: policy says no.
+    """
+    asked = asks_bypass(call.request.header)
+    if asked:
+        await permitted(services, call, "object:bypass-governance")
+    return asked
+
+
+async def permitted(services: Services, call: Call, action: str) -> None:
+    """Return quietly if the caller may do this here beside what the request is about.
+
+    Raises:
+        Refused: policy says no.
+    """
+    ask = call.ask(action=action)
+    await services.vault.custodian.decide(ask)
+    await services.vault.custodian.conclude(ask, "done")
