@@ -26,7 +26,8 @@ LARGE = content((12 << 20) + 7)
 LABELLED = """
 import { PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
 import { getSignedUrl } from "@aws-sdk/s3-request-presigner";
-const s3 = new S3Client({ endpoint: "https://127.0.0.1:8443", forcePathStyle: true });
+const endpoint = "https://127.0.0.1:8443";
+const s3 = new S3Client({ endpoint, region: "us-east-1", forcePathStyle: true });
 const wanted = {
   Bucket: process.env.BUCKET,
   Key: "js/labelled.txt",

@@ -30,8 +30,6 @@ FILES = {
     "map met spatie/groot.bin": content((17 << 20) + 3),
     "map met spatie/onder/klein.bin": content(300_000),
 }
-"""The large file is one that every one of these programs sends in parts."""
-
 DEBIAN = f"/usr/bin:{BIN}:{os.environ['PATH']}"
 MOUNT_SECONDS_MAX = 20
 
@@ -70,8 +68,14 @@ def keys(matrix: Matrix, desk: Desk, prefix: str) -> dict[str, int]:
     return {found["Key"].removeprefix(prefix): found["Size"] for found in page.get("Contents", [])}
 
 
-@every_store
-@pytest.mark.parametrize(("version", "path"), [(1, f"{BIN}:/usr/bin:/bin"), (2, DEBIAN)])
+@pytest.mark.parametrize(
+    ("version", "store", "path"),
+    [
+        (1, "files", f"{BIN}:/usr/bin:/bin"),  # which every test of the matrix runs as well
+        (2, "files", DEBIAN),
+        (2, "seaweedfs", DEBIAN),
+    ],
+)
 def test_aws_sync_transfers_once_and_comes_back(
     sit: Sit, matrix: Matrix, store: str, version: int, path: str
 ) -> None:
@@ -156,9 +160,7 @@ def test_duplicity_backs_up_verifies_and_restores(sit: Sit, matrix: Matrix, stor
     full, rest = range(2)
     assert "Errors 0" in desk.run(full)
     (desk.folder / "folder" / "later.txt").write_bytes(b"na de eerste keer")
-    said = desk.run(rest)
-    assert "NewFiles 1" in said
-    assert "0 differences found" in said
+    assert "0 differences found" in desk.run(rest)
     assert tree(desk.folder / "back") == {**FILES, "later.txt": b"na de eerste keer"}
     names = keys(matrix, desk, "duplicity/")
     assert len([name for name in names if "manifest" in name]) == 2
@@ -178,7 +180,12 @@ def test_s3fs_fuse_mounts_a_bucket_as_a_folder(sit: Sit, matrix: Matrix) -> None
     desk = sit("s3fs-fuse.md", "files")
     mount, unmount = range(2)
     here = desk.folder / "mounted"
-    desk.run(mount)
+    try:
+        desk.run(mount)
+    except AssertionError as refused:
+        if "mount failed: Operation not permitted" in str(refused):
+            pytest.skip("this machine has /dev/fuse and lets nobody mount")
+        raise
     try:
         until = time.monotonic() + MOUNT_SECONDS_MAX
         while not here.is_mount():
