@@ -32,10 +32,10 @@ ALGORITHMS = ("CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256")
 LARGE, SMALL = content((20 << 20) + 5), content(300_001)
 
 DJANGO = """
-import runpy, sys
+import runpy
 import django
 from django.conf import settings
-settings.configure(**runpy.run_path("settings.py"))
+settings.configure(STORAGES=runpy.run_path("settings.py")["STORAGES"])
 django.setup()
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage as storage
@@ -151,7 +151,7 @@ def test_a_column_of_parquet_is_read_without_the_rest(
     reads = [one for one in done if one.get("operation") == "GetObject"]
     assert reads
     assert {one["status"] for one in reads} == {206}
-    assert sum(one["bytes_out"] for one in reads) < size, "two readers of one column in three"
+    assert sum(one["bytes_out"] for one in reads) < size / 2, "two readers of one column of three"
 
 
 @every_store
