@@ -46,3 +46,4 @@ bench:      ## throughput beside the bare store and a plain proxy, as ratios
 lock:       ## pin the dependencies anew
 	$(VENV)/uv pip compile --generate-hashes --no-emit-index-url --no-header pyproject.toml -o requirements.lock
 	$(VENV)/uv pip compile --generate-hashes --no-emit-index-url --no-header --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+	$(VENV)/uv pip compile --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --group compat -o requirements-compat.lock

@@ -19,7 +19,6 @@ from tests.compat.installation import (
     STRANGE,
     WIRED,
     Matrix,
-    matrix_in,
 )
 from tests.compat.matrix import (
     ODD_KEYS,
@@ -32,7 +31,6 @@ from tests.compat.matrix import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 pytestmark = [pytest.mark.integration, pytest.mark.e2e, pytest.mark.slow]
@@ -46,12 +44,6 @@ WEED_CANNOT_HOLD = {"dubbel//streep///hier", "/voor-aan", "achter/", "x" * 1000}
 every_cell = pytest.mark.parametrize("front", FRONTS)
 every_store = pytest.mark.parametrize("store", STORES)
 every_client = pytest.mark.parametrize("name", CLIENTS)
-
-
-@pytest.fixture(scope="module")
-def matrix(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Matrix]:
-    with matrix_in(tmp_path_factory.mktemp("matrix")) as made:
-        yield made
 
 
 @pytest.fixture(scope="module")

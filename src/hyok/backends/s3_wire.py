@@ -125,6 +125,8 @@ def is_locked(headers: Mapping[str, str]) -> bool:
 def stored_of(name: str, headers: Mapping[str, str], size: int) -> Stored:
     """Return an object as the headers of an answer tell it.
 
+    The answer to a PUT has no Last-Modified; it was written when the store answered.
+
     Raises:
         Malformed: the envelope is not in the one form that it may have.
     """
@@ -138,7 +140,7 @@ def stored_of(name: str, headers: Mapping[str, str], size: int) -> Stored:
         name=name,
         etag=headers.get("etag", "").strip('"'),
         size=size,
-        modified_ms=_http_time(headers.get("last-modified", "")),
+        modified_ms=_http_time(headers.get("last-modified") or headers.get("date", "")),
         facts=StoredFacts(
             envelope=decode_text(text) if text else b"",
             clear={key: value for key in CLEAR_HEADERS if (value := _clear(headers, key))},

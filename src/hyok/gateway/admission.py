@@ -250,9 +250,25 @@ def _check_sse(request: S3Request) -> None:
         raise Malformed(
             "The encryption method specified is not supported", reason="InvalidArgument"
         )
-    if request.header("x-amz-server-side-encryption-aws-kms-key-id"):
-        # The classification picks the key (design 6); a client that names one would be misled.
+
+
+def check_key_choice(request: S3Request, tenant: str, classification: ClassificationName) -> None:
+    """Return quietly if the request names no key, or one of those that its object gets anyway.
+
+    s3fs-fuse says with every copy which key the source has, as its HEAD told.  Any version will do:
+    the newest seals.
+
+    Raises:
+        Refused: it names another; the client would be misled (reason ``AccessDenied``).
+    """
+    asked = request.header("x-amz-server-side-encryption-aws-kms-key-id")
+    key = f"{tenant}/{classification}"
+    if not asked or asked == key:
+        return
+    name, _, version = asked.rpartition("/")
+    if name != key or not (version.isascii() and version.isdigit()):
         raise Refused(
-            "The key of an object follows from its classification and cannot be chosen.",
+            f"The key of an object follows from its classification: this one gets {key}. "
+            "Name that key or none.",
             reason="AccessDenied",
         )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
 
 from hyok.errors import Malformed
+from hyok.s3.hoisted import hoisted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,6 +32,9 @@ _HOST = re.compile(
 
 class S3Request:
     """One request, read once.  Names of headers are in lower case, in order of arrival.
+
+    ``header`` finds what a presigned address carries in its query as well; ``headers`` is what
+    came as headers.
 
     Args:
         method: in capitals.
@@ -61,6 +65,13 @@ class S3Request:
         self._fields = _gather(headers)
         self.bucket, self.key = self._address(base_domains)
         self.query: Mapping[str, str] = _parse_query(raw_query) if raw_query else {}
+        for name, value in hoisted(self.query).items():
+            if self._fields.setdefault(name, value) != value:
+                # Both are signed; whichever we took, the other was meant as well.
+                raise Malformed(
+                    f"The header {name[:64]} and the query parameter differ.",
+                    reason="InvalidArgument",
+                )
 
     @classmethod
     def of_target(

@@ -179,6 +179,13 @@ def test_a_version_is_called_what_the_store_calls_it(told: str) -> None:
     assert stored_of("n", {"x-amz-version-id": told}, 1).version_id == told
 
 
+def test_what_was_just_put_is_as_old_as_the_answer() -> None:
+    date = {"date": "Sat, 28 Nov 2026 04:10:38 GMT"}
+    assert stored_of("n", date, 1).modified_ms == 1_795_839_038_000
+    older = {**date, "last-modified": "Sat, 28 Nov 2026 04:10:00 GMT"}
+    assert stored_of("n", older, 1).modified_ms == 1_795_839_000_000
+
+
 @given(st.integers(1, 5 << 40), st.sampled_from([5 << 20, 1 << 30]))
 def test_parts_of_a_long_copy_cover_it_once_and_never_number_too_many(
     size: int, part_bytes: int

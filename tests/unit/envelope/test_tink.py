@@ -6,16 +6,13 @@ that cannot be built: a promise that nobody checks is none.
 
 from __future__ import annotations
 
-import fcntl
 import json
-import shutil
 import subprocess
-import venv
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.peers.environments import python_of
 from tests.unit.envelope.vectors import SUITES, load, unhex
 from tests.unit.envelope.whole import plaintext, seal_part
 
@@ -32,9 +29,7 @@ pytestmark = pytest.mark.integration
 
 ROOT = Path(__file__).resolve().parents[3]
 LOCK = ROOT / "requirements-tink.lock"
-HOME = ROOT / ".tox" / "tink"
 PEER = Path(__file__).with_name("tink_peer.py")
-BUILD_SECONDS = 300
 ANSWER_SECONDS = 60
 
 DEK = DataKey(bytes(range(32)))
@@ -45,36 +40,13 @@ SIZES = [
 ]
 
 
-def build() -> None:
-    """Build the environment unless it stands and is of this list."""
-    digest = sha256(LOCK.read_bytes()).hexdigest()
-    stamp = HOME / "built-from"
-    HOME.parent.mkdir(exist_ok=True)
-    with (HOME.parent / "tink.lock").open("w") as guard:
-        fcntl.flock(guard, fcntl.LOCK_EX)
-        if stamp.exists() and stamp.read_text() == digest:
-            return
-        shutil.rmtree(HOME, ignore_errors=True)
-        venv.create(HOME, with_pip=True)
-        pip = [HOME / "bin" / "python", "-m", "pip", "install", "--quiet", "--require-hashes"]
-        done = subprocess.run(
-            [*pip, "--only-binary", ":all:", "-r", LOCK],
-            capture_output=True,
-            text=True,
-            timeout=BUILD_SECONDS,
-            check=False,
-        )
-        assert done.returncode == 0, f"Tink's environment was not built:\n{done.stderr}"
-        stamp.write_text(digest)
-
-
 @pytest.fixture(scope="module")
 def tink() -> Tink:
-    build()
+    python = python_of("tink", LOCK)
 
     def ask(questions: list[dict[str, Any]]) -> list[str | None]:
         done = subprocess.run(
-            [HOME / "bin" / "python", PEER],
+            [python, PEER],
             input=json.dumps(questions),
             capture_output=True,
             text=True,

@@ -295,6 +295,22 @@ async def test_a_copy_keeps_or_replaces_metadata() -> None:
     assert (kept.facts.user_metadata, kept.facts.tags) == ({"b": "2"}, {})
 
 
+async def test_a_copy_may_name_the_key_it_gets_and_no_other() -> None:
+    door, name = await door_with(), "x_amz_server_side_encryption_aws_kms_key_id"
+    for key, status in (("ours/intern/1", 200), ("ours/geheim/1", 403)):
+        more = {"x_amz_copy_source": "bucket/k", name: key}
+        answer = await door.send("PUT /bucket/c", **more)  # type: ignore[arg-type]
+        assert answer.status == status, key
+
+
+async def test_an_upload_may_name_the_key_it_gets_and_no_other() -> None:
+    door, name = Door(), "x_amz_server_side_encryption_aws_kms_key_id"
+    for key, status in (("ours/intern/1", 200), ("ours/geheim/1", 403)):
+        asked = [("uploads", "")]
+        answer = await door.send("POST /bucket/k", query=asked, **{name: key})  # type: ignore[arg-type]
+        assert answer.status == status, key
+
+
 async def test_a_copy_is_never_less_than_its_source() -> None:
     door = await door_with(x_amz_tagging="classification=geheim")
     await door.send(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hyok.errors import Malformed
-from hyok.gateway.admission import check_headers
+from hyok.gateway.admission import check_headers, check_key_choice
 from hyok.gateway.bodies import plaintext
 from hyok.gateway.handlers.reading import (
     document,
@@ -39,6 +39,7 @@ async def create(services: Services, call: Call) -> None:
     algorithm, kind = _asked_checksum(request)
     judged = services.admission.judge(bucket, request.key, facts.tags, facts.user_metadata)
     call.classification = judged.classification
+    check_key_choice(request, bucket.tenant, judged.classification)
     begun = await services.multipart.create(
         call.ask(classification=judged.classification, scope_label=judged.scope_label),
         facts,

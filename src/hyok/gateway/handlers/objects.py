@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hyok.errors import Conflict, HyokError, Malformed
-from hyok.gateway.admission import check_headers
+from hyok.gateway.admission import check_headers, check_key_choice
 from hyok.gateway.bodies import plaintext
 from hyok.gateway.faults import fault_of
 from hyok.gateway.handlers.reading import (
@@ -76,6 +76,7 @@ async def put(services: Services, call: Call) -> None:
     facts = write_facts(request, known_checksum(body.declared), lock=lock)
     judged = services.admission.judge(bucket, request.key, facts.tags, facts.user_metadata)
     call.classification = judged.classification
+    check_key_choice(request, bucket.tenant, judged.classification)
     call.bytes_in = body.size
     ask = call.ask(classification=judged.classification, scope_label=judged.scope_label)
     result = await services.vault.put(ask, body, facts, write_condition(request))
@@ -293,6 +294,7 @@ async def copy(services: Services, call: Call) -> None:
         bucket, request.key, facts.tags, facts.user_metadata, at_least=seen.classification
     )
     call.classification = judged.classification
+    check_key_choice(request, bucket.tenant, judged.classification)
     target = call.ask(classification=judged.classification, scope_label=judged.scope_label)
     result, _ = await copy_object(
         services.vault,
