@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from tests.unit.custody.test_custodian import House, house
 from tests.unit.gateway.sealed_door import PART, Sealed, element, elements, sealed_door
