@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from hyok.errors import Malformed
-from hyok.gateway.admission import check_headers
+from hyok.gateway.admission import check_headers, check_key_choice
 from hyok.gateway.bodies import Digests
 from hyok.gateway.form_bodies import FormReader
 from hyok.gateway.handlers.reading import known_checksum, write_facts
@@ -59,6 +59,7 @@ async def post(services: Services, call: Call) -> None:
     body = await reader.file(Digests(declared, "", Algorithm.CRC64NVME))
     check_size(policy, body.size, complete=True)
     judged = services.admission.judge(bucket, upload.key, facts.tags, facts.user_metadata)
+    check_key_choice(as_put, bucket.tenant, judged.classification)
     call.classification = judged.classification
     call.bytes_in = body.size
     call.action = ACTION
