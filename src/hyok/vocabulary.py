@@ -23,7 +23,7 @@ LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 """Hosts that no network reaches: plain http is spoken there only."""
 
 WHOLE_BODY_BYTES_MAX = 1 << 20
-"""Bodies up to this length are held whole and handled on the event loop (design 7)."""
+"""Bodies up to this length are held whole and handled on the event loop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Principal:
     """Somebody who proved who they are.
 
     ``clearance`` is the highest classification level the app may touch; ``purpose`` comes from the
-    app's registration, since a plain S3 client cannot send one (design §3).
+    app's registration, since a plain S3 client cannot send one.
     """
 
     id: str
@@ -66,7 +66,7 @@ class Bucket:
     classification: ClassificationName  # default of the bucket
     names: str  # clear | sealed
     names_ik_id: bytes = b""  # 16 bytes; empty when names are clear
-    allowed: frozenset[str] = frozenset()  # classifications ever allowed here (design 25a)
+    allowed: frozenset[str] = frozenset()  # classifications ever allowed here
     prefix_rules: Mapping[str, str] = field(default_factory=dict)  # key prefix -> classification
     created_ms: int = 0
     documents: Mapping[str, str] = field(default_factory=dict)  # kind (cors, tagging) -> its text
@@ -172,7 +172,7 @@ class Ask:
     origin: str  # network address of the caller
     at_ms: int  # unix time, milliseconds
     classification: ClassificationName | None = None  # None: the object's own says (reads)
-    scope_label: str = ""  # value of the tag `zaak`, else `betrokkene` (design 6)
+    scope_label: str = ""  # value of the tag `zaak`, else `betrokkene`
     trace_id: str = ""
 
     @property

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class Journal(Protocol):
-    """One installation, one log, one writer; many workers send to it (design 16)."""
+    """One installation, one log, one writer; many workers send to it."""
 
     async def record(self, record: AuditRecord, *, durable: bool) -> None:
         """Hand over one record; with ``durable`` return only when it is on disk.

@@ -3,7 +3,7 @@
 The length on the wire is known beforehand.  The checksum is over the ciphertext; a store that takes
 trailers refuses what was damaged on the way, where TLS ends before the store does.
 
-Source: Amazon S3 API Reference, "Signature calculations: trailing headers"; design 10.
+Source: Amazon S3 API Reference, "Signature calculations: trailing headers".
 """
 
 from __future__ import annotations

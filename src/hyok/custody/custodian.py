@@ -355,7 +355,7 @@ class KeyCustodian:
         return await self._keyring.keep_mirror(bucket, [*kept, TENANT_CLASSIFICATION])
 
     async def subject_scope(self, tenant: str, value: str) -> str:
-        """Return ``subject:<32 hex digits>`` of a case or person: no number in clear (design 6)."""
+        """Return ``subject:<32 hex digits>`` of a case or person: no number in clear."""
         return await self._fixed.subject_scope(tenant, value)
 
     async def opaque_id(self, ref: ObjectRef) -> str:

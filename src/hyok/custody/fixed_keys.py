@@ -94,7 +94,7 @@ class FixedKeys:
             )
 
     async def subject_scope(self, tenant: str, value: str) -> str:
-        """Return ``subject:<32 hex digits>`` of a case or person: no number in clear (design 6)."""
+        """Return ``subject:<32 hex digits>`` of a case or person: no number in clear."""
         key = hkdf(await self._tenant_key(tenant), b"", b"hyok subject id")
         return "subject:" + hmac.digest(key, value.encode(), "sha256")[:16].hex()
 

@@ -2,7 +2,7 @@
 
 In mode direct every use of a key is a call to the HSM.  An upload of ten thousand parts would need
 as many, so the secret of an open upload may stay in the memory of the worker that serves it until
-the upload ends, at most an hour (design 25a).  It is the secret of that one object's token: it
+the upload ends, at most an hour.  It is the secret of that one object's token: it
 opens that envelope and nothing else, and the envelope's mac is checked at every use all the same.
 Reading the finished object never comes here: every GET asks the HSM.
 """

@@ -2,7 +2,7 @@
 
 They are read again when their epoch moved, which is looked at every two seconds, so that a change
 by another process bites within seconds.  Without the database the memory serves for thirty seconds
-and then no longer (design 1).
+and then no longer.
 """
 
 from __future__ import annotations

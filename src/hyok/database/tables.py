@@ -130,7 +130,7 @@ buckets = Table(
     Column("classification", String(NAME_CHARS_MAX), nullable=False),
     Column("names", String(8), nullable=False),  # clear | sealed
     Column("names_ik_id", LargeBinary, nullable=True),
-    Column("allowed", JSON, nullable=False),  # classifications ever allowed here (design 25a)
+    Column("allowed", JSON, nullable=False),  # classifications ever allowed here
     Column("prefix_rules", JSON, nullable=False),
     Column("state", String(16), nullable=False, server_default="active"),
     Column("created_ms", BigInteger, nullable=False),

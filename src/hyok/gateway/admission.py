@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from hyok.vocabulary import Bucket, Principal
 
 LABEL_NAMES = ("classification", "vertrouwelijkheidaanduiding")
-"""Tags and user metadata in which an app or ZGW names a class (design 12)."""
+"""Tags and user metadata in which an app or ZGW names a class."""
 
 UNKNOWN = ClassificationName("onbekend")
-"""The class where nothing names one (design 12)."""
+"""The class where nothing names one."""
 
 _REFUSED_HEADERS: Mapping[str, str] = {
     "x-amz-server-side-encryption-customer-algorithm": "keys of the client's own (SSE-C)",

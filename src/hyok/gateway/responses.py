@@ -34,7 +34,7 @@ OVERRIDES: Mapping[str, str] = {
 
 
 def sealed_with(kek_id: str) -> Headers:
-    """Return how clients recognise that an ETag is no MD5 (design 9)."""
+    """Return how clients recognise that an ETag is no MD5."""
     headers = [("x-amz-server-side-encryption", "aws:kms")]
     if kek_id:
         headers.append(("x-amz-server-side-encryption-aws-kms-key-id", kek_id))

@@ -6,7 +6,7 @@ It answers on a Unix socket of mode 0600 to its own user alone, a thread for eac
 It ends itself when a module call hangs or the device is lost; `hyok.hsm.supervise` starts another.
 `hyok hsm reset-pin` (verb RESET) is how an operator lets it try a PIN again.
 
-Source: docs/format.md, section 13; design 5.
+Source: docs/format.md, section 13.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ with real operations until it is well; clients' calls do no such trials.  Every 
 `create_kek` may be repeated, so a call that dies with its agent goes to another token or waits for
 the new agent, once: a token that brings down each module it meets gets no third.
 
-Source: docs/format.md, sections 10 and 13; design 5.
+Source: docs/format.md, sections 10 and 13.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
 of the interpreter, never forks of this one.  One that ends is started again after a pause that
 grows from 0.1 to 30 s with jitter; one that does not answer is killed first.
 
-Source: docs/format.md, section 13, rules 2 and 5; design 5.
+Source: docs/format.md, section 13, rules 2 and 5.
 """
 
 from __future__ import annotations

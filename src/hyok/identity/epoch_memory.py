@@ -29,7 +29,7 @@ POLL_WAIT_SECONDS_MAX = 1.0
 """How long a request waits for that look; a slow database then costs this once per poll."""
 
 MEMORY_SECONDS_MAX = 30.0
-"""Age of a value read or confirmed, after which it is good for nothing (design 1)."""
+"""Age of a value read or confirmed, after which it is good for nothing."""
 
 CACHE_ENTRIES_MAX = 10_000
 

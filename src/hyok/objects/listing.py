@@ -2,7 +2,7 @@
 
 Clear names: the store's own pages, rewritten.  Sealed names: the listing below the prefix is
 gathered, opened and sorted up to a named limit, and kept for the pages of that one listing; beyond
-the limit it comes in the store's order, like S3's directory buckets (design 11).
+the limit it comes in the store's order, like S3's directory buckets.
 """
 
 from __future__ import annotations

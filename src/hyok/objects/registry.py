@@ -356,6 +356,6 @@ class BucketKeeper:
 
 
 def default_names(demanded: str, level: int, classification: str) -> str:
-    """Return ``sealed`` where design 11 says so: `vertrouwelijk` or higher, or unknown."""
+    """Return ``sealed`` for what demands it (`vertrouwelijk` or higher) and for the unknown."""
     del level
     return "sealed" if demanded == "sealed" or classification == "onbekend" else "clear"

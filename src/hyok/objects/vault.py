@@ -73,7 +73,7 @@ class ObjectVault:
         """Return quietly if an object of this classification may stand in this bucket.
 
         Raises:
-            Refused: its names must be sealed and the bucket's are clear (design 11).
+            Refused: its names must be sealed and the bucket's are clear.
         """
         assert ask.bucket is not None
         assert ask.classification is not None

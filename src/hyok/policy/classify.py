@@ -1,4 +1,4 @@
-"""The effective classification of an object: the highest of all that speak (design 12)."""
+"""The effective classification of an object: the highest of all that speak."""
 
 from __future__ import annotations
 

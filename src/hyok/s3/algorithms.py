@@ -1,6 +1,6 @@
 """The checksum algorithms of S3: running values, and how a value is written.
 
-Source: Amazon S3 User Guide, "Checking object integrity"; specs/s3-gateway.md section 5.  The
+Source: Amazon S3 User Guide, "Checking object integrity".  The
 numbers of the algorithms are those of format.md section 6.
 """
 

@@ -1,6 +1,6 @@
 """GetObjectAttributes: what was asked for, and its answer.
 
-Source: Amazon S3 API Reference, GetObjectAttributes; specs/s3-gateway.md section 4.
+Source: Amazon S3 API Reference, GetObjectAttributes.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 `hyok.s3.operations` reads it; docs/s3-compatibility.md is made from it.
 
-Source: Amazon S3 API Reference, "Operations"; specs/s3-gateway.md section 6.
+Source: Amazon S3 API Reference, "Operations".
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Checksums of the plaintext: what a client declared, and joining those of parts.
 
-Source: Amazon S3 User Guide, "Checking object integrity"; specs/s3-gateway.md section 5.
+Source: Amazon S3 User Guide, "Checking object integrity".
 """
 
 from __future__ import annotations

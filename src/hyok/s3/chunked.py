@@ -4,7 +4,7 @@ Bytes leave the decoder before the signature of their chunk has been seen (a chu
 than any buffer).  So nothing that comes out may be committed before `ChunkedDecoder.finish`
 returned: house rule "the last segment is the commit".
 
-Source: specs/s3-gateway.md section 1.3; AWS "Transferring payload in multiple chunks".
+Source: AWS "Transferring payload in multiple chunks".
 """
 
 from __future__ import annotations

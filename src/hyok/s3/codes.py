@@ -3,7 +3,7 @@
 Errors are raised as the kinds of `hyok.errors` with ``reason`` set to one of these names; a door
 looks the status up here.
 
-Source: Amazon S3 API Reference, "Error responses"; specs/s3-gateway.md sections 1 to 6.
+Source: Amazon S3 API Reference, "Error responses".
 """
 
 from __future__ import annotations

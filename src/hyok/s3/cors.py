@@ -3,7 +3,7 @@
 The gateway answers all of it itself; no rule ever reaches the store.
 
 Source: Amazon S3 User Guide, "Using cross-origin resource sharing"; WHATWG Fetch, "HTTP
-extensions" (the headers); specs/s3-gateway.md section 6.
+extensions" (the headers).
 """
 
 from __future__ import annotations

@@ -4,8 +4,7 @@ Exactly what POST uploads of S3 need of multipart/form-data: the fields before t
 (20 KB in all), the file goes from buffer to buffer, and what follows it is passed over.  How the
 body was cut on its way makes no difference.
 
-Source: RFC 7578; RFC 2046 section 5.1; Amazon S3 API Reference, "POST Object"; specs/s3-gateway.md
-section 1.4.
+Source: RFC 7578; RFC 2046 section 5.1; Amazon S3 API Reference, "POST Object".
 """
 
 from __future__ import annotations

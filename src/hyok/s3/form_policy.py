@@ -1,6 +1,6 @@
 """The policy of a browser's form: read, and held against every field and the file's length.
 
-Source: Amazon S3 API Reference, "Creating a POST policy"; specs/s3-gateway.md section 1.4.
+Source: Amazon S3 API Reference, "Creating a POST policy".
 """
 
 from __future__ import annotations

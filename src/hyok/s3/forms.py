@@ -1,6 +1,6 @@
 """POST uploads of a browser's form: which object its fields make, and how it is answered.
 
-Source: Amazon S3 API Reference, "POST Object"; specs/s3-gateway.md section 1.4.
+Source: Amazon S3 API Reference, "POST Object".
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """User metadata as it stands in the headers of a request.
 
-Source: Amazon S3 User Guide, "Working with object metadata"; specs/s3-gateway.md section 6.
+Source: Amazon S3 User Guide, "Working with object metadata".
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Names of buckets, keys, uploads and versions of content, as clients may give and see them.
 
-Source: specs/s3-gateway.md section 2; design 9 and format.md section 8 for ETags.
+Source: Amazon S3 User Guide, "Naming objects"; docs/format.md section 8 for ETags.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def parse_part_number(text: str) -> int:
 def etag_out(store_etag: str) -> str:
     """Return the ETag that clients see, without quotes, for the store's own.
 
-    32 hex digits alone would be taken for the MD5 of the plaintext (design 9).
+    32 hex digits alone would be taken for the MD5 of the plaintext.
     """
     return f"{store_etag}-h" if _HEX_32(store_etag) else store_etag
 

@@ -4,7 +4,7 @@ Nobody grants access with an ACL: the bucket is as one with *bucket owner enforc
 this is kept, and nothing reaches the store.
 
 Source: Amazon S3 User Guide, "Controlling ownership of objects and disabling ACLs"; Amazon S3 API
-Reference, the operations named; specs/s3-gateway.md section 6.
+Reference, the operations named.
 """
 
 from __future__ import annotations
@@ -186,7 +186,7 @@ def check_encryption(body: bytes | memoryview) -> None:
         if algorithm not in ("AES256", "aws:kms", "aws:kms:dsse"):
             raise malformed()
         if (default.value("KMSMasterKeyID") or "").strip():
-            # The classification picks the key (design 6); a client that names one would be misled.
+            # The classification picks the key; a client that names one would be misled.
             raise Refused(
                 "The key of an object follows from its classification and cannot be chosen.",
                 reason="AccessDenied",

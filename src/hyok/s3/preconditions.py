@@ -1,6 +1,6 @@
 """If-Match and its kin, over the ETags and times that clients see.
 
-Source: RFC 9110 section 13.2.2 (precedence), which S3 follows; specs/s3-gateway.md section 4.
+Source: RFC 9110 section 13.2.2 (precedence), which S3 follows.
 """
 
 from __future__ import annotations

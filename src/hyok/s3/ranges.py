@@ -1,6 +1,6 @@
 """The Range header, and the one of a copied part, over the plaintext.
 
-Source: RFC 9110 section 14; specs/s3-gateway.md section 4 (one range only; S3 ignores several).
+Source: RFC 9110 section 14 (one range only; S3 ignores several).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 The raw path and query stay beside the decoded values, since signatures are over the raw ones.
 
-Source: specs/s3-gateway.md section 2.
+Source: Amazon S3 User Guide, "Virtual hosting of general purpose buckets".
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 S3 differs from other services: the path is encoded once and never normalised, so that
 ``//``, ``/./`` and ``/../`` stay what they are (they are legal in object keys).
 
-Source: AWS "Signature Version 4 signing process"; specs/s3-gateway.md section 1.2.
+Source: AWS "Signature Version 4 signing process".
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Signatures of the chunks and the trailer of an aws-chunked body: a chain from the request's own.
 
 Source: AWS "Signature calculations for the Authorization header: transferring payload in
-multiple chunks"; specs/s3-gateway.md section 1.3.
+multiple chunks".
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Nothing here is proven; `hyok.sigv4.verify` does that, once the secret has been looked up.
 
-Source: specs/s3-gateway.md section 1.1; AWS "Authenticating requests (AWS Signature Version 4)".
+Source: AWS "Authenticating requests (AWS Signature Version 4)".
 """
 
 from __future__ import annotations

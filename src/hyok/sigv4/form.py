@@ -2,8 +2,7 @@
 
 What the policy says of the other fields is held against them in `hyok.s3.form_policy`.
 
-Source: AWS "Authenticating requests: browser-based uploads using POST"; specs/s3-gateway.md
-section 1.4.
+Source: AWS "Authenticating requests: browser-based uploads using POST".
 """
 
 from __future__ import annotations

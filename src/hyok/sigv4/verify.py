@@ -3,7 +3,7 @@
 Two steps: `parse_credentials` reads what the request claims (so that the access key can be looked
 up), `verify` holds it against the secret.  Only `verify` makes a `Verified`.
 
-Source: specs/s3-gateway.md section 1; AWS "Authenticating requests (AWS Signature Version 4)".
+Source: AWS "Authenticating requests (AWS Signature Version 4)".
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ from hyok.s3.checksums import (
     parse_declared,
 )
 
-PARTS = (b"a" * 5_242_880, b"b" * 10)  # the example of specs/s3-gateway.md section 5
+PARTS = (b"a" * 5_242_880, b"b" * 10)  # an upload of two parts with known values
 CRCS = [Algorithm.CRC32, Algorithm.CRC32C, Algorithm.CRC64NVME]
 
 
