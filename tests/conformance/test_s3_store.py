@@ -165,15 +165,15 @@ async def test_a_delete_with_a_condition_removes_that_version_only(store: S3Stor
 async def test_a_write_may_ask_for_any_version_or_for_none_but_one(store: S3Store) -> None:
     """If-Match: * and If-None-Match with an ETag: not Amazon's, and SeaweedFS heeds them."""
     with pytest.raises(Conflict):
-        await store.put_whole(BUCKET, "een", b"0", FACTS, Condition(exists=True))
-    first = await store.put_whole(BUCKET, "een", b"1", FACTS, Condition(not_match="f" * 32))
-    await store.put_whole(BUCKET, "een", b"2", FACTS, Condition(exists=True))
-    again = await store.put_whole(BUCKET, "een", b"3", FACTS, Condition(not_match=first.etag))
+        await store.put_whole(BUCKET, "eigen", b"0", FACTS, Condition(exists=True))
+    first = await store.put_whole(BUCKET, "eigen", b"1", FACTS, Condition(not_match="f" * 32))
+    await store.put_whole(BUCKET, "eigen", b"2", FACTS, Condition(exists=True))
+    again = await store.put_whole(BUCKET, "eigen", b"3", FACTS, Condition(not_match=first.etag))
     with pytest.raises(Conflict):
-        await store.put_whole(BUCKET, "een", b"4", FACTS, Condition(not_match=again.etag))
+        await store.put_whole(BUCKET, "eigen", b"4", FACTS, Condition(not_match=again.etag))
     with pytest.raises(Refused):  # a DELETE has no such condition at the store
-        await store.delete(BUCKET, "een", Condition(exists=True))
-    assert (await store.read_whole(BUCKET, "een"))[1] == b"3"
+        await store.delete(BUCKET, "eigen", Condition(exists=True))
+    assert (await store.read_whole(BUCKET, "eigen"))[1] == b"3"
 
 
 async def test_a_condition_that_the_store_does_not_decide_is_refused(store: S3Store) -> None:
