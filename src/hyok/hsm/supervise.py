@@ -2,7 +2,8 @@
 
 `hyok serve` runs one; its workers reach the agents by their sockets.  Agents are fresh processes
 of the interpreter, never forks of this one.  One that ends is started again after a pause that
-grows from 0.1 to 30 s with jitter; one that does not answer is killed first.
+grows from 0.1 s, with jitter: to 30 s where the device or the settings failed, to 2 s where an
+agent that had logged in was lost.  One that does not answer is killed first.
 
 Source: docs/format.md, section 13, rules 2 and 5.
 """
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Self
 
 from hyok.errors import Malformed, Unavailable
 from hyok.hsm.gate import PinGate, gate_path
-from hyok.hsm.watch import EXIT_UNFIT
+from hyok.hsm.watch import EXIT_ANOTHER_RUNS, EXIT_DEVICE_LOST, EXIT_UNFIT
 from hyok.hsm.wire import (
     ANSWER_BYTES_MAX,
     LENGTH,
@@ -41,12 +42,17 @@ if TYPE_CHECKING:
 
 PAUSE_SECONDS_MIN = 0.1
 PAUSE_SECONDS_MAX = 30.0
+READY_PAUSE_SECONDS_MAX = 2.0
+"""For an agent that worked until it was lost: waiting longer spares the HSM nothing."""
+
 STEADY_SECONDS = 10.0
 OTHERS_SECONDS = 3.0
 """How long a group that has one answering token waits for its others at the start."""
 
 _TICK_SECONDS = 0.02
 _PING_EVERY_SECONDS = 1.0
+_PING_NEW_EVERY_SECONDS = 0.1
+_NOT_LOST = frozenset({EXIT_UNFIT, EXIT_ANOTHER_RUNS, EXIT_DEVICE_LOST})
 _ENV_KEPT = ("PATH", "LANG", "LC_ALL", "TZ", "HOME", "PYTHONPATH", "LD_LIBRARY_PATH")
 
 
@@ -143,6 +149,21 @@ class AgentSupervisor:
         return [keeper.spec.name for keeper in waiting]
 
 
+def next_pause(
+    pause: float, lived_seconds: float, exit_code: int, *, was_ready: bool, longest: float
+) -> float:
+    """Return how many seconds to wait, jitter apart, before an agent is started again.
+
+    ``pause`` is what was waited before the agent that ended now, 0 before the first; ``exit_code``
+    is negative for a signal; ``longest`` is the most that may be waited for whatever reason.
+    """
+    if lived_seconds > STEADY_SECONDS:
+        pause = 0.0
+    lost = was_ready and exit_code not in _NOT_LOST
+    most = min(longest, READY_PAUSE_SECONDS_MAX) if lost else longest
+    return min(max(2 * pause, PAUSE_SECONDS_MIN), most)
+
+
 class _Keeper:
     """One agent and the thread that watches it."""
 
@@ -156,6 +177,7 @@ class _Keeper:
         self._process: subprocess.Popen[bytes] | None = None
         self._starts = self._kills = 0
         self._last_exit: int | None = None
+        self._was_ready = False
 
     def state(self) -> AgentState:
         process = self._process
@@ -169,17 +191,22 @@ class _Keeper:
         )
 
     def _keep(self) -> None:
-        pause = PAUSE_SECONDS_MIN
+        pause = 0.0
         while not self.stopping.is_set():
             began = time.monotonic()
-            self._run_once()
-            if time.monotonic() - began > STEADY_SECONDS:
-                pause = PAUSE_SECONDS_MIN
+            exit_code = self._run_once()
+            pause = next_pause(
+                pause,
+                time.monotonic() - began,
+                exit_code,
+                was_ready=self._was_ready,
+                longest=self._pause_seconds_max,
+            )
             # Jitter: the agents of many hosts must not all log in to the HSM at one moment.
             self.stopping.wait(pause * (0.5 + secrets.randbelow(1000) / 1000))
-            pause = min(2 * pause, self._pause_seconds_max)
 
-    def _run_once(self) -> None:
+    def _run_once(self) -> int:
+        self._was_ready = False
         life_read, life_write = os.pipe()
         try:
             process = self._spawn(life_read)
@@ -193,8 +220,9 @@ class _Keeper:
             os.close(life_write)
             if process.poll() is None:
                 process.kill()
-            self._last_exit = process.wait()
+            exit_code = self._last_exit = process.wait()
             self._process = None
+        return exit_code
 
     def _spawn(self, life_read: int) -> subprocess.Popen[bytes]:
         spec = self.spec
@@ -228,10 +256,13 @@ class _Keeper:
         asked = 0.0
         while process.poll() is None and not self.stopping.wait(_TICK_SECONDS):
             now = time.monotonic()
-            if now - asked < _PING_EVERY_SECONDS:
+            pause = _PING_EVERY_SECONDS if self._was_ready else _PING_NEW_EVERY_SECONDS
+            if now - asked < pause:
                 continue
             asked = now
-            if is_answering(self.spec.socket_path, self.spec.deadline_seconds):
+            state = _state(self.spec.socket_path, self.spec.deadline_seconds)
+            self._was_ready = self._was_ready or state == b"ready"
+            if state:
                 answered = time.monotonic()
             elif time.monotonic() - answered > 2 * self.spec.deadline_seconds:
                 self._kills += 1
@@ -259,10 +290,16 @@ def ask(socket_path: str, verb: Verb, timeout_seconds: float) -> Answer:
 
 
 def is_answering(socket_path: str, timeout_seconds: float) -> bool:
+    return bool(_state(socket_path, timeout_seconds))
+
+
+def _state(socket_path: str, timeout_seconds: float) -> bytes:
+    """Return what the agent says of itself (`ready`, `starting`, …), empty if it says nothing."""
     try:
-        return ask(socket_path, Verb.STATUS, timeout_seconds).outcome is Outcome.DONE
+        answer = ask(socket_path, Verb.STATUS, timeout_seconds)
     except Unavailable:
-        return False
+        return b""
+    return answer.fields[0] if answer.outcome is Outcome.DONE and answer.fields else b""
 
 
 def reset_pin(socket_path: str) -> None:
