@@ -19,6 +19,8 @@ CHECKS = (
     ("types", [str(BIN / "mypy")]),
     ("floors", [str(BIN / "lint-imports"), "--no-cache"]),
 )
+# Two files at a time: much of the suite waits, for processes that start and for time-outs.
+LANES = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder", "--durations", "25")
 
 
 def main(arguments: list[str]) -> int:
@@ -50,7 +52,7 @@ def main(arguments: list[str]) -> int:
         if done.returncode:
             print(done.stdout + done.stderr, flush=True)
             failed.append(name)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *LANES, *arguments]
     tests = subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
     if failed:
         print(f"static checks failed: {', '.join(failed)}", flush=True)
