@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from hyok.settings import Settings
 
 PAUSE_SECONDS_MIN = 0.2
-PAUSE_SECONDS_MAX = 10.0
-STEADY_SECONDS = 10.0
+PAUSE_SECONDS_MAX = 5.0
+STEADY_SECONDS = 2.0
+"""One that lived so long did start: that it ended says nothing about the next."""
+
 TICK_SECONDS = 0.05
 START_SECONDS_MAX = 20.0
 _PR_SET_PDEATHSIG = 1

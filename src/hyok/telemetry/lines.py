@@ -153,7 +153,9 @@ class _Search:
             block = os.pread(descriptor, stop - start, start) + rest
             self._read += stop - start
             self._tell(self._read)
-            cut = block.find(b"\n") + 1 if start else 0
+            # Without a line feed all of it belongs to a line that begins further up.
+            first = block.find(b"\n") + 1 or len(block)
+            cut = first if start else 0
             rest = block[:cut][:LINE_BYTES_MAX]
             yield block[cut:]
             stop = start

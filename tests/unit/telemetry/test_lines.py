@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from hyok.audit.search import find, time_of
@@ -103,6 +103,7 @@ def test_what_stands_outside_the_time_asked_for_is_not_found(long_log: tuple[Pat
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@example(lengths=[1, 41], block=64, mentions={1}, end=False)  # a line longer than a block
 @given(
     lengths=st.lists(st.integers(1, 300), min_size=1, max_size=60),
     block=st.integers(64, 2000),
