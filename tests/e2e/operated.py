@@ -90,6 +90,7 @@ class Operated:
     config: Path
     port: int
     management: int
+    hsm: Mapping[str, Any] = field(default_factory=dict)
     gateways: list[running.Gateway] = field(default_factory=list)
 
     def cli(self, *commands: Sequence[str], ok: Sequence[int] = (0,)) -> list[str]:
@@ -112,7 +113,7 @@ class Operated:
         (self.home / "demo.json").write_text(json.dumps(json.loads(shown)[0]))
 
     def alone(self, *command: str, ok: int = 0) -> str:
-        """Run one command in a process of its own, for its exit code; return what it printed."""
+        """Run one command in a process of its own, for its exit code; return what it said."""
         done = subprocess.run(
             [sys.executable, "-m", "hyok", *command, "--config", str(self.config)],
             capture_output=True,
@@ -120,7 +121,7 @@ class Operated:
             check=False,
         )
         assert done.returncode == ok, done.stdout + done.stderr
-        return done.stdout
+        return done.stderr if ok else done.stdout
 
     def serve(self, *, ready: bool = True) -> running.Gateway:
         """Start `hyok serve gateway`; wait until it is ready, or only until it lives."""
@@ -177,22 +178,24 @@ def install(
     deadline_seconds: float = 5.0,
     workers: int = 1,
     limits: str = "",
+    database: str = "",
+    name: str = "hyok",
 ) -> Operated:
-    """Write the settings of an installation with this [hsm] table."""
+    """Write the settings of an installation with this [hsm] table; ``name`` tells hosts apart."""
     home.mkdir(mode=0o700, exist_ok=True)
-    for name in ("log", "audit"):
-        (home / name).mkdir(exist_ok=True)
+    for folder in ("log", "audit"):
+        (home / folder).mkdir(exist_ok=True)
     run_directory = Path(tempfile.mkdtemp(prefix="hyok-op-"))  # a socket's path must be short
     port, management = running.free_port(), running.free_port()
     tokens = ["[[hsm.tokens]]\n" + _table(token) for token in hsm["tokens"]]
-    config = home / "hyok.toml"
+    config = home / f"{name}.toml"
     config.write_text(
         f'[installation]\nrun_directory = "{run_directory}"\n'
         f"[gateway]\nport = {port}\nworkers = {workers}\n"
         f"[limits]\n{limits}"
         f"[management]\nport = {management}\n"
-        f'[database]\nurl = "sqlite:///{home / "hyok.db"}"\n'
-        f'[audit]\nfile = "{home / "audit" / "audit.jsonl"}"\n'
+        f'[database]\nurl = "{database or f"sqlite:///{home}/hyok.db"}"\n'
+        f'[audit]\nfile = "{home / "audit" / (name.replace("hyok", "audit") + ".jsonl")}"\n'
         f'[policies]\ndirectory = "{ROOT / "policies"}"\n'
         f'[log]\nfile = "{home / "log" / "gateway.jsonl"}"\n'
         f'[hsm]\nprofile = "{hsm["profile"]}"\ndeadline_seconds = {deadline_seconds}\n'
@@ -200,7 +203,15 @@ def install(
         f"profiles = {list(hsm.get('profiles', ()))}\n" + "".join(tokens) + "[[stores]]\n"
         f'kind = "files"\nname = "local"\npath = "{home / "store"}"\n'
     )
-    return Operated(home, run_directory, config, port, management)
+    return Operated(home, run_directory, config, port, management, hsm)
+
+
+def reinstalled(made: Operated, *, beside: bool = False, **more: Any) -> Operated:
+    """Return it with other settings; with ``beside``, a second host of the same installation."""
+    if beside:
+        more |= {"name": "hyok-beside"}
+        more |= {"database": tomllib.loads(made.config.read_text())["database"]["url"]}
+    return install(made.home, made.hsm, **more)
 
 
 def _table(token: Mapping[str, Any]) -> str:

@@ -68,17 +68,19 @@ def find_ending(descriptor: int) -> Ending:
         Tampered: no good line stands near the end of a file that is not empty.
     """
     size = os.fstat(descriptor).st_size
+    floor = max(0, size - TORN_BYTES_MAX - _BLOCK_BYTES)
     tail = b""
     start = size
     while True:
         found = _last_good(tail, whole=start == 0)
         if found is not None or start == 0:
             break
-        if size - start > TORN_BYTES_MAX:
+        if start == floor:
             raise Tampered("The audit log's end is not one that this program writes.")
-        step = min(_BLOCK_BYTES, start)
-        start -= step
-        tail = os.pread(descriptor, step, start) + tail
+        # Twice as much each time, or a long end would be copied over and over.
+        lower = max(floor, start - max(_BLOCK_BYTES, size - start))
+        tail = os.pread(descriptor, start - lower, lower) + tail
+        start = lower
     if found is None:
         torn = tail
         return Ending(0, len(torn), hashlib.sha256(torn).hexdigest(), 0, not torn)

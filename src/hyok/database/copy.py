@@ -13,14 +13,19 @@ _PREFIX = "sqlite:///"
 PAGES_AT_A_TIME = 1000
 
 
+def is_file(url: str) -> bool:
+    """Return whether the database is a file of this host, and not a server's."""
+    return url.startswith(_PREFIX)
+
+
 def file_of(url: str) -> Path:
     """Return the database's file.
 
     Raises:
-        Refused: it is no SQLite database; PostgreSQL has tools of its own.
+        Refused: it has none here.
     """
-    if not url.startswith(_PREFIX):
-        raise Refused("this database is backed up with PostgreSQL's own tools: pg_dump")
+    if not is_file(url):
+        raise Refused("this database is a server's, and no file of this host")
     return Path(url.removeprefix(_PREFIX))
 
 

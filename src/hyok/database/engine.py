@@ -1,33 +1,29 @@
 """Database: short transactions on SQLite or PostgreSQL, run in a small pool of named threads.
 
-SQLite is the embedded default: WAL, ``synchronous=FULL`` (a commit that was answered survives a
-power cut), foreign keys on.  Writers take the write lock at the start of a transaction, since a
-deferred one that turns into a writer half-way fails without waiting.  Readers have connections of
-their own that cannot write.
+The same holds on both: a transaction that may write has the installation's write lock from its
+beginning to its end, so no act on rows need think of another writer; one that reads waits for
+nobody and cannot write.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Engine, create_engine, event, make_url
+from sqlalchemy import make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from hyok.database import postgresql, sqlite
 from hyok.database.migrate import upgrade
 from hyok.errors import Conflict, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from sqlalchemy import URL, Connection
-    from sqlalchemy.engine.interfaces import DBAPIConnection
-    from sqlalchemy.pool import ConnectionPoolEntry
+    from sqlalchemy import Connection
 
     from hyok.vocabulary import T
 
@@ -56,15 +52,10 @@ class Database:
 
     def __init__(self, url: str, *, threads: int = THREADS) -> None:
         parsed = make_url(url)
-        self._writer: Engine
-        self._reader: Engine
         if parsed.get_backend_name() == "sqlite":
-            self._writer, self._reader = _sqlite_engines(parsed, threads)
-        elif parsed.get_backend_name() == "postgresql":
-            self._writer = create_engine(
-                parsed, pool_size=threads, max_overflow=0, pool_timeout=BUSY_SECONDS_MAX
-            )
-            self._reader = self._writer.execution_options(postgresql_readonly=True)
+            self._writer, self._reader = sqlite.engines(parsed, threads, BUSY_SECONDS_MAX)
+        elif parsed.drivername == "postgresql+psycopg":
+            self._writer, self._reader = postgresql.engines(parsed, threads, BUSY_SECONDS_MAX)
         else:
             raise ValueError("database.url must begin with sqlite:/// or postgresql+psycopg://")
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="hyok-database")
@@ -177,40 +168,8 @@ def _is_outage(error: DBAPIError) -> bool:
         return True
     said = str(error.orig).lower()
     wrong = ("no such table", "no such column", "syntax error", "readonly", "read-only")
-    return type(error.orig).__name__ in {"OperationalError", "InterfaceError"} and not any(
+    # psycopg has a subclass for every SQLSTATE: lock_not_available, query_canceled, disk_full, ...
+    names = {kind.__name__ for kind in type(error.orig).__mro__}
+    return not names.isdisjoint({"OperationalError", "InterfaceError"}) and not any(
         word in said for word in wrong
     )
-
-
-def _sqlite_engines(url: URL, threads: int) -> tuple[Engine, Engine]:
-    if not url.database or url.database == ":memory:" or url.database.startswith("file:"):
-        raise ValueError("database.url must name a file: sqlite:////absolute/path/hyok.db")
-    path = Path(url.database)
-    # Made here so that nobody else may read it; SQLite gives -wal and -shm the same mode.
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-    options = {"timeout": BUSY_SECONDS_MAX, "check_same_thread": False}
-    # One writing connection: threads of this process queue here, other processes in SQLite.
-    writer = create_engine(
-        url, connect_args=options, pool_size=1, max_overflow=0, pool_timeout=BUSY_SECONDS_MAX
-    )
-    reader = create_engine(
-        url, connect_args=options, pool_size=threads, max_overflow=0, pool_timeout=BUSY_SECONDS_MAX
-    )
-    _prepare(writer, begin="BEGIN IMMEDIATE", pragmas=("foreign_keys=ON", "synchronous=FULL"))
-    _prepare(reader, begin="BEGIN", pragmas=("query_only=ON",))
-    return writer, reader
-
-
-def _prepare(engine: Engine, *, begin: str, pragmas: tuple[str, ...]) -> None:
-    @event.listens_for(engine, "connect")
-    def connected(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
-        # The driver's own BEGIN comes too late (before the first write only) and breaks savepoints.
-        connection.isolation_level = None
-        cursor = connection.cursor()
-        for pragma in (f"busy_timeout={BUSY_SECONDS_MAX * 1000}", "journal_mode=WAL", *pragmas):
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
-
-    @event.listens_for(engine, "begin")
-    def begun(connection: Connection) -> None:
-        connection.exec_driver_sql(begin)

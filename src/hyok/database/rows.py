@@ -12,6 +12,9 @@ from sqlalchemy.exc import IntegrityError
 
 from hyok.database.tables import epochs, keyring, settings
 
+BACKUP_MADE = "backup.made_ms"
+"""The setting that says when the last backup was made, unix milliseconds."""
+
 
 @dataclass(frozen=True, slots=True)
 class NewIK:

@@ -25,6 +25,7 @@ from hyok.cli.diagnosis.services import ask_all
 from hyok.cli.keys import create_kek
 from hyok.cli.main import app
 from hyok.cli.session import services
+from hyok.database.rows import BACKUP_MADE, put_setting
 from hyok.database.tables import keks
 from hyok.errors import Unavailable
 from hyok.objects.registry import NewBucket
@@ -122,10 +123,10 @@ async def test_a_sound_installation_is_ok_but_for_its_backup(home: Path) -> None
 async def test_shreddable_classifications_without_a_backup_fail(
     home: Path, age_days: float | None, mode: str, word: str
 ) -> None:
-    if age_days is not None:
-        (home / "hyok.db.backup-made").write_text(str(int(clock_ms() - age_days * DAY_MS)))
-
     def in_production(core: Any) -> None:
+        if age_days is not None:
+            made = str(int(clock_ms() - age_days * DAY_MS))
+            core.database.run_sync(lambda c: put_setting(c, BACKUP_MADE, made, now_ms=1))
         installation = core.settings.installation.model_copy(update={"mode": mode})
         core.settings = core.settings.model_copy(update={"installation": installation})
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import secrets
 from typing import TYPE_CHECKING
@@ -14,8 +13,8 @@ from hyok.custody.custodian import TENANT_CLASSIFICATION
 from hyok.custody.key_states import KeyState
 from hyok.custody.secret_box import CLASSIFICATION as SECRETS
 from hyok.custody.secret_box import TENANT as SYSTEM
-from hyok.database.copy import file_of
-from hyok.errors import HyokError, Refused
+from hyok.database.rows import BACKUP_MADE, setting
+from hyok.errors import HyokError
 from hyok.objects.probe import probe_store
 
 if TYPE_CHECKING:
@@ -179,12 +178,8 @@ async def _backup(core: Core, now_ms: int) -> Check:
     if not names:
         return Check("backup", "ok", "no classification keeps keys in the database alone")
     means = f"it holds the only keys of {', '.join(names)}: lost with it, they are lost for good"
-    try:
-        database = file_of(core.settings.database.url)
-    except Refused as error:
-        step = "see to it that pg_dump runs daily, and that its files are sealed"
-        return Check("backup", "warn", error.cause, means, step)
-    made = await asyncio.to_thread(_made_ms, database.with_name(database.name + ".backup-made"))
+    said_ms = await core.database.read(lambda connection: setting(connection, BACKUP_MADE))
+    made = int(said_ms) if said_ms is not None else None
     if made is None:
         word: Word = "warn" if core.settings.installation.mode == "development" else "FAIL"
         said = "the database was never backed up"
@@ -194,13 +189,6 @@ async def _backup(core: Core, now_ms: int) -> Check:
     if days < BACKUP_DAYS_MAX:
         return Check("backup", "ok", said)
     return Check("backup", "FAIL", said, means, "hyok backup FILE, daily")
-
-
-def _made_ms(stamp: Path) -> int | None:
-    try:
-        return int(stamp.read_text())
-    except (OSError, ValueError):
-        return None
 
 
 def _audit(path: Path) -> Check:
