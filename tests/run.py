@@ -52,7 +52,8 @@ def main(arguments: list[str]) -> int:
         if done.returncode:
             print(done.stdout + done.stderr, flush=True)
             failed.append(name)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *LANES, *arguments]
+    how = "-v" if "HYOK_LONG" in environment else "-q"  # hours: each test says that it ended
+    command = [sys.executable, "-m", "pytest", how, "-p", "no:cacheprovider", *LANES, *arguments]
     tests = subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
     if failed:
         print(f"static checks failed: {', '.join(failed)}", flush=True)

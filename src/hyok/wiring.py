@@ -285,6 +285,7 @@ async def open_gateway(core: Core, meter: Meter | None = None) -> Server:
         keeper=core.keeper,
         new_buckets=NewBuckets(settings.default_store, UNKNOWN),
         region=settings.gateway.regions[0],
+        patience_seconds=settings.gateway.patience_seconds,
     )
     gateway = Gateway(
         services,

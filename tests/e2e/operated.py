@@ -179,6 +179,7 @@ def install(
     workers: int = 1,
     limits: str = "",
     database: str = "",
+    gateway: str = "",
     name: str = "hyok",
 ) -> Operated:
     """Write the settings of an installation with this [hsm] table; ``name`` tells hosts apart."""
@@ -191,7 +192,7 @@ def install(
     config = home / f"{name}.toml"
     config.write_text(
         f'[installation]\nrun_directory = "{run_directory}"\n'
-        f"[gateway]\nport = {port}\nworkers = {workers}\n"
+        f"[gateway]\nport = {port}\nworkers = {workers}\n{gateway}"
         f"[limits]\n{limits}"
         f"[management]\nport = {management}\n"
         f'[database]\nurl = "{database or f"sqlite:///{home}/hyok.db"}"\n'

@@ -17,6 +17,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from hyok.database import postgresql, sqlite
+from hyok.database.config import check_url
 from hyok.database.migrate import upgrade
 from hyok.errors import Conflict, Unavailable
 
@@ -47,17 +48,13 @@ class Database:
         url: ``sqlite:////absolute/path`` or ``postgresql+psycopg://...``.
 
     Raises:
-        ValueError: the URL names neither, or SQLite without a file.
+        ValueError: it is no URL that is taken (`hyok.database.config`).
     """
 
     def __init__(self, url: str, *, threads: int = THREADS) -> None:
-        parsed = make_url(url)
-        if parsed.get_backend_name() == "sqlite":
-            self._writer, self._reader = sqlite.engines(parsed, threads, BUSY_SECONDS_MAX)
-        elif parsed.drivername == "postgresql+psycopg":
-            self._writer, self._reader = postgresql.engines(parsed, threads, BUSY_SECONDS_MAX)
-        else:
-            raise ValueError("database.url must begin with sqlite:/// or postgresql+psycopg://")
+        parsed = make_url(check_url(url))
+        kind = sqlite if parsed.get_backend_name() == "sqlite" else postgresql
+        self._writer, self._reader = kind.engines(parsed, threads, BUSY_SECONDS_MAX)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="hyok-database")
         self._waiting = 0
 

@@ -24,11 +24,9 @@ if TYPE_CHECKING:
 def engines(url: URL, threads: int, busy_seconds: int) -> tuple[Engine, Engine]:
     """Return the engine that writes, with one connection, and the one that reads, with `threads`.
 
-    Raises:
-        ValueError: the URL names no file.
+    ``url`` has passed `hyok.database.config.check_url`.
     """
-    if not url.database or url.database == ":memory:" or url.database.startswith("file:"):
-        raise ValueError("database.url must name a file: sqlite:////absolute/path/hyok.db")
+    assert url.database, "hyok.database.config sees to it"
     path = Path(url.database)
     # Made here so that nobody else may read it; SQLite gives -wal and -shm the same mode.
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))

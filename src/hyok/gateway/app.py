@@ -137,6 +137,10 @@ class Gateway:
         self, exchange: Exchange, call: Call | None, fault: Fault, request_id: str, host_id: str
     ) -> None:
         """Tell the client; or, when the answer has begun, break the connection."""
+        if call is not None and call.waiting is not None:
+            call.status = fault.status  # for our log; the client's answer began with 200
+            await call.end_waiting(self._document(exchange, fault, request_id, host_id))
+            return
         if call is not None and call.started:
             exchange.abort()
             return
@@ -147,14 +151,17 @@ class Gateway:
         body = b""
         if exchange.head.method != "HEAD" and fault.status != 304:
             headers.append(("content-type", "application/xml"))
-            body = error_document(
-                fault,
-                resource=_resource(exchange),
-                request_id=request_id,
-                host_id=host_id,
-                region=self._services.region,
-            )
+            body = self._document(exchange, fault, request_id, host_id)
         await exchange.respond(fault.status, headers, body)
+
+    def _document(self, exchange: Exchange, fault: Fault, request_id: str, host_id: str) -> bytes:
+        return error_document(
+            fault,
+            resource=_resource(exchange),
+            request_id=request_id,
+            host_id=host_id,
+            region=self._services.region,
+        )
 
     def _finish(
         self,

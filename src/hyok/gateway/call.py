@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import formatdate
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from hyok.s3.elements import DECLARATION
 from hyok.vocabulary import Ask
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Sequence
 
     from hyok.gateway.admission import Admission
-    from hyok.gateway.port import Exchange, Wire
+    from hyok.gateway.port import Exchange, Pieces, Wire
     from hyok.objects.bucket_states import BucketStates
     from hyok.objects.listing import Listings
     from hyok.objects.multipart import MultipartVault
@@ -48,6 +51,7 @@ class Services:
     keeper: BucketKeeper
     new_buckets: NewBuckets
     region: str
+    patience_seconds: float  # after these, who waits for long work gets white space
 
 
 def frame(request_id: str, host_id: str, at_ms: int) -> list[tuple[str, str]]:
@@ -64,6 +68,14 @@ def frame(request_id: str, host_id: str, at_ms: int) -> list[tuple[str, str]]:
 def http_date(seconds: int) -> str:
     """Return unix seconds as headers carry times."""
     return formatdate(seconds, usegmt=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What long work comes to: a document, and the headers of an answer that was not begun."""
+
+    document: bytes
+    headers: Sequence[tuple[str, str]] = ()
 
 
 @dataclass(slots=True)
@@ -85,6 +97,7 @@ class Call:
     status: int = 0
     bytes_in: int = 0
     bytes_out: int = 0
+    waiting: Pieces | None = None  # what a client is kept waiting with
     cross_origin: Sequence[tuple[str, str]] = ()  # headers for a browser, on whatever is answered
 
     def ask(
@@ -130,6 +143,51 @@ class Call:
     async def answer_xml(self, status: int, document: bytes) -> None:
         """Send a document."""
         await self.answer(status, [("content-type", "application/xml")], document)
+
+    async def answer_when_done(self, work: Awaitable[Outcome], patience_seconds: float) -> None:
+        """Send the document that ``work`` comes to, with status 200.
+
+        A client whose patience is at its end is sent the head and then white space, as S3 does: so
+        what follows may be an error as well, and headers that only the outcome knows are missing.
+
+        Raises:
+            HyokError: whatever ``work`` raises, also after the answer has begun.
+        """
+        task = asyncio.ensure_future(work)
+        try:
+            await asyncio.wait([task], timeout=patience_seconds)
+            if not task.done() and (pieces := await self._keep_waiting()) is not None:
+                with suppress(ConnectionError):  # the work is finished for whoever asks later
+                    while not task.done():
+                        await pieces.write(b" ")
+                        await asyncio.wait([task], timeout=patience_seconds)
+            outcome = await task
+        except BaseException:
+            task.cancel()
+            raise
+        document = outcome.document
+        if self.waiting is None:
+            xml = ("content-type", "application/xml")
+            await self.answer(200, [xml, *outcome.headers], document)
+        else:
+            await self.end_waiting(document)
+
+    async def _keep_waiting(self) -> Pieces | None:
+        headers = self.frame([("content-type", "application/xml")])
+        self.waiting = await self.exchange.respond_in_pieces(200, headers)
+        if self.waiting is not None:
+            self.started, self.status = True, 200
+            await self.waiting.write(DECLARATION.encode())
+        return self.waiting
+
+    async def end_waiting(self, document: bytes) -> None:
+        """Give who was kept waiting the document, whose declaration was sent already."""
+        assert self.waiting is not None
+        rest = document.removeprefix(DECLARATION.encode())
+        self.bytes_out = len(rest)
+        waiting, self.waiting = self.waiting, None
+        with suppress(ConnectionError):
+            await waiting.end(rest)
 
     def begin(
         self, wire: Wire, status: int, headers: Sequence[tuple[str, str]], length: int

@@ -16,6 +16,7 @@ class GatewaySettings(BaseModel, extra="forbid", frozen=True):
     regions: tuple[str, ...] = ("us-east-1",)
     workers: int = Field(default=1, ge=1, le=64)
     pump_threads: int = Field(default=64, ge=2, le=1024)
+    patience_seconds: float = Field(default=10.0, gt=0, le=300)
     drain_seconds: float = Field(default=20.0, ge=0, le=600)
     default_store: str = ""
 

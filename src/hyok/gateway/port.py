@@ -39,6 +39,14 @@ class Wire(Protocol):
     def finish(self) -> None: ...
 
 
+class Pieces(Protocol):
+    """An answer of unknown length; each piece is sent at once."""
+
+    async def write(self, piece: bytes) -> None: ...
+
+    async def end(self, piece: bytes) -> None: ...
+
+
 class Exchange(Protocol):
     """One request and its one answer; `hyok.http1` has it."""
 
@@ -67,6 +75,12 @@ class Exchange(Protocol):
     async def respond(
         self, status: int, headers: Sequence[tuple[str, str]], body: bytes | memoryview = b""
     ) -> None: ...
+
+    async def respond_in_pieces(
+        self, status: int, headers: Sequence[tuple[str, str]]
+    ) -> Pieces | None:
+        """Begin an answer of unknown length; None: this client takes none, and nothing was sent."""
+        ...
 
     async def pump(self, work: Callable[[Wire], T]) -> T:
         """Run ``work`` in a pump thread; an answer that is left short breaks the connection."""

@@ -163,6 +163,27 @@ class Wire:
             self._source.give_back()
 
 
+class Pieces:
+    """An answer whose length nobody knows yet, on the loop; `end` makes it whole."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def write(self, piece: bytes) -> None:
+        """Send a piece at once.
+
+        Raises:
+            ConnectionError: the client is gone.
+        """
+        self._connection.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+        await self._connection.drain()
+
+    async def end(self, piece: bytes) -> None:
+        """Send the last piece."""
+        self._connection.write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(piece), piece))
+        await self._connection.drain()
+
+
 class Exchange:
     """Made by the server, used once by the handler."""
 
@@ -313,6 +334,20 @@ class Exchange:
         else:
             self._connection.write(head, body)
         await self._connection.drain()
+
+    async def respond_in_pieces(
+        self, status: int, headers: Sequence[tuple[str, str]]
+    ) -> Pieces | None:
+        """Begin an answer of unknown length; None: this client takes none, and nothing was sent.
+
+        One that is not ended must be aborted.
+        """
+        assert not self.answered, "one request, one answer"
+        if not self.head.takes_chunks:
+            return None
+        head = self.render(status, [*headers, ("transfer-encoding", "chunked")], None)
+        self._connection.write(head)
+        return Pieces(self._connection)
 
     async def pump(self, work: Callable[[Wire], T]) -> T:
         """Run ``work`` in a pump thread over the connection."""

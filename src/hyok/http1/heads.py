@@ -34,6 +34,7 @@ class RequestHead:
     content_length: int | None
     chunked: bool
     expects_continue: bool
+    takes_chunks: bool  # false for HTTP/1.0, which knows no chunked coding
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +115,7 @@ def parse_request(
         content_length=length,
         chunked=chunked,
         expects_continue=bool(expects) and version == "1.1",
+        takes_chunks=version == "1.1",
     )
 
 

@@ -47,9 +47,10 @@ must be the last field, and the form must end with the closing boundary and CRLF
 libraries write it: the length of the file follows from that of the request. Fields behind a shorter
 file are ignored.
 
-*Success means done.* CopyObject, UploadPartCopy and CompleteMultipartUpload answer when they know
-how it ended; no error comes inside of a 200. A client that copies gigabytes between classifications
-needs a read time-out of minutes.
+*Long work.* CopyObject, UploadPartCopy and CompleteMultipartUpload answer when they know how it
+ended. A client that waits longer than `gateway.patience_seconds` (10 s) is sent status 200 and white
+space first, as S3 does; then an error comes inside of the 200, which every SDK looks for, and
+`x-amz-version-id` is missing.
 
 *Signatures of version 2*, which boto3 makes for presigned addresses unless it is told
 `signature_version="s3v4"`, are refused with a sentence that says so.

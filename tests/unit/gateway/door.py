@@ -102,6 +102,20 @@ class Answer:
         return text.partition("<Code>")[2].partition("</Code>")[0]
 
 
+class FakePieces:
+    """An answer whose length nobody knows yet."""
+
+    def __init__(self, answer: Answer) -> None:
+        self.answer = answer
+
+    async def write(self, piece: bytes) -> None:
+        self.answer.body += piece
+
+    async def end(self, piece: bytes) -> None:
+        self.answer.body += piece
+        self.answer.finished = True
+
+
 class FakeExchange:
     def __init__(self, head: FakeHead, body: bytes, *, length: int | None) -> None:
         self.head = head
@@ -111,6 +125,7 @@ class FakeExchange:
         self.answer = Answer()
         self.at = 0  # what `read_some` took
         self.some = 1 << 20  # what it takes at once, at most
+        self.takes_chunks = True
 
     async def read_whole(self, limit: int) -> memoryview:
         self.answer.body_was_read = True
@@ -132,6 +147,14 @@ class FakeExchange:
         assert len(names) == len(set(names)), f"a header twice: {names}"
         self.answer.status, self.answer.headers = status, dict(headers)
         self.answer.body = bytes(body)
+
+    async def respond_in_pieces(
+        self, status: int, headers: Sequence[tuple[str, str]]
+    ) -> FakePieces | None:
+        if not self.takes_chunks:
+            return None
+        await self.respond(status, headers)
+        return FakePieces(self.answer)
 
     async def pump(self, work: Callable[[Any], Any]) -> Any:
         self.answer.body_was_read = True
@@ -555,7 +578,12 @@ class Door:
     """A gateway and everything behind it."""
 
     def __init__(
-        self, *, vault: ObjectVault | None = None, here: Sequence[Bucket] = (), **principal: Any
+        self,
+        *,
+        vault: ObjectVault | None = None,
+        here: Sequence[Bucket] = (),
+        patience_seconds: float = 30.0,
+        **principal: Any,
     ) -> None:
         """Open a door; ``vault`` takes the place of the fake, with the buckets ``here``."""
         self.vault = FakeVault()
@@ -592,6 +620,7 @@ class Door:
             admission=admission,
             new_buckets=NewBuckets("store", ClassificationName("onbekend")),
             region="us-east-1",
+            patience_seconds=patience_seconds,
             **behind,
         )
         self.gateway = Gateway(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from hyok.errors import Malformed
 from hyok.gateway.admission import check_headers, check_key_choice
 from hyok.gateway.bodies import plaintext
+from hyok.gateway.call import Outcome
 from hyok.gateway.handlers.reading import (
     document,
     lock_asked,
@@ -22,10 +23,13 @@ from hyok.s3.names import check_upload_id, parse_part_number, part_etag_out
 from hyok.vocabulary import ClassificationName
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from hyok.gateway.call import Call, Services
-    from hyok.gateway.responses import Headers
+    from hyok.objects.upload_answers import Completed
     from hyok.objects.uploads import Upload, UploadPart
     from hyok.s3.request import S3Request
+    from hyok.vocabulary import Bucket
 
 PAGE_MAX = 1000
 
@@ -92,7 +96,7 @@ async def complete(services: Services, call: Call) -> None:
     given = _object_checksum(request)
     body = document(call, documents.COMPLETE_BYTES_MAX, checksums_of_body=False)
     wanted = documents.parse_complete(await body.whole())
-    completed = await services.multipart.complete(
+    work = services.multipart.complete(
         call.ask(classification=ClassificationName(upload.classification)),
         upload_id,
         [(part.number, part.etag) for part in wanted],
@@ -102,24 +106,25 @@ async def complete(services: Services, call: Call) -> None:
         object_size=_object_size(request),
         part_checksums={part.number: part.checksums for part in wanted},
     )
+    await call.answer_when_done(_completed(call, bucket, work), services.patience_seconds)
+
+
+async def _completed(call: Call, bucket: Bucket, work: Awaitable[Completed]) -> Outcome:
+    """Return what the client is told of a completion."""
+    completed = await work
     result = completed.result
     values: dict[Algorithm, str] = {}
     if completed.checksum_algorithm and completed.checksum:
         values[Algorithm(completed.checksum_algorithm)] = completed.checksum
     answer = answers.completed(
         bucket.bucket_id,
-        request.key,
+        call.request.key,
         result.etag,
-        f"/{bucket.bucket_id}/{request.key}",
+        f"/{bucket.bucket_id}/{call.request.key}",
         values,
         completed.checksum_type if values else "",
     )
-    headers: Headers = [
-        ("content-type", "application/xml"),
-        *version(result.version_id),
-        *sealed_with(result.kek_id),
-    ]
-    await call.answer(200, headers, answer)
+    return Outcome(answer, [*version(result.version_id), *sealed_with(result.kek_id)])
 
 
 async def abort(services: Services, call: Call) -> None:

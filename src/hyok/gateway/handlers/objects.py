@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from hyok.errors import Conflict, HyokError, Malformed
 from hyok.gateway.admission import check_headers, check_key_choice
 from hyok.gateway.bodies import plaintext
+from hyok.gateway.call import Outcome
 from hyok.gateway.faults import fault_of
 from hyok.gateway.handlers.reading import (
     bypass_asked,
@@ -44,13 +45,14 @@ from hyok.s3.ranges import parse as parse_range
 from hyok.vocabulary import WHOLE_BODY_BYTES_MAX
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from hyok.gateway.call import Call, Services
     from hyok.gateway.port import Wire
     from hyok.gateway.responses import Headers
     from hyok.objects.facts import ObjectFacts, PutFacts
     from hyok.objects.reading import Opened
+    from hyok.objects.vault import PutResult
     from hyok.s3.request import S3Request
     from hyok.vocabulary import Ask
 
@@ -296,7 +298,7 @@ async def copy(services: Services, call: Call) -> None:
     call.classification = judged.classification
     check_key_choice(request, bucket.tenant, judged.classification)
     target = call.ask(classification=judged.classification, scope_label=judged.scope_label)
-    result, _ = await copy_object(
+    work = copy_object(
         services.vault,
         source=source,
         target=target,
@@ -308,17 +310,19 @@ async def copy(services: Services, call: Call) -> None:
         # the bucket keeps it; but copying the newest onto itself must not undo a write.
         version_id=version_id if itself else seen.version_id or version_id,
     )
+    await call.answer_when_done(_copied(seen, work), services.patience_seconds)
+
+
+async def _copied(seen: ObjectFacts, work: Awaitable[tuple[PutResult, ObjectFacts]]) -> Outcome:
+    """Return what the client is told of a copy of what was ``seen``."""
+    result, _ = await work
     whole = known_checksums(seen.checksums) if seen.checksum_type == "FULL_OBJECT" else {}
-    await call.answer(
-        200,
-        [
-            ("content-type", "application/xml"),
-            *version(result.version_id),
-            *([("x-amz-copy-source-version-id", seen.version_id)] if seen.version_id else []),
-            *sealed_with(result.kek_id),
-        ],
-        answers.copy_result(result.etag, result.modified_ms, whole),
-    )
+    headers = [
+        *version(result.version_id),
+        *([("x-amz-copy-source-version-id", seen.version_id)] if seen.version_id else []),
+        *sealed_with(result.kek_id),
+    ]
+    return Outcome(answers.copy_result(result.etag, result.modified_ms, whole), headers)
 
 
 def _check(conditions: Preconditions, *, copying: bool = False) -> Callable[[ObjectFacts], None]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from hyok.errors import Conflict
 from hyok.gateway.admission import check_headers
+from hyok.gateway.call import Outcome
 from hyok.gateway.handlers.multipart import part_checksum, upload_id_of
 from hyok.gateway.responses import sealed_with
 from hyok.objects.part_copy import copy_part
@@ -58,7 +59,7 @@ async def upload_part_copy(services: Services, call: Call) -> None:
         if (facts.etag, facts.object_id) != (seen.etag, seen.object_id):
             raise Conflict("The source was replaced.", reason="ConditionalRequestConflict")
 
-    etag, kek_id, part = await copy_part(
+    work = copy_part(
         services.vault,
         services.multipart,
         source=source,
@@ -70,16 +71,17 @@ async def upload_part_copy(services: Services, call: Call) -> None:
         number=number,
         algorithm=part_checksum(upload),
     )
-    algorithm, text = part.verified
-    await call.answer(
-        200,
-        [
-            ("content-type", "application/xml"),
-            *sealed_with(kek_id),
-            *([("x-amz-copy-source-version-id", seen.version_id)] if seen.version_id else []),
-        ],
-        answers.copy_result(etag, call.at_ms, {algorithm: text}, root="CopyPartResult"),
-    )
+
+    async def copied() -> Outcome:
+        etag, kek_id, part = await work
+        algorithm, text = part.verified
+        copied_version = [("x-amz-copy-source-version-id", seen.version_id)]
+        return Outcome(
+            answers.copy_result(etag, call.at_ms, {algorithm: text}, root="CopyPartResult"),
+            [*sealed_with(kek_id), *(copied_version if seen.version_id else [])],
+        )
+
+    await call.answer_when_done(copied(), services.patience_seconds)
 
 
 def source_check(request: S3Request) -> Callable[[ObjectFacts], None]:
