@@ -48,8 +48,8 @@ libraries write it: the length of the file follows from that of the request. Fie
 file are ignored.
 
 *Long work.* CopyObject, UploadPartCopy and CompleteMultipartUpload answer when they know how it
-ended. A client that waits longer than `gateway.patience_seconds` (10 s) is sent status 200 and white
-space first, as S3 does; then an error comes inside of the 200, which every SDK looks for, and
+ended. A client that waits longer than `gateway.patience_seconds` (10 s) is sent status 200 and
+white space first, as S3 does; then an error comes inside of the 200, which every SDK looks for, and
 `x-amz-version-id` is missing.
 
 *Signatures of version 2*, which boto3 makes for presigned addresses unless it is told
