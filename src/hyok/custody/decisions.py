@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hyok.policy.decision import Engine, StoreFacts
     from hyok.vocabulary import Ask
 
-CHANGES = (":delete", ":create", ":put", ":abort", ":configure", ":publish")
+CHANGES = (":delete", ":create", ":put", ":abort", ":configure", ":publish", ":adopt")
 """Ends of the actions that leave something changed: their intent is recorded before they happen."""
 
 

@@ -89,6 +89,12 @@ class ObjectFacts:
     checksum_type: str = "FULL_OBJECT"
     parts_count: int | None = None
     version_id: str = ""
+    sealed: bool = True  # False: it stands in clear at the store, and nothing of it is proven
+
+    @property
+    def outcome(self) -> str:
+        """The audit log's word for a reading of it that went well."""
+        return "done" if self.sealed else "unsealed"
 
 
 def split(

@@ -299,9 +299,10 @@ class MultipartVault:
         finally:
             key.data_key.close()
         try:
-            etag, modified_ms = await join(
-                place, upload, parts, trailer, condition, trailer_number(parts, known.values())
-            )
+            async with self._vault.adoptions.replacing(ask, condition) as held:
+                etag, modified_ms = await join(
+                    place, upload, parts, trailer, held, trailer_number(parts, known.values())
+                )
         except BaseException as error:
             await self._vault.conclude_failure(ask, upload, error)
             raise

@@ -12,7 +12,7 @@ from sqlalchemy import delete, insert, select, update
 
 from hyok.database.epoch_rows import EpochRows
 from hyok.database.rows import bump_epoch
-from hyok.database.tables import buckets, tenants, uploads
+from hyok.database.tables import adoptions, buckets, tenants, uploads
 from hyok.errors import Conflict, NotFound, Refused
 from hyok.objects.registration import PURPOSE, REGISTRATION, render
 from hyok.vocabulary import Bucket, ClassificationName
@@ -109,6 +109,7 @@ class BucketRegistry:
             created_ms=created if isinstance(created, int) else 0,
             documents=documents,
             public=bool(row["public"]),
+            adoption=str(row["adoption"]),
         )
 
     async def add(self, bucket: Bucket) -> None:
@@ -147,6 +148,7 @@ class BucketRegistry:
                     created_ms=bucket.created_ms,
                     documents=dict(bucket.documents),
                     public=bucket.public,
+                    adoption=bucket.adoption,
                 )
             )
             bump_epoch(connection, EPOCH)
@@ -177,6 +179,14 @@ class BucketRegistry:
         """
         return await self._change(bucket_id, lambda _row: {"public": public})
 
+    async def set_adoption(self, bucket_id: str, mode: str) -> Bucket:
+        """Say how plaintext of before is treated; empty: none is left.
+
+        Raises:
+            NotFound: no such bucket (reason ``NoSuchBucket``).
+        """
+        return await self._change(bucket_id, lambda _row: {"adoption": mode})
+
     async def _change(
         self, bucket_id: str, change: Callable[[dict[str, object]], dict[str, object]]
     ) -> Bucket:
@@ -203,6 +213,7 @@ class BucketRegistry:
 
         def act(connection: Connection) -> None:
             connection.execute(delete(uploads).where(uploads.c.bucket_id == bucket_id))
+            connection.execute(delete(adoptions).where(adoptions.c.bucket_id == bucket_id))
             connection.execute(delete(buckets).where(buckets.c.bucket_id == bucket_id))
             bump_epoch(connection, EPOCH)
 
@@ -237,6 +248,19 @@ class BucketKeeper:
             Refused: the classification takes no data; the app may not.
             Conflict: the name is taken.
         """
+        ask, bucket = await self.plan(ask, wanted)
+        await self._places.store(bucket).create_bucket(bucket.backend_name)
+        bucket = await self.register(bucket)
+        await self._custodian.conclude(ask, "done")
+        return bucket
+
+    async def plan(self, ask: Ask, wanted: NewBucket) -> tuple[Ask, Bucket]:
+        """Return the bucket that would be made, decided and free; nothing is written yet.
+
+        Raises:
+            Refused: the classification takes no data; who asks may not.
+            Conflict: the name is taken.
+        """
         rule = self._classifications.get(wanted.classification)
         names = wanted.names or default_names(rule.seal.names, rule.level, wanted.classification)
         if names == "clear" and rule.seal.names == "sealed":
@@ -257,13 +281,14 @@ class BucketKeeper:
         ask = replace(ask, bucket=bucket, classification=wanted.classification)
         await self._custodian.decide(ask)
         await self._check_free(bucket)
-        store = self._places.store(bucket)
-        await store.create_bucket(bucket.backend_name)
-        if names == "sealed":
+        return ask, bucket
+
+    async def register(self, bucket: Bucket) -> Bucket:
+        """Make the key of its names, keep its registration, and serve it from now on."""
+        if bucket.names == "sealed":
             bucket = replace(bucket, names_ik_id=await self._custodian.new_names_key(bucket))
         await self.keep_registration(bucket)
         await self._registry.add(bucket)
-        await self._custodian.conclude(ask, "done")
         return bucket
 
     async def set_document(self, ask: Ask, kind: str, text: str) -> None:
