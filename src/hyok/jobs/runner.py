@@ -80,10 +80,17 @@ class Runner:
         found = await self._now(job_id)
         work = await self._work(found.kind, found.bucket_id)
         gate = asyncio.Semaphore(parallel)
+        furthest = found.looked_at
+
+        def forward(now: Progress) -> None:
+            nonlocal furthest
+            if now.looked_at >= furthest:  # shards tell side by side; a bar goes one way
+                furthest = now.looked_at
+                tell(now)
 
         async def one(shard: Shard) -> bool:
             async with gate:
-                return await self._shard(shard, work, tell)
+                return await self._shard(shard, work, forward)
 
         while True:
             waiting = await self.ledger.unfinished(job_id)

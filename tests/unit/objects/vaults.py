@@ -68,6 +68,7 @@ class Vaults:
     multipart: MultipartVault
     buckets: dict[str, Bucket]
     inventories: Inventories
+    leases: Leases
 
     async def make_bucket(self, name: str, classification: str) -> None:
         """Register a bucket as `hyok buckets create` would."""
@@ -136,12 +137,13 @@ async def vaults_over(
         HsmSecretBox(house.hsm, house.keks, secrets.token_bytes),
         secrets.token_bytes,
     )
+    leases = Leases(house.database, secrets.token_bytes, lambda: house.now[0])
     adoptions = Adoptions(
         inventories=inventories,
         places=places,
         custodian=house.custodian,
         classifications=CLASSES,
-        leases=Leases(house.database, secrets.token_bytes, lambda: house.now[0]),
+        leases=leases,
         rooms=rooms,
     )
     vault = ObjectVault(
@@ -154,6 +156,6 @@ async def vaults_over(
         adoptions=adoptions,
     )
     multipart = MultipartVault(vault, UploadLedger(house.database))
-    vaults = Vaults(house, made, vault, multipart, {}, inventories)
+    vaults = Vaults(house, made, vault, multipart, {}, inventories, leases)
     await vaults.make_bucket(name, classification)
     return vaults
