@@ -40,8 +40,9 @@ from hyok.identity.access_keys import AccessKeys
 from hyok.identity.issuer_keys import IssuerKeys, KeyTimes
 from hyok.identity.sessions import Sessions
 from hyok.identity.web_identity import WebIdentities
-from hyok.jobs.catalog import SEAL
+from hyok.jobs.catalog import REWRAP, SEAL
 from hyok.jobs.ledger import JobLedger
+from hyok.jobs.rewrap import RewrapBucket
 from hyok.jobs.runner import Runner
 from hyok.jobs.seal_adopted import SealAdopted
 from hyok.objects.adopting import Adopter
@@ -53,6 +54,8 @@ from hyok.objects.mirror import StoreMirror
 from hyok.objects.multipart import MultipartVault
 from hyok.objects.places import Places
 from hyok.objects.registry import BucketKeeper, BucketRegistry
+from hyok.objects.rewrapping import ACTION as REWRAP_ACTION
+from hyok.objects.rewrapping import Rewrapper
 from hyok.objects.streams import Rooms
 from hyok.objects.uploads import UploadLedger
 from hyok.objects.vault import ObjectVault
@@ -89,7 +92,7 @@ USES_SECONDS = 60.0
 
 DECISIONS_REMEMBERED_MS = 30_000
 
-JOB_ACTIONS = {SEAL: SEAL_ACTION}
+JOB_ACTIONS = {SEAL: SEAL_ACTION, REWRAP: REWRAP_ACTION}
 """What policy is asked about each object of a job."""
 
 
@@ -317,6 +320,8 @@ def build_runner(core: Core, actor: str) -> Runner:
                 at_ms=clock_ms(),
             )
 
+        if kind == REWRAP:
+            return RewrapBucket(core.vault, Rewrapper(core.vault, core.leases), ask)
         return SealAdopted(core.vault, core.inventories, core.registry, ask)
 
     return Runner(JobLedger(core.database), core.leases, work, clock_ms, secrets.token_bytes)

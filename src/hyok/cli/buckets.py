@@ -10,6 +10,7 @@ import typer
 from hyok.cli import jobs
 from hyok.cli.options import ConfigOption, JsonOption, moment
 from hyok.cli.progress import counting
+from hyok.cli.registrations import record
 from hyok.cli.screen import mark, say, show
 from hyok.cli.session import operator_ask, run
 from hyok.errors import Malformed
@@ -113,6 +114,7 @@ def adopt(
         runner = jobs.runner_of(core)
         job = await runner.begin(JOB_SEAL, name, operator_ask("job:run", "").principal.id)
         await runner.ledger.reopen(job)
+        await record(core, "job:run", found.bucket.tenant, f"job {job}", f"bucket {name}")
         return found, await jobs.work(runner, job)
 
     found, ended = run(config, act)
@@ -152,7 +154,8 @@ def _tell_adopted(found: AdoptReport, *, as_json: bool) -> None:
     mark(
         "ok",
         f"bucket {bucket.bucket_id}, mode {bucket.adoption}: {counted.objects} objects of "
-        f"{counted.size_bytes} bytes stood in clear when it was adopted, {counted.left} still do",
+        f"{counted.size_bytes} bytes stood in clear when it was adopted, {counted.left} still did "
+        "just now",
     )
     mark(
         "warn",

@@ -12,7 +12,7 @@ from hyok.cli.progress import share
 from hyok.cli.registrations import record
 from hyok.cli.screen import mark, say, show
 from hyok.cli.session import operator_ask, run
-from hyok.jobs.catalog import CANCELLED, KINDS, PAUSED
+from hyok.jobs.catalog import CANCELLED, KINDS, PAUSED, REWRAP
 from hyok.wiring import build_runner, clock_ms
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Bulk work on buckets.", no_args_is_help=True)
 
 FAILURES_SHOWN = 20
+SHOWN = ("job", "kind", "bucket", "state", "percent", "failed")
+"""What fits a narrow terminal; `--json` has the rest."""
 JobArgument = Annotated[str, typer.Argument(help="As `hyok jobs list` shows it.")]
 
 
@@ -41,7 +43,10 @@ def list_jobs(config: ConfigOption = None, as_json: JsonOption = False) -> None:
         return await runner_of(core).ledger.progress()
 
     found = run(config, act)
-    show([_row(one) for one in found], as_json=as_json, empty="No jobs.")
+    rows = [_row(one) for one in found]
+    if not as_json:
+        rows = [{name: row[name] for name in SHOWN} for row in rows]
+    show(rows, as_json=as_json, empty="No jobs.")
 
 
 @app.command("show")
@@ -73,11 +78,33 @@ def run_job(job: JobArgument, config: ConfigOption = None, as_json: JsonOption =
 
 async def work(runner: Runner, job: str) -> tuple[Progress, Sequence[tuple[str, str, str]]]:
     """Work with a progress bar on a terminal; return the end and what failed."""
-    with share("sealing") as tell:
+    with share(f"job {job}") as tell:
         found = await runner.run(
             job, lambda now: tell(now.looked_at, now.objects_total, now.size_bytes)
         )
     return found, await runner.failures(job)
+
+
+@app.command()
+def rewrap(
+    bucket: Annotated[str, typer.Argument(help="Whose objects.")],
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Wrap the keys of a bucket's objects under the key that writes now.
+
+    Each object's Last-Modified changes, and on some stores the ETag of what was uploaded in parts.
+    Rotating a keyring record needs no such job: it touches no object.
+    """
+
+    async def act(core: Core) -> tuple[Progress, Sequence[tuple[str, str, str]]]:
+        runner = runner_of(core)
+        job = await runner.begin(REWRAP, bucket, operator_ask("job:run", "").principal.id)
+        await runner.ledger.reopen(job)
+        await _record(core, "job:run", job)
+        return await work(runner, job)
+
+    report(*run(config, act), as_json=as_json)
 
 
 @app.command()

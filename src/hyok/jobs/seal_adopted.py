@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
-from hyok.errors import Conflict, HyokError, Unavailable
-from hyok.jobs.catalog import STEP_OBJECTS, Failure, Planned, Step, hex_ranges
+from hyok.errors import Conflict
+from hyok.jobs.catalog import STEP_OBJECTS, Planned, hex_ranges
+from hyok.jobs.steps import Item, go_through
 from hyok.objects.adoption import SEAL
 from hyok.objects.adoption_sealing import AdoptedSealer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hyok.jobs.catalog import Shard
+    from hyok.jobs.catalog import Shard, Step
     from hyok.objects.inventory import Adopted, Inventories
     from hyok.objects.registry import BucketRegistry
     from hyok.objects.vault import ObjectVault
@@ -67,32 +68,19 @@ class SealAdopted:
             bytes.fromhex(shard.cursor),
             STEP_OBJECTS,
         )
-        step = Step(shard.cursor, finished=len(entries) < STEP_OBJECTS)
-        failures: list[Failure] = []
-        for entry in entries:
-            try:
-                sealed = await self._sealer.seal(self._ask(), entry)
-            except HyokError as error:
-                if _passes(error):
-                    if step.cursor == shard.cursor:
-                        raise _later(error) from error
-                    # What was done is kept; the next step meets the same trouble and rests.
-                    return replace(step, failures=failures, finished=False)
-                failures.append(await self._failure(entry, error))
-            else:
-                step = replace(
-                    step,
-                    objects=step.objects + sealed,
-                    size_bytes=step.size_bytes + (entry.size if sealed else 0),
-                    skipped=step.skipped + (not sealed),
-                )
-            step = replace(step, cursor=entry.row_id.hex())
-        return replace(step, failures=failures)
+        items = [
+            Item(
+                cursor=entry.row_id.hex(),
+                size_bytes=entry.size,
+                act=partial(self._seal, entry),
+                name=partial(self._inventories.remember, self._bucket.bucket_id, entry),
+            )
+            for entry in entries
+        ]
+        return await go_through(shard, items, last=len(entries) < STEP_OBJECTS)
 
-    async def _failure(self, entry: Adopted, error: HyokError) -> Failure:
-        item = await self._inventories.remember(self._bucket.bucket_id, entry)
-        cause = f"{type(error).__name__} {error.code or error.reason}".strip()
-        return Failure(item, cause, error.explain())
+    async def _seal(self, entry: Adopted) -> bool:
+        return await self._sealer.seal(self._ask(), entry)
 
     async def finish(self) -> None:
         """Serve the bucket as any other once nothing of before is left in clear."""
@@ -102,14 +90,3 @@ class SealAdopted:
     async def describe(self, item: bytes) -> str:
         """See `Work`."""
         return await self._inventories.recall(self._bucket.bucket_id, item)
-
-
-def _passes(error: HyokError) -> bool:
-    """Is it worth trying again: something is away, or another holds this very object?"""
-    return error.retryable or error.reason == "OperationAborted"
-
-
-def _later(error: HyokError) -> Unavailable:
-    if isinstance(error, Unavailable):
-        return error
-    return Unavailable(error.cause, reason="ServiceUnavailable", code=error.code)
