@@ -298,6 +298,7 @@ def open_core(settings: Settings) -> Core:
             mirror=mirror,
             places=places,
             custodian=custodian,
+            leases=leases,
         ),
         leases=leases,
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from hyok.database.leases import KEPT_MS
 from hyok.errors import Conflict, HyokError, Malformed, NotFound, Refused
 from hyok.objects.adoption import MODES, SEAL
 from hyok.objects.mirror import PREFIX as RESERVED
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from hyok.backends.port import ObjectStore
     from hyok.custody.custodian import KeyCustodian
+    from hyok.database.leases import Leases
     from hyok.objects.inventory import Counted, Inventories
     from hyok.objects.mirror import StoreMirror
     from hyok.objects.places import Places
@@ -48,6 +50,7 @@ class Adopter:
         mirror: StoreMirror,
         places: Places,
         custodian: KeyCustodian,
+        leases: Leases,
     ) -> None:
         self._registry = registry
         self._keeper = keeper
@@ -55,6 +58,7 @@ class Adopter:
         self._mirror = mirror
         self._places = places
         self._custodian = custodian
+        self._leases = leases
 
     async def adopt(
         self,
@@ -78,18 +82,26 @@ class Adopter:
         _check_mode(mode)
         ask, bucket = await self._keeper.plan(ask, wanted)
         try:
-            store = self._places.store(bucket)
-            await self._check_new(bucket, store)
-            if mode == SEAL:
-                await _check_decides(store, bucket)
-            await self._inventories.begin(bucket.bucket_id, ask.at_ms)
-            await self._count(bucket, store, tell)
-            bucket = await self._keeper.register(replace(bucket, adoption=mode))
+            # Two who count at once would have one count on while the other's bucket is served.
+            async with self._leases.hold(f"adopt:{bucket.bucket_id}", KEPT_MS) as lease:
+                async with lease.kept():
+                    bucket = await self._adopt(bucket, mode, ask.at_ms, tell)
         except HyokError as error:
             await self._custodian.conclude(ask, "failed", error=type(error).__name__)
             raise
         await self._custodian.conclude(ask, "done")
         return AdoptReport(bucket, await self._inventories.counted(bucket.bucket_id))
+
+    async def _adopt(
+        self, bucket: Bucket, mode: str, at_ms: int, tell: Callable[[int, int], None]
+    ) -> Bucket:
+        store = self._places.store(bucket)
+        await self._check_new(bucket, store)
+        if mode == SEAL:
+            await _check_decides(store, bucket)
+        await self._inventories.begin(bucket.bucket_id, at_ms)
+        await self._count(bucket, store, tell)
+        return await self._keeper.register(replace(bucket, adoption=mode))
 
     async def change_mode(self, ask: Ask, mode: str) -> AdoptReport:
         """Treat what was counted in another way from now on.
@@ -122,8 +134,11 @@ class Adopter:
                 reason="NoSuchBucket",
                 next_step="name it with --backend-name, or make an empty one: hyok buckets create",
             )
-        for other in await self._registry.all():
-            if (other.store, other.backend_name) == (bucket.store, bucket.backend_name):
+        for other in await self._registry.fresh():
+            if other.bucket_id == bucket.bucket_id or (other.store, other.backend_name) == (
+                bucket.store,
+                bucket.backend_name,
+            ):
                 raise _ours(bucket, f"it is registered as bucket {other.bucket_id}")
         if await self._mirror.read(bucket, REGISTRATION) is not None:
             # What was sealed here may have been stripped since: plaintext in it proves nothing.

@@ -81,6 +81,11 @@ class BucketRegistry:
         """Return every bucket by name."""
         return sorted((await self._rows.now()).values(), key=lambda bucket: bucket.bucket_id)
 
+    async def fresh(self) -> Sequence[Bucket]:
+        """Return every bucket by name, as the database has them this moment."""
+        self._rows.stale()
+        return await self.all()
+
     def _load(self, connection: Connection) -> Mapping[str, Bucket]:
         rows = connection.execute(select(buckets).where(buckets.c.state == "active"))
         return {row.bucket_id: self._bucket(row._asdict()) for row in rows}
@@ -287,8 +292,14 @@ class BucketKeeper:
         """Make the key of its names, keep its registration, and serve it from now on."""
         if bucket.names == "sealed":
             bucket = replace(bucket, names_ik_id=await self._custodian.new_names_key(bucket))
-        await self.keep_registration(bucket)
-        await self._registry.add(bucket)
+        if bucket.adoption:
+            # A registration in the store says that the bucket was ours.  One that a crash left
+            # there would keep it from being adopted; one that is missing is made anew later.
+            await self._registry.add(bucket)
+            await self.keep_registration(bucket)
+        else:
+            await self.keep_registration(bucket)
+            await self._registry.add(bucket)
         return bucket
 
     async def set_document(self, ask: Ask, kind: str, text: str) -> None:

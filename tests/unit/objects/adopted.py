@@ -158,6 +158,7 @@ async def adopting(house: House, objects: Mapping[str, bytes], names: str = "cle
         mirror=mirror,
         places=places,
         custodian=house.custodian,
+        leases=vaults.leases,
     )
     listings = Listings(places, house.custodian, secrets.token_bytes, vaults.inventories)
     return Adopting(vaults, store, registry, adopter, listings, names)

@@ -291,20 +291,50 @@ async def test_a_bucket_is_adopted_once_and_never_one_that_was_ours(house: House
         await town.adopter.adopt(town.operator(), missing, "refuse")
 
 
+@NAMES
+@pytest.mark.parametrize("step", ["begin", "add", "register", "keep_registration"])
 async def test_an_adoption_that_was_broken_off_is_done_again(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    house: House, monkeypatch: pytest.MonkeyPatch, names: str, step: str
 ) -> None:
-    town = await adopting(house, OBJECTS)
+    town = await adopting(house, OBJECTS, names)
 
-    async def away(_bucket: object) -> object:
+    async def killed(*_: object, **__: object) -> object:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(town.adopter._keeper, "register", away)
+        keeper = step in ("register", "keep_registration")
+        patched.setattr(town.adopter._keeper if keeper else town.vaults.inventories, step, killed)
         with pytest.raises(KeyboardInterrupt):
             await town.adopt("read-through")
+    served = [bucket.bucket_id for bucket in await town.registry.fresh()]
+    if step == "keep_registration":  # all but this was done; a gateway makes it anew
+        town.vaults.buckets["archief"] = await town.registry.get("archief")
+        assert await town.get("brief") == OBJECTS["brief"]
+        return
+    assert "archief" not in served
     await town.store.delete(BACKEND, "map/leeg")
     assert (await town.adopt("read-through")).counted.objects == 2
+    assert await town.get("brief") == OBJECTS["brief"]
+
+
+async def test_one_bucket_is_counted_by_one_operator_at_a_time(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    town = await adopting(house, OBJECTS)
+    refused: list[str] = []
+    real = town.store.list
+
+    async def slow(*args: object, **more: object) -> object:
+        if not refused:
+            refused.append("")
+            with pytest.raises(Conflict) as told:
+                await town.adopt("seal")
+            refused[0] = told.value.reason
+        return await real(*args, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(town.store, "list", slow)
+    assert (await town.adopt("read-through")).counted.left == 3
+    assert refused == ["OperationAborted"]
 
 
 @pytest.mark.parametrize(("names", "lacks"), [("clear", "put"), ("sealed", "delete")])
