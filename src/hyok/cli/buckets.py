@@ -118,7 +118,8 @@ def adopt(
         return found, await jobs.work(runner, job)
 
     found, ended = run(config, act)
-    _tell_adopted(found, as_json=as_json and ended is None)
+    if ended is None or not as_json:
+        _tell_adopted(found, as_json=as_json)
     if ended is not None:
         jobs.report(*ended, as_json=as_json)
 

@@ -83,9 +83,11 @@ class Adopter:
         ask, bucket = await self._keeper.plan(ask, wanted)
         try:
             # Two who count at once would have one count on while the other's bucket is served.
-            async with self._leases.hold(f"adopt:{bucket.bucket_id}", KEPT_MS) as lease:
-                async with lease.kept():
-                    bucket = await self._adopt(bucket, mode, ask.at_ms, tell)
+            async with (
+                self._leases.hold(f"adopt:{bucket.bucket_id}", KEPT_MS) as lease,
+                lease.kept(),
+            ):
+                bucket = await self._adopt(bucket, mode, ask.at_ms, tell)
         except HyokError as error:
             await self._custodian.conclude(ask, "failed", error=type(error).__name__)
             raise
