@@ -251,13 +251,13 @@ def test_a_job_killed_again_and_again_loses_nothing_and_leaves_nothing_in_clear(
     seed = int(os.environ.get("HYOK_SEED") or int.from_bytes(os.urandom(4), "big"))
     print(f"HYOK_SEED={seed}")
     random = Random(seed)
-    count, kills = (2_000, 20) if LONG_RUN else (240, 2)
+    count, kills = (2_000, 20) if LONG_RUN else (120, 2)
     backend, bucket = f"kill-{names}", f"dossiers-{names}"
     s3 = town.direct()
     s3.create_bucket(Bucket=backend)
     held = {
         f"zaak {n // 50}/stuk {n}": body(
-            random.choice([0, 40, 3_000, 60_000, 1_300_000 if n % 40 == 0 else 9]), str(n)
+            random.choice([0, 40, 3_000, 60_000, 1_300_000 if n % 30 == 0 else 9]), str(n)
         )
         for n in range(count)
     }
