@@ -24,6 +24,7 @@ from hyok.custody.keyring import Keyring
 from hyok.custody.secret_box import HsmSecretBox
 from hyok.custody.watch import HsmWatch
 from hyok.database.engine import Database
+from hyok.database.leases import Leases
 from hyok.errors import HyokError
 from hyok.gateway.admission import Admission
 from hyok.gateway.app import Gateway
@@ -39,13 +40,24 @@ from hyok.identity.access_keys import AccessKeys
 from hyok.identity.issuer_keys import IssuerKeys, KeyTimes
 from hyok.identity.sessions import Sessions
 from hyok.identity.web_identity import WebIdentities
+from hyok.jobs.catalog import REWRAP, SEAL
+from hyok.jobs.ledger import JobLedger
+from hyok.jobs.rewrap import RewrapBucket
+from hyok.jobs.runner import Runner
+from hyok.jobs.seal_adopted import SealAdopted
+from hyok.objects.adopting import Adopter
+from hyok.objects.adoption import Adoptions
+from hyok.objects.adoption_sealing import ACTION as SEAL_ACTION
 from hyok.objects.asides import Asides
 from hyok.objects.bucket_states import BucketStates
+from hyok.objects.inventory import Inventories
 from hyok.objects.listing import Listings
 from hyok.objects.mirror import StoreMirror
 from hyok.objects.multipart import MultipartVault
 from hyok.objects.places import Places
 from hyok.objects.registry import BucketKeeper, BucketRegistry
+from hyok.objects.rewrapping import ACTION as REWRAP_ACTION
+from hyok.objects.rewrapping import Rewrapper
 from hyok.objects.streams import Rooms
 from hyok.objects.uploads import UploadLedger
 from hyok.objects.vault import ObjectVault
@@ -54,7 +66,7 @@ from hyok.policy.cedar import CedarEngine
 from hyok.policy.classifications import Classifications
 from hyok.policy.decision import CachedEngine, StoreFacts
 from hyok.telemetry.metrics import Metrics
-from hyok.vocabulary import ClassificationName
+from hyok.vocabulary import Ask, ClassificationName, Principal
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -64,6 +76,7 @@ if TYPE_CHECKING:
     from hyok.gateway.port import Meter
     from hyok.hsm.port import Hsm
     from hyok.http1.server import Server
+    from hyok.jobs.catalog import Work
     from hyok.policy.decision import Engine
     from hyok.settings import Settings
 
@@ -81,6 +94,9 @@ USES_SECONDS = 60.0
 """How often the last use of access keys is written down."""
 
 DECISIONS_REMEMBERED_MS = 30_000
+
+JOB_ACTIONS = {SEAL: SEAL_ACTION, REWRAP: REWRAP_ACTION}
+"""What policy is asked about each object of a job."""
 
 
 def clock_ms() -> int:
@@ -135,6 +151,9 @@ class Core:
     multipart: MultipartVault
     listings: Listings
     pump: PumpPool
+    inventories: Inventories
+    adopter: Adopter
+    leases: Leases
 
     async def close(self) -> None:
         """Let go of everything, in the order that loses nothing."""
@@ -223,13 +242,25 @@ def open_core(settings: Settings) -> Core:
     sessions = Sessions(database, box, issuers=issuers)
     registry = BucketRegistry(database, classifications, clock_ms)
     places = Places(stores, custodian)
+    rooms = Rooms()
+    leases = Leases(database, secrets.token_bytes, clock_ms)
+    inventories = Inventories(database, box, secrets.token_bytes)
+    adoptions = Adoptions(
+        inventories=inventories,
+        places=places,
+        custodian=custodian,
+        classifications=classifications,
+        leases=leases,
+        rooms=rooms,
+    )
     vault = ObjectVault(
         places=places,
         custodian=custodian,
         classifications=classifications,
-        rooms=Rooms(),
+        rooms=rooms,
         pump=pump,
         entropy=secrets.token_bytes,
+        adoptions=adoptions,
     )
     keeper = BucketKeeper(
         registry=registry,
@@ -260,9 +291,44 @@ def open_core(settings: Settings) -> Core:
         keeper=keeper,
         vault=vault,
         multipart=MultipartVault(vault, UploadLedger(database), Asides(database)),
-        listings=Listings(places, custodian, secrets.token_bytes),
+        listings=Listings(places, custodian, secrets.token_bytes, inventories),
         pump=pump,
+        inventories=inventories,
+        adopter=Adopter(
+            registry=registry,
+            keeper=keeper,
+            inventories=inventories,
+            mirror=mirror,
+            places=places,
+            custodian=custodian,
+            leases=leases,
+        ),
+        leases=leases,
     )
+
+
+def build_runner(core: Core, actor: str) -> Runner:
+    """Return what works through jobs on behalf of an operator."""
+
+    async def work(kind: str, bucket_id: str) -> Work:
+        bucket = await core.registry.get(bucket_id)
+
+        def ask() -> Ask:
+            return Ask(
+                principal=Principal(id=actor, tenant=bucket.tenant, kind="officer", clearance=100),
+                action=JOB_ACTIONS[kind],
+                bucket=bucket,
+                key="",
+                request_id=secrets.token_hex(8).upper(),
+                origin="local",
+                at_ms=clock_ms(),
+            )
+
+        if kind == REWRAP:
+            return RewrapBucket(core.vault, Rewrapper(core.vault, core.leases), ask)
+        return SealAdopted(core.vault, core.inventories, core.registry, ask)
+
+    return Runner(JobLedger(core.database), core.leases, work, clock_ms, secrets.token_bytes)
 
 
 async def open_gateway(core: Core, meter: Meter | None = None) -> Server:

@@ -16,6 +16,7 @@ from hyok.cli import (
     export,
     hsm,
     init,
+    jobs,
     keys,
     peek,
     recover,
@@ -45,6 +46,7 @@ app.add_typer(hsm.app, name="hsm")
 app.add_typer(keys.app, name="keys")
 app.add_typer(apps.app, name="apps")
 app.add_typer(buckets.app, name="buckets")
+app.add_typer(jobs.app, name="jobs")
 
 
 def main() -> None:

@@ -306,15 +306,16 @@ class MultipartVault:
         finally:
             key.data_key.close()
         try:
-            held = await self._asides.read(place, upload_id, parts[-1])
-            joined = await join(
-                place,
-                upload,
-                parts,
-                held + trailer,
-                condition,
-                trailer_number(parts, known.values()),
-            )
+            last = await self._asides.read(place, upload_id, parts[-1])
+            async with self._vault.adoptions.replacing(ask, condition) as held:
+                joined = await join(
+                    place,
+                    upload,
+                    parts,
+                    last + trailer,
+                    held,
+                    trailer_number(parts, known.values()),
+                )
         except BaseException as error:
             await self._vault.conclude_failure(ask, upload, error)
             raise

@@ -197,12 +197,7 @@ class ObjectReader:
         ``tags``: those in clear are wanted as well.
         """
         if stored.facts is None or not stored.facts.envelope:
-            raise Tampered(
-                "The stored object carries no envelope, so it was not written by this gateway.",
-                code="HY-3501",
-                effect="It is not handed out.",
-                next_step="adopt the bucket's plaintext objects, or restore the object",
-            )
+            raise no_envelope()
         size = _plain_size(stored)
         key = await self._keys.recover(ask, stored.facts.envelope)
         if key.envelope.plain_size not in (None, size):
@@ -367,6 +362,17 @@ class ObjectReader:
             )
         )
         return Chain([MemorySource(at_hand), Cut(source, stop - missing)]), source
+
+
+def no_envelope() -> Tampered:
+    """Return what is said of a stored object that nobody sealed."""
+    return Tampered(
+        "The stored object carries no envelope, so it was not written by this gateway.",
+        code="HY-3501",
+        effect="It is not handed out.",
+        next_step="if it stood there before the bucket was adopted: hyok buckets adopt; else "
+        "restore the object",
+    )
 
 
 def _plain_size(stored: Stored) -> int:

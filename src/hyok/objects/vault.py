@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from hyok.backends.port import Stored, StoreSink
     from hyok.custody.custodian import IssuedKey, KeyCustodian, Rewrapped
+    from hyok.objects.adoption import Adoptions
     from hyok.objects.facts import Proofs, ProvenBody, PutFacts
     from hyok.objects.places import Place, Places
     from hyok.objects.uploads import Upload
@@ -60,6 +61,7 @@ class ObjectVault:
         rooms: Rooms,
         pump: Pump,
         entropy: Callable[[int], bytes],
+        adoptions: Adoptions,
     ) -> None:
         self.places = places
         self.custodian = custodian
@@ -67,6 +69,7 @@ class ObjectVault:
         self.rooms = rooms
         self.pump = pump
         self.entropy = entropy
+        self.adoptions = adoptions
         self.reader = ObjectReader(custodian, rooms)
 
     def check_names(self, ask: Ask) -> None:
@@ -94,6 +97,12 @@ class ObjectVault:
         Raises:
             Refused, Malformed, Conflict, Unavailable, NotFound: as the step that failed says.
         """
+        async with self.adoptions.replacing(ask, condition) as held:
+            return await self._put(ask, body, facts, held)
+
+    async def _put(
+        self, ask: Ask, body: ProvenBody, facts: PutFacts, condition: Condition
+    ) -> PutResult:
         assert ask.bucket is not None
         assert ask.classification is not None
         if body.size > SINGLE_PUT_BYTES_MAX:
@@ -169,6 +178,9 @@ class ObjectVault:
         ``version_id``: empty for the newest; ``tags``: also those that stand in clear.
         """
         assert ask.bucket is not None
+        unsealed = await self.adoptions.head(ask, check)
+        if unsealed is not None:
+            return unsealed
         place = await self.places.of(ask.bucket, ask.key)
         stored = await place.store.head(place.bucket, place.name, version_id)
         opened = await self.reader.open(
@@ -206,6 +218,9 @@ class ObjectVault:
             NotFound, Refused, Tampered, Unavailable; Malformed (reason ``InvalidRange``).
         """
         assert ask.bucket is not None
+        unsealed = await self.adoptions.open(ask, asked, check, part_number)
+        if unsealed is not None:
+            return unsealed
         place = await self.places.of(ask.bucket, ask.key)
         stored, first, first_at = await self._first_read(place, asked, part_number, version_id)
         return await self.reader.open(
@@ -300,6 +315,19 @@ class ObjectVault:
         """
         assert ask.bucket is not None
         await self.custodian.decide(ask)
+        try:
+            async with self.adoptions.replacing(ask, condition, deleting=True) as held:
+                done = await self._delete(ask, held, version_id, bypass=bypass_governance)
+        except HyokError as error:
+            await self.custodian.conclude(ask, "failed", error=type(error).__name__)
+            raise
+        await self.custodian.conclude(ask, "done")
+        return done
+
+    async def _delete(
+        self, ask: Ask, condition: Condition, version_id: str, *, bypass: bool
+    ) -> Deleted:
+        assert ask.bucket is not None
         place = await self.places.of(ask.bucket, ask.key)
         done = Deleted()
         try:
@@ -308,15 +336,11 @@ class ObjectVault:
                 place.name,
                 condition,
                 version_id,
-                bypass_governance=bypass_governance,
+                bypass_governance=bypass,
             )
         except NotFound as error:
             if error.reason == "NoSuchBucket":
                 raise
-        except HyokError as error:
-            await self.custodian.conclude(ask, "failed", error=type(error).__name__)
-            raise
-        await self.custodian.conclude(ask, "done")
         return done
 
 

@@ -116,6 +116,7 @@ async def get(services: Services, call: Call) -> None:
         return
     try:
         call.classification = opened.facts.classification
+        call.unsealed = not opened.facts.sealed
         headers = object_headers(
             opened.facts, request, checksums=want_checksums, parts=part_number is not None
         )
@@ -184,6 +185,7 @@ async def head(services: Services, call: Call) -> None:
         await _not_modified(services, call, ask, unchanged.facts)
         return
     call.classification = facts.classification
+    call.unsealed = not facts.sealed
     headers = object_headers(
         facts, request, checksums=want_checksums, parts=part_number is not None
     )
@@ -345,7 +347,7 @@ async def _not_modified(services: Services, call: Call, ask: Ask, facts: ObjectF
 async def _conclude(services: Services, ask: Ask, facts: ObjectFacts, size: int) -> None:
     await services.vault.custodian.conclude(
         ask,
-        "done",
+        facts.outcome,
         object_id=bytes.fromhex(facts.object_id),
         kek_id=facts.kek_id,
         size_bytes=size,

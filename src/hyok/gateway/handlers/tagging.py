@@ -25,9 +25,9 @@ from hyok.vocabulary import ClassificationName
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from hyok.gateway.admission import Judged
     from hyok.gateway.call import Call, Services
     from hyok.objects.facts import ObjectFacts
+    from hyok.policy.classify import Judged
 
 
 class _SealedAnew(Exception):
