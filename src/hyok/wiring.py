@@ -10,12 +10,12 @@ import contextlib
 import secrets
 import time
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
 
 from hyok.audit.client import JournalClient
+from hyok.chores import keep_house
 from hyok.connections import build_hsm, build_store, journal_socket
 from hyok.custody.custodian import KeyCustodian
 from hyok.custody.failing_tokens import FailingTokens
@@ -40,14 +40,8 @@ from hyok.identity.access_keys import AccessKeys
 from hyok.identity.issuer_keys import IssuerKeys, KeyTimes
 from hyok.identity.sessions import Sessions
 from hyok.identity.web_identity import WebIdentities
-from hyok.jobs.catalog import REWRAP, SEAL
-from hyok.jobs.ledger import JobLedger
-from hyok.jobs.rewrap import RewrapBucket
-from hyok.jobs.runner import Runner
-from hyok.jobs.seal_adopted import SealAdopted
 from hyok.objects.adopting import Adopter
 from hyok.objects.adoption import Adoptions
-from hyok.objects.adoption_sealing import ACTION as SEAL_ACTION
 from hyok.objects.asides import Asides
 from hyok.objects.bucket_states import BucketStates
 from hyok.objects.inventory import Inventories
@@ -55,9 +49,9 @@ from hyok.objects.listing import Listings
 from hyok.objects.mirror import StoreMirror
 from hyok.objects.multipart import MultipartVault
 from hyok.objects.places import Places
+from hyok.objects.plain_versions import PlainVersions
 from hyok.objects.registry import BucketKeeper, BucketRegistry
-from hyok.objects.rewrapping import ACTION as REWRAP_ACTION
-from hyok.objects.rewrapping import Rewrapper
+from hyok.objects.replacing import Replacements
 from hyok.objects.streams import Rooms
 from hyok.objects.uploads import UploadLedger
 from hyok.objects.vault import ObjectVault
@@ -66,37 +60,22 @@ from hyok.policy.cedar import CedarEngine
 from hyok.policy.classifications import Classifications
 from hyok.policy.decision import CachedEngine, StoreFacts
 from hyok.telemetry.metrics import Metrics
-from hyok.vocabulary import Ask, ClassificationName, Principal
+from hyok.vocabulary import ClassificationName
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from hyok.backends.port import ObjectStore
     from hyok.gateway.port import Meter
     from hyok.hsm.port import Hsm
     from hyok.http1.server import Server
-    from hyok.jobs.catalog import Work
     from hyok.policy.decision import Engine
     from hyok.settings import Settings
 
 log = structlog.get_logger("hyok.wiring")
 
 UNKNOWN = ClassificationName("onbekend")
-SWEEP_SECONDS = 1.0
-STORE_SWEEP_SECONDS = 600.0
-MIRROR_SECONDS = 3_600.0
-"""How often the mirrors of keyring records are looked through; first at the start."""
-
-UPLOADS_LOOK_SECONDS = 10.0
-"""How soon a worker forgets the key of an upload that another one ended."""
-USES_SECONDS = 60.0
-"""How often the last use of access keys is written down."""
-
 DECISIONS_REMEMBERED_MS = 30_000
-
-JOB_ACTIONS = {SEAL: SEAL_ACTION, REWRAP: REWRAP_ACTION}
-"""What policy is asked about each object of a job."""
 
 
 def clock_ms() -> int:
@@ -153,6 +132,7 @@ class Core:
     pump: PumpPool
     inventories: Inventories
     adopter: Adopter
+    plain_versions: PlainVersions
     leases: Leases
 
     async def close(self) -> None:
@@ -250,7 +230,6 @@ def open_core(settings: Settings) -> Core:
         places=places,
         custodian=custodian,
         classifications=classifications,
-        leases=leases,
         rooms=rooms,
     )
     vault = ObjectVault(
@@ -261,6 +240,7 @@ def open_core(settings: Settings) -> Core:
         pump=pump,
         entropy=secrets.token_bytes,
         adoptions=adoptions,
+        replacements=Replacements(adoptions, leases),
     )
     keeper = BucketKeeper(
         registry=registry,
@@ -303,32 +283,9 @@ def open_core(settings: Settings) -> Core:
             custodian=custodian,
             leases=leases,
         ),
+        plain_versions=PlainVersions(places, inventories, custodian, clock_ms),
         leases=leases,
     )
-
-
-def build_runner(core: Core, actor: str) -> Runner:
-    """Return what works through jobs on behalf of an operator."""
-
-    async def work(kind: str, bucket_id: str) -> Work:
-        bucket = await core.registry.get(bucket_id)
-
-        def ask() -> Ask:
-            return Ask(
-                principal=Principal(id=actor, tenant=bucket.tenant, kind="officer", clearance=100),
-                action=JOB_ACTIONS[kind],
-                bucket=bucket,
-                key="",
-                request_id=secrets.token_hex(8).upper(),
-                origin="local",
-                at_ms=clock_ms(),
-            )
-
-        if kind == REWRAP:
-            return RewrapBucket(core.vault, Rewrapper(core.vault, core.leases), ask)
-        return SealAdopted(core.vault, core.inventories, core.registry, ask)
-
-    return Runner(JobLedger(core.database), core.leases, work, clock_ms, secrets.token_bytes)
 
 
 async def open_gateway(core: Core, meter: Meter | None = None) -> Server:
@@ -345,7 +302,7 @@ async def open_gateway(core: Core, meter: Meter | None = None) -> Server:
         vault=core.vault,
         multipart=core.multipart,
         listings=core.listings,
-        versions=VersionListings(core.places, core.custodian),
+        versions=VersionListings(core.places, core.custodian, core.inventories),
         states=BucketStates(core.places, core.custodian),
         buckets=core.registry,
         keeper=core.keeper,
@@ -395,46 +352,6 @@ async def open_gateway(core: Core, meter: Meter | None = None) -> Server:
     )
 
 
-async def keep_house(core: Core) -> None:
-    """Run each chore at its own pace; one that fails has its next turn.  Runs for ever."""
-    chores: tuple[tuple[float, Callable[[], Awaitable[object]]], ...] = (
-        (UPLOADS_LOOK_SECONDS, core.multipart.forget_ended),
-        (USES_SECONDS, core.access_keys.write_uses),
-        (STORE_SWEEP_SECONDS, partial(sweep_stores, core)),
-        (MIRROR_SECONDS, partial(keep_mirrors, core)),
-    )
-    due = [0.0] * len(chores)
-    while True:
-        core.custodian.sweep()
-        for turn, (seconds, chore) in enumerate(chores):
-            if time.monotonic() >= due[turn]:
-                due[turn] = time.monotonic() + seconds
-                with contextlib.suppress(HyokError):
-                    await chore()
-        await asyncio.sleep(SWEEP_SECONDS)
-
-
-async def sweep_stores(core: Core) -> None:
-    """Clear away what crashes left in the stores, and old uploads; make lost registrations anew."""
-    for store in core.stores.values():
-        await store.sweep()
-    for bucket in await core.registry.all():
-        await core.multipart.sweep(bucket, clock_ms())
-        await core.keeper.keep_registration(bucket, only_if_missing=True)
-
-
-async def keep_mirrors(core: Core) -> int:
-    """Make anew what every bucket's `.hyok/` lacks of its keyring; return how many records."""
-    made = 0
-    with contextlib.suppress(HyokError):
-        for bucket in await core.registry.all():
-            with contextlib.suppress(HyokError):  # one store away must not stop the others
-                made += await core.keeper.keep_records(bucket)
-    if made:
-        log.warning("mirror.records_made_anew", records=made)
-    return made
-
-
 async def open_management(core: Core, metrics: Metrics, index: int, door: Server) -> Server:
     """Open /livez, /readyz and /metrics of worker ``index``."""
 
@@ -464,7 +381,7 @@ async def run_worker(settings: Settings, index: int, stop: asyncio.Event) -> Non
     await core.watch.look()
     door = await open_gateway(core, metrics)
     management = await open_management(core, metrics, index, door)
-    tasks = [asyncio.create_task(core.watch.run()), asyncio.create_task(keep_house(core))]
+    tasks = [asyncio.create_task(core.watch.run()), asyncio.create_task(keep_house(core, clock_ms))]
     log.info("gateway.ready", port=door.port, worker=index)
     try:
         await stop.wait()

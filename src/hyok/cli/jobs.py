@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hyok.bulk_work import build_runner
 from hyok.cli.options import ConfigOption, JsonOption, moment
 from hyok.cli.progress import share
 from hyok.cli.registrations import record
 from hyok.cli.screen import mark, say, show
 from hyok.cli.session import operator_ask, run
 from hyok.jobs.catalog import CANCELLED, KINDS, PAUSED, REWRAP
-from hyok.wiring import build_runner, clock_ms
+from hyok.wiring import clock_ms
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -166,7 +167,9 @@ def _print(found: Progress, failed: Sequence[tuple[str, str, str]]) -> None:
         f"({found.size_bytes} bytes), {found.skipped} had nothing to do, {found.failed} failed, "
         f"of {found.objects_total}",
     )
-    if found.cause:
+    if found.cause and found.state != PAUSED:
+        mark("warn", found.cause)
+    elif found.cause:
         mark("warn", f"it stands still: {found.cause}  Next: hyok jobs run {found.job_id}")
     for cause, count in found.causes.items():
         mark("FAIL", f"{count} objects: {cause}")
@@ -187,6 +190,7 @@ def _row(found: Progress) -> dict[str, object]:
         "bytes": found.size_bytes,
         "skipped": found.skipped,
         "failed": found.failed,
+        "note": found.cause,
         "of": found.objects_total,
         "begun": moment(found.created_ms),
         "by": found.begun_by,

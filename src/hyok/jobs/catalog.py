@@ -140,8 +140,11 @@ class Work(Protocol):
         """
         ...
 
-    async def finish(self) -> None:
-        """Called when every shard is finished, perhaps more than once."""
+    async def finish(self) -> str:
+        """Called when every shard is finished, perhaps more than once.
+
+        Returns what people should know of it; empty: nothing.
+        """
         ...
 
     async def describe(self, item: bytes) -> str:

@@ -84,8 +84,9 @@ class RewrapBucket:
                 raise
             return False  # written anew since: then it is under the key that writes now
 
-    async def finish(self) -> None:
+    async def finish(self) -> str:
         """See `Work`."""
+        return ""
 
     async def describe(self, item: bytes) -> str:
         """See `Work`."""

@@ -101,8 +101,8 @@ class Runner:
                 await asyncio.sleep(WAIT_SECONDS)
         found = await self._now(job_id)
         if found.state == OPEN:
-            await work.finish()
-            await self.ledger.set_state(job_id, DONE, self._clock_ms())
+            note = await work.finish()
+            await self.ledger.set_state(job_id, DONE, self._clock_ms(), cause=note)
             found = await self._now(job_id)
         tell(found)
         return found

@@ -5,7 +5,9 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from hyok.errors import Conflict
+import structlog
+
+from hyok.errors import Conflict, HyokError
 from hyok.jobs.catalog import STEP_OBJECTS, Planned, hex_ranges
 from hyok.jobs.steps import Item, go_through
 from hyok.objects.adoption import SEAL
@@ -16,9 +18,12 @@ if TYPE_CHECKING:
 
     from hyok.jobs.catalog import Shard, Step
     from hyok.objects.inventory import Adopted, Inventories
+    from hyok.objects.plain_versions import PlainVersions
     from hyok.objects.registry import BucketRegistry
     from hyok.objects.vault import ObjectVault
     from hyok.vocabulary import Ask
+
+log = structlog.get_logger("hyok.jobs")
 
 
 class SealAdopted:
@@ -28,6 +33,7 @@ class SealAdopted:
         vault: seals and stores.
         inventories: what was counted.
         registry: is told when nothing is left.
+        versions: counts what older versions hold then.
         ask: returns the question of who began the job, about this bucket, as of now.
     """
 
@@ -36,11 +42,13 @@ class SealAdopted:
         vault: ObjectVault,
         inventories: Inventories,
         registry: BucketRegistry,
+        versions: PlainVersions,
         ask: Callable[[], Ask],
     ) -> None:
         self._sealer = AdoptedSealer(vault, inventories)
         self._inventories = inventories
         self._registry = registry
+        self._versions = versions
         self._ask = ask
         bucket = ask().bucket
         assert bucket is not None
@@ -82,10 +90,33 @@ class SealAdopted:
     async def _seal(self, entry: Adopted) -> bool:
         return await self._sealer.seal(self._ask(), entry)
 
-    async def finish(self) -> None:
-        """Serve the bucket as any other once nothing of before is left in clear."""
-        if (await self._inventories.counted(self._bucket.bucket_id)).left == 0:
-            await self._registry.set_adoption(self._bucket.bucket_id, "")
+    async def finish(self) -> str:
+        """Serve the bucket as any other once nothing of before is left in clear.
+
+        Returns what its older versions still hold.
+        """
+        name = self._bucket.bucket_id
+        if (await self._inventories.counted(name)).left:
+            return ""
+        await self._registry.set_adoption(name, "")
+        erase = f"hyok buckets adopt {name} --erase-versions"
+        try:
+            older = await self._versions.look(self._bucket)
+        except HyokError as error:
+            return f"older versions in clear could not be counted: {error}. Next: {erase}"
+        if not older.versions:
+            return ""
+        log.warning(
+            "adoption.older_versions_in_clear",
+            bucket=name,
+            versions=older.versions,
+            bytes=older.size_bytes,
+            locked=older.locked,
+        )
+        return (
+            f"{older.versions} older versions of {older.size_bytes} bytes still stand in clear at "
+            f"the store, {older.locked} of them under object lock. Next: {erase}"
+        )
 
     async def describe(self, item: bytes) -> str:
         """See `Work`."""

@@ -1,38 +1,38 @@
-"""Adoptions: plaintext of before in an adopted bucket, as clients meet it when they read or write.
+"""Adoptions: plaintext of before in an adopted bucket, as clients meet it when they read.
 
 An object is handed out in clear only while its row of the inventory counts, the store shows no
 envelope, and ETag and length are those that were counted.  Whatever the gateway writes or removes
-takes the row away before the client is told, so a supplier who strips an envelope, or brings old
-plaintext back, gets the answer that an object without envelope always gets.
+takes the row away before the client is told (`replacing`), so a supplier who strips an envelope, or
+brings old plaintext back, gets the answer that an object without envelope always gets.
 """
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
-from hashlib import sha256
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import structlog
-
-from hyok.backends.port import ALWAYS, Condition, Span
-from hyok.database.leases import KEPT_MS
-from hyok.errors import Conflict, HyokError, Malformed, NotFound, Refused, Tampered
+from hyok.backends.port import Span
+from hyok.errors import Malformed, NotFound, Refused, Unavailable
 from hyok.objects.facts import ObjectFacts
+from hyok.objects.locking import told_lock
 from hyok.objects.places import Place
-from hyok.objects.reading import ObjectReader, no_envelope
+from hyok.objects.plaintext_errors import (
+    another_object,
+    no_envelope,
+    older_version,
+    stands_in_clear,
+)
+from hyok.objects.reading import ObjectReader
 from hyok.objects.unsealed import Unsealed
 from hyok.policy.classify import judge
 from hyok.s3.names import etag_out
 from hyok.vocabulary import WHOLE_BODY_BYTES_MAX, ClassificationName, MemorySource
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Callable, Mapping
 
     from hyok.backends.port import Stored
     from hyok.custody.custodian import KeyCustodian
-    from hyok.database.leases import Lease, Leases
     from hyok.objects.inventory import Adopted, Inventories
     from hyok.objects.places import Places
     from hyok.objects.streams import Rooms
@@ -40,13 +40,17 @@ if TYPE_CHECKING:
     from hyok.s3.ranges import Asked
     from hyok.vocabulary import Ask
 
-log = structlog.get_logger("hyok.objects")
-
 REFUSE, READ_THROUGH, SEAL = "refuse", "read-through", "seal"
 MODES = (REFUSE, READ_THROUGH, SEAL)
 
-WAIT_SECONDS_MAX = 15.0
-WAIT_STEP_SECONDS = 0.1
+
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """An object that may be handed out as it stands: where, and what the store says of it."""
+
+    place: Place
+    stored: Stored
+    tags: Mapping[str, str]
 
 
 class Adoptions:
@@ -59,30 +63,30 @@ class Adoptions:
         places: Places,
         custodian: KeyCustodian,
         classifications: Classifications,
-        leases: Leases,
         rooms: Rooms,
     ) -> None:
-        self._inventories = inventories
+        self.inventories = inventories
         self._places = places
         self._custodian = custodian
         self._classifications = classifications
-        self._leases = leases
         self._rooms = rooms
         self._reader = ObjectReader(custodian, rooms)
 
-    # ── reading ──────────────────────────────────────────────────────────────────────────────
-
-    async def head(self, ask: Ask, check: Callable[[ObjectFacts], None]) -> ObjectFacts | None:
+    async def head(
+        self, ask: Ask, check: Callable[[ObjectFacts], None], version_id: str = ""
+    ) -> ObjectFacts | None:
         """Return the facts of an object that stands in clear; None: look for a sealed one.
+
+        ``version_id``: empty for the newest; another than was counted is None.
 
         Raises:
             Tampered: it is another object than was counted (code HY-3511).
             Refused, NotFound, Unavailable: as reading says.
         """
-        found = await self._find(ask)
+        found = await self.find(ask, version_id)
         if found is None:
             return None
-        facts = self._facts(ask, found[1])
+        facts = self._facts(ask, found)
         await self._custodian.decide(_as(ask, facts))
         check(facts)
         await self._custodian.conclude(_as(ask, facts), facts.outcome, size_bytes=0)
@@ -94,6 +98,7 @@ class Adoptions:
         asked: Asked | None,
         check: Callable[[ObjectFacts], None],
         part_number: int | None,
+        version_id: str = "",
     ) -> Unsealed | None:
         """Return an object that stands in clear, ready to be handed out; None as `head`.
 
@@ -103,11 +108,11 @@ class Adoptions:
             Malformed: the range or part is not there (reasons ``InvalidRange``,
                 ``InvalidPartNumber``); and as `head`.
         """
-        found = await self._find(ask)
+        found = await self.find(ask, version_id)
         if found is None:
             return None
-        place, stored = found
-        facts = self._facts(ask, stored)
+        place, stored = found.place, found.stored
+        facts = self._facts(ask, found)
         await self._custodian.decide(_as(ask, facts))
         check(facts)
         if part_number not in (None, 1):
@@ -115,25 +120,23 @@ class Adoptions:
                 "The requested partnumber is not satisfiable", reason="InvalidPartNumber"
             )
         start, stop = (0, facts.size) if asked is None else asked.resolve(facts.size)
+        same = {"if_match": stored.etag, "version_id": stored.version_id}
         if stop - start > WHOLE_BODY_BYTES_MAX:
-            source = await place.store.read(
-                place.bucket, place.name, Span(start, stop), if_match=stored.etag
-            )
+            source = await place.store.read(place.bucket, place.name, Span(start, stop), **same)
             return Unsealed(facts, start, stop, source, source, self._rooms)
         body = b""
         if stop > start:
-            _, body = await place.store.read_whole(
-                place.bucket, place.name, Span(start, stop), if_match=stored.etag
-            )
+            span = Span(start, stop)
+            _, body = await place.store.read_whole(place.bucket, place.name, span, **same)
         return Unsealed(facts, start, stop, MemorySource(body), None, self._rooms)
 
-    async def _find(self, ask: Ask) -> tuple[Place, Stored] | None:
-        """Return place and facts of what may be handed out as it stands."""
+    async def find(self, ask: Ask, version_id: str = "") -> Plain | None:
+        """Return what may be handed out as it stands; None: look for a sealed object."""
         bucket = ask.bucket
         assert bucket is not None
         if not bucket.adoption:
             return None
-        entry = await self._inventories.find(bucket.bucket_id, ask.key)
+        entry = await self.inventories.find(bucket.bucket_id, ask.key)
         if entry is None or entry.replaced:
             return None
         if bucket.adoption == REFUSE:
@@ -142,15 +145,48 @@ class Adoptions:
             return None
         if bucket.names == "sealed" and await self.settled(ask, entry):
             return None
+        return await self._counted(ask, entry, version_id)
+
+    async def _counted(self, ask: Ask, entry: Adopted, version_id: str) -> Plain | None:
+        """Return what stands under the clear name, if it is what was counted."""
         place = self.plain_place(ask)
-        stored = await place.store.head(place.bucket, place.name)
+        try:
+            stored = await place.store.head(place.bucket, place.name, version_id)
+        except NotFound:
+            if version_id:  # it may be a sealed version's
+                return None
+            raise
         if stored.facts is not None and stored.facts.envelope:
             # Whoever wrote it did not get as far as the inventory, and told nobody of success.
             # Once it was seen sealed it never counts as plain again.
-            await self.settled(ask, entry)
+            if not version_id:
+                await self.settled(ask, entry)
+            return None
+        if version_id and not is_counted(entry, stored):
             return None
         check_counted(entry, stored)
-        return place, stored
+        return Plain(place, stored, await tags_in_clear(place, stored))
+
+    async def check_no_plaintext(self, ask: Ask, version_id: str, effect: str) -> None:
+        """Return quietly unless the object stands in clear.
+
+        Raises:
+            Refused: it does, and what is asked for is only for sealed ones (code HY-3515).
+        """
+        if await self.find(ask, version_id) is not None:
+            raise stands_in_clear(effect)
+
+    async def check_version(self, ask: Ask, stored: Stored, version_id: str) -> None:
+        """Return quietly unless a version is asked for that an adopted bucket holds in clear.
+
+        Raises:
+            Refused: it is of before the adoption, or was written around us (code HY-3514).
+        """
+        if not version_id or (stored.facts is not None and stored.facts.envelope):
+            return
+        assert ask.bucket is not None
+        if await self.inventories.is_adopted(ask.bucket.bucket_id):
+            raise older_version()
 
     async def _is_sealed(self, ask: Ask) -> bool:
         assert ask.bucket is not None
@@ -161,85 +197,27 @@ class Adoptions:
             return False
         return True
 
-    def _facts(self, ask: Ask, stored: Stored) -> ObjectFacts:
+    def _facts(self, ask: Ask, found: Plain) -> ObjectFacts:
         assert ask.bucket is not None
+        stored = found.stored
         assert stored.facts is not None
         told = stored.facts
-        judged = judge(self._classifications, ask.bucket, ask.key, told.tags, told.user_metadata)
+        judged = judge(self._classifications, ask.bucket, ask.key, found.tags, told.user_metadata)
         return ObjectFacts(
             size=stored.size,
             etag=etag_out(stored.etag),
             modified_ms=stored.modified_ms,
             headers=told.clear,
             user_metadata=told.user_metadata,
-            tags=told.tags,
+            tags=found.tags,
             classification=judged.classification,
             kek_id="",
             object_id="",
             version_id=stored.version_id,
+            tag_count=len(found.tags),
+            lock=told_lock(told.lock),
             sealed=False,
         )
-
-    # ── writing ──────────────────────────────────────────────────────────────────────────────
-
-    @asynccontextmanager
-    async def replacing(
-        self, ask: Ask, condition: Condition = ALWAYS, *, deleting: bool = False
-    ) -> AsyncIterator[Condition]:
-        """Write or remove a key inside this block, under the condition that it yields.
-
-        When the block ends well, and before the client may be told, whatever stood in clear under
-        this key counts no more.
-
-        Raises:
-            Conflict: the condition does not hold for the plain object (reason
-                ``PreconditionFailed``), or a job is sealing this very object
-                (``OperationAborted``).
-        """
-        bucket = ask.bucket
-        assert bucket is not None
-        entry = None
-        if bucket.adoption:
-            entry = await self._inventories.find(bucket.bucket_id, ask.key)
-        if entry is None or entry.replaced:
-            yield condition
-        elif bucket.names == "clear":  # the same name in the store, so the store decides
-            yield condition
-            await self._inventories.forget(bucket.bucket_id, entry)
-        else:
-            async with self._held(ask) as lease, lease.kept():
-                entry = await self._inventories.find(bucket.bucket_id, ask.key)
-                if entry is None or entry.replaced or await self.settled(ask, entry):
-                    yield condition
-                    return
-                yield _condition_of(entry, condition, deleting=deleting)
-                await lease.renew()
-                await self._inventories.mark_replaced(bucket.bucket_id, entry)
-                try:
-                    await self.remove_plain(ask, entry)
-                except HyokError as error:
-                    # The write stands.  The row says what is left, and a job comes back to it.
-                    log.warning("adoption.plain_object_left", error=error.explain())
-
-    @asynccontextmanager
-    async def _held(self, ask: Ask) -> AsyncIterator[Lease]:
-        """Hold a key whose sealed and plain objects have two names, which no store can decide."""
-        assert ask.bucket is not None
-        raw = f"{ask.bucket.bucket_id}\0{ask.key}".encode()
-        name = f"adopted:{sha256(raw).hexdigest()}"
-        async with AsyncExitStack() as over:
-            yield await self._taken(over, name)
-
-    async def _taken(self, over: AsyncExitStack, name: str) -> Lease:
-        waited = 0.0
-        while True:
-            try:
-                return await over.enter_async_context(self._leases.hold(name, KEPT_MS))
-            except Conflict:
-                if waited >= WAIT_SECONDS_MAX:
-                    raise
-            waited += WAIT_STEP_SECONDS
-            await asyncio.sleep(WAIT_STEP_SECONDS)
 
     async def settled(self, ask: Ask, entry: Adopted) -> bool:
         """Say whether a sealed object that opens stands for this entry; if so it counts no more.
@@ -261,40 +239,40 @@ class Adoptions:
         examined = await self._reader.examine(ask, place, stored)
         examined.key.data_key.close()
         if bucket.names == "sealed":
-            await self._inventories.mark_replaced(bucket.bucket_id, entry)
+            await self.inventories.mark_replaced(bucket.bucket_id, entry)
         else:
-            await self._inventories.forget(bucket.bucket_id, entry)
+            await self.inventories.forget(bucket.bucket_id, entry)
         return True
-
-    async def remove_plain(self, ask: Ask, entry: Adopted) -> None:
-        """Remove what was counted under its clear name, and the row; quiet when it is gone.
-
-        Raises:
-            Conflict: another object stands there now; it stays (code HY-3511).
-        """
-        assert ask.bucket is not None
-        place = self.plain_place(ask)
-        try:
-            stored = await place.store.head(place.bucket, place.name)
-        except NotFound:
-            pass
-        else:
-            if (stored.etag, stored.size) != (entry.etag, entry.size):
-                raise _changed()
-            try:
-                await place.store.delete(place.bucket, place.name, Condition(if_match=entry.etag))
-            except Refused as error:
-                if error.reason != "NotImplemented":
-                    raise
-                # No client of ours writes under a clear name here; only somebody around us could
-                # have put something there since the look above.
-                await place.store.delete(place.bucket, place.name)
-        await self._inventories.forget(ask.bucket.bucket_id, entry)
 
     def plain_place(self, ask: Ask) -> Place:
         """Return where an object of this key stands in clear."""
         assert ask.bucket is not None
         return Place(self._places.store(ask.bucket), ask.bucket.backend_name, ask.key)
+
+
+async def tags_in_clear(place: Place, stored: Stored) -> Mapping[str, str]:
+    """Return the tags of an object of before; a label among them says how sensitive it is.
+
+    Not every store tells their number with the object, so they are asked for always.
+
+    Raises:
+        Unavailable: the object was replaced meanwhile.
+    """
+    try:
+        return await place.store.tags(place.bucket, place.name, stored.version_id)
+    except NotFound as error:
+        raise Unavailable(
+            "The object was replaced while it was being read.", reason="ServiceUnavailable"
+        ) from error
+    except Refused as error:
+        if error.reason != "NotImplemented":
+            raise
+        return {}
+
+
+def is_counted(entry: Adopted, stored: Stored) -> bool:
+    """Does the store show what was counted?"""
+    return (stored.etag, stored.size) == (entry.etag, entry.size)
 
 
 def check_counted(entry: Adopted, stored: Stored) -> None:
@@ -303,34 +281,8 @@ def check_counted(entry: Adopted, stored: Stored) -> None:
     Raises:
         Tampered: it is another object (code HY-3511).
     """
-    if (stored.etag, stored.size) != (entry.etag, entry.size):
-        raise Tampered(
-            "The stored object is another one than was counted when the bucket was adopted.",
-            code="HY-3511",
-            effect="It is not handed out.",
-            next_step="find out who wrote to the store; write the object anew through the gateway",
-        )
-
-
-def _changed() -> Conflict:
-    return Conflict(
-        "Another object than was counted stands under the clear name.",
-        code="HY-3511",
-        effect="It was left there.",
-        next_step="find out who wrote to the store, and remove it there",
-    )
-
-
-def _condition_of(entry: Adopted, condition: Condition, *, deleting: bool) -> Condition:
-    """Return what a condition on the plain object is for the sealed name, where nothing stands."""
-    if condition.absent or condition.if_match not in ("", entry.etag):
-        raise Conflict(
-            "At least one of the pre-conditions you specified did not hold",
-            reason="PreconditionFailed",
-        )
-    if deleting or condition == ALWAYS:
-        return ALWAYS
-    return Condition(absent=True)
+    if not is_counted(entry, stored):
+        raise another_object()
 
 
 def _as(ask: Ask, facts: ObjectFacts) -> Ask:

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 
 from hyok.backends.port import WHOLE, Condition
 from hyok.errors import Conflict, NotFound, Tampered, Unavailable
-from hyok.objects.adoption import check_counted
+from hyok.objects.adoption import check_counted, tags_in_clear
 from hyok.objects.facts import Proofs, PutFacts
+from hyok.objects.locking import still_holding, told_lock
 from hyok.policy.classify import judge
 from hyok.s3.checksums import Algorithm, Checksum
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from hyok.backends.port import Stored, StoreSource
     from hyok.objects.inventory import Adopted, Inventories
@@ -69,7 +70,7 @@ class AdoptedSealer:
         if entry.replaced or (
             bucket.names == "sealed" and await vault.adoptions.settled(ask, entry)
         ):
-            await vault.adoptions.remove_plain(ask, entry)
+            await vault.replacements.remove_plain(ask, entry)
             return False
         place = vault.adoptions.plain_place(ask)
         try:
@@ -86,20 +87,23 @@ class AdoptedSealer:
                 return False
             raise Tampered("An envelope of another bucket stands under a clear name.")
         check_counted(entry, stored)
-        facts, ask = self._facts(ask, stored)
+        facts, ask = self._facts(ask, stored, await tags_in_clear(place, stored))
         body = _PlainBody(vault, place, stored)
         await vault.put(ask, body, facts, Condition(if_match=entry.etag))
         return True
 
-    def _facts(self, ask: Ask, stored: Stored) -> tuple[PutFacts, Ask]:
+    def _facts(self, ask: Ask, stored: Stored, tags: Mapping[str, str]) -> tuple[PutFacts, Ask]:
         """Return what the object carries, and the question with its own classification."""
         assert ask.bucket is not None
         assert stored.facts is not None
         told = stored.facts
-        judged = judge(
-            self._vault.classifications, ask.bucket, ask.key, told.tags, told.user_metadata
+        judged = judge(self._vault.classifications, ask.bucket, ask.key, tags, told.user_metadata)
+        facts = PutFacts(
+            headers=told.clear,
+            user_metadata=told.user_metadata,
+            tags=tags,
+            lock=still_holding(told_lock(told.lock), ask.at_ms),
         )
-        facts = PutFacts(headers=told.clear, user_metadata=told.user_metadata, tags=told.tags)
         ask = replace(ask, classification=judged.classification, scope_label=judged.scope_label)
         return facts, ask
 

@@ -138,6 +138,11 @@ class Inventories:
 
         return await self._database.read(act)
 
+    async def is_adopted(self, bucket_id: str) -> bool:
+        """Say whether the bucket held plaintext once, though none of it may count any more."""
+        found = select(adoptions.c.bucket_id).where(adoptions.c.bucket_id == bucket_id)
+        return await self._database.read(lambda connection: connection.scalar(found) is not None)
+
     async def find(self, bucket_id: str, name: str) -> Adopted | None:
         """Return the object of this clear key if it still counts."""
         return (await self.find_many(bucket_id, [name])).get(name)

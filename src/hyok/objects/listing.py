@@ -18,6 +18,7 @@ from hyok.envelope.layout import LAYOUT
 from hyok.errors import Malformed
 from hyok.objects.clear_rows import arranged, key_of, opened, store_start
 from hyok.objects.mirror import PREFIX as RESERVED
+from hyok.objects.plain_rows import counted_of, is_shown_in_clear
 from hyok.s3.names import etag_out
 
 if TYPE_CHECKING:
@@ -141,27 +142,17 @@ class Listings:
 
     async def _plain(self, bucket: Bucket, objects: Sequence[Stored]) -> Mapping[str, Entry]:
         """Return those of a page that stand in clear, by key: their length is the plaintext's."""
-        if not bucket.adoption or not objects:
-            return {}
-        known = await self._inventories.find_many(
-            bucket.bucket_id, [found.name for found in objects]
-        )
         return {
             found.name: Entry(found.name, found.size, etag_out(found.etag), found.modified_ms)
-            for found in objects
-            if (entry := known.get(found.name)) is not None
-            and not entry.replaced
-            and (entry.etag, entry.size) == (found.etag, found.size)
+            for found in await counted_of(self._inventories, bucket, objects)
         }
 
     async def _plain_below(
         self, store: ObjectStore, bucket: Bucket, prefix: str
     ) -> AsyncIterator[Entry]:
         """Yield what a bucket of sealed names holds in clear below a prefix."""
-        if bucket.adoption in ("", "refuse"):
-            return
         after = ""
-        while True:
+        while is_shown_in_clear(bucket):
             page = await store.list(bucket.backend_name, prefix, "", after, 1000)
             for entry in (await self._plain(bucket, page.objects)).values():
                 yield entry

@@ -307,7 +307,7 @@ class MultipartVault:
             key.data_key.close()
         try:
             last = await self._asides.read(place, upload_id, parts[-1])
-            async with self._vault.adoptions.replacing(ask, condition) as held:
+            async with self._vault.replacements.replacing(ask, condition) as held:
                 joined = await join(
                     place,
                     upload,

@@ -14,6 +14,7 @@ from hyok.envelope.layout import HEADER_BYTES, LAYOUT
 from hyok.envelope.trailer import open_trailer
 from hyok.errors import Malformed, Refused, Tampered
 from hyok.objects.object_tags import tags_of
+from hyok.objects.plaintext_errors import no_envelope
 from hyok.objects.proven_facts import facts_of, with_trailer
 from hyok.objects.streams import (
     Chain,
@@ -362,17 +363,6 @@ class ObjectReader:
             )
         )
         return Chain([MemorySource(at_hand), Cut(source, stop - missing)]), source
-
-
-def no_envelope() -> Tampered:
-    """Return what is said of a stored object that nobody sealed."""
-    return Tampered(
-        "The stored object carries no envelope, so it was not written by this gateway.",
-        code="HY-3501",
-        effect="It is not handed out.",
-        next_step="if it stood there before the bucket was adopted: hyok buckets adopt; else "
-        "restore the object",
-    )
 
 
 def _plain_size(stored: Stored) -> int:

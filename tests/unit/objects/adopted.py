@@ -20,6 +20,7 @@ from hyok.objects.adopting import ACTION, Adopter
 from hyok.objects.adoption_sealing import ACTION as SEAL_ACTION
 from hyok.objects.listing import Listings
 from hyok.objects.mirror import StoreMirror
+from hyok.objects.plain_versions import PlainVersions
 from hyok.objects.registry import BucketKeeper, BucketRegistry, NewBucket
 from hyok.vocabulary import ClassificationName, Principal
 
@@ -83,6 +84,12 @@ class Adopting:
     names: str
 
     @property
+    def plain_versions(self) -> PlainVersions:
+        house, vaults = self.vaults.house, self.vaults
+        now = lambda: house.now[0]  # noqa: E731
+        return PlainVersions(vaults.vault.places, vaults.inventories, house.custodian, now)
+
+    @property
     def shelf(self) -> Shelf:
         return Shelf(self.store)
 
@@ -137,6 +144,7 @@ class Adopting:
                 self.vaults.vault,
                 self.vaults.inventories,
                 self.registry,
+                self.plain_versions,
                 lambda: replace(self.operator(SEAL_ACTION), bucket=bucket),
             )
 

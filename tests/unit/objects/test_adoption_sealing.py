@@ -12,7 +12,7 @@ from tests.unit.objects.adopted import BACKEND, adopting
 from hyok.backends.port import StoredFacts
 from hyok.errors import Conflict, NotFound, Unavailable
 from hyok.jobs import runner
-from hyok.objects import adoption
+from hyok.objects import replacing
 from hyok.vocabulary import WHOLE_BODY_BYTES_MAX
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ async def test_what_a_client_does_between_any_two_steps_stays(
     house: House, monkeypatch: pytest.MonkeyPatch, names: str, how: str
 ) -> None:
     """Where the client is told that it worked; where the key is held by the job it is told so."""
-    monkeypatch.setattr(adoption, "WAIT_SECONDS_MAX", 0.0)
+    monkeypatch.setattr(replacing, "WAIT_SECONDS_MAX", 0.0)
     town = await adopting(house, {"brief": OBJECTS["brief"]}, names)
     await town.adopt("seal")
     moments = Moments(town, monkeypatch)

@@ -20,6 +20,7 @@ from hyok.objects.inventory import Inventories
 from hyok.objects.multipart import MultipartVault
 from hyok.objects.places import Places
 from hyok.objects.registry import BucketRegistry
+from hyok.objects.replacing import Replacements
 from hyok.objects.streams import Rooms
 from hyok.objects.uploads import UploadLedger
 from hyok.objects.vault import ObjectVault
@@ -144,7 +145,6 @@ async def vaults_over(
         places=places,
         custodian=house.custodian,
         classifications=CLASSES,
-        leases=leases,
         rooms=rooms,
     )
     vault = ObjectVault(
@@ -155,6 +155,7 @@ async def vaults_over(
         pump=Here(),
         entropy=secrets.token_bytes,
         adoptions=adoptions,
+        replacements=Replacements(adoptions, leases),
     )
     multipart = MultipartVault(vault, UploadLedger(house.database), Asides(house.database))
     vaults = Vaults(house, made, vault, multipart, {}, inventories, leases)
