@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hyok.cli import jobs
+from hyok.cli import jobs, old_versions
 from hyok.cli.options import ConfigOption, JsonOption, moment
 from hyok.cli.progress import counting
 from hyok.cli.registrations import record
@@ -91,6 +91,14 @@ def adopt(
         str, typer.Option("--backend-name", help="Its name in the store; default: the same.")
     ] = "",
     names: Annotated[str, typer.Option("--names", help="clear or sealed; for its life.")] = "",
+    erase_versions: Annotated[
+        bool,
+        typer.Option(
+            "--erase-versions",
+            help="Remove older versions in clear for good, once all is sealed; asks first.",
+        ),
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove them without asking.")] = False,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -100,6 +108,9 @@ def adopt(
     refused.  With --mode seal a job seals each object where it stands; it may be killed and run
     again at any moment.
     """
+    if erase_versions:
+        old_versions.erase_versions(config, name, yes=yes, as_json=as_json)
+        return
     wanted = NewBucket(
         bucket_id=name,
         tenant=tenant,
@@ -162,8 +173,8 @@ def _tell_adopted(found: AdoptReport, *, as_json: bool) -> None:
     )
     mark(
         "warn",
-        "If the store keeps versions, older ones hold plaintext whatever the mode; remove them "
-        "with the store's own tools (aws s3api list-object-versions, delete-object).",
+        "If the store keeps versions, older ones hold plaintext whatever the mode; once all is "
+        f"sealed, remove them: hyok buckets adopt {bucket.bucket_id} --erase-versions",
     )
 
 
