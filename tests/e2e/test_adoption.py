@@ -11,6 +11,7 @@ import sys
 import time
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from random import Random  # noqa: TID251 - repeatable by its seed
 from typing import TYPE_CHECKING, Any
 
@@ -242,6 +243,176 @@ def _list(town: Town) -> str:
     out, err = process.communicate(timeout=100)
     assert process.returncode == 0, err
     return out
+
+
+# ── versions, tags and locks of what stood there ─────────────────────────────────────────────────
+
+
+def fill_versions(s3: Any, bucket: str) -> dict[str, str]:
+    """Write into a bucket that keeps versions and knows locks; return ids of versions."""
+    s3.create_bucket(Bucket=bucket, ObjectLockEnabledForBucket=True)
+    ids = {}
+    for version, key, plain in (
+        ("oud", "brief", b"eerste"),
+        ("brief", "brief", OBJECTS["map/brief.txt"]),
+        ("weg", "weg", b"weg"),
+        ("groot", "groot", OBJECTS["groot"]),
+        ("blijft", "blijft", OBJECTS["map/brief.txt"]),
+    ):
+        tags = "zaak=7&soort=brief"
+        told = s3.put_object(Bucket=bucket, Key=key, Body=plain, Tagging=tags)
+        ids[version] = told["VersionId"]
+    told = s3.put_object(
+        Bucket=bucket,
+        Key="slot",
+        Body=b"op slot",
+        ObjectLockMode="GOVERNANCE",
+        ObjectLockRetainUntilDate=datetime.fromtimestamp(time.time() + 86_400, UTC),
+    )
+    return ids | {"slot": told["VersionId"]}
+
+
+def versions_in_clear(s3: Any, bucket: str) -> list[str]:
+    """Return the key of every version without envelope, whether something lies over it or not."""
+    found = []
+    for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
+        for one in page.get("Versions", []):
+            at = {"Bucket": bucket, "Key": one["Key"], "VersionId": one["VersionId"]}
+            ours = one["Key"].startswith(".hyok/")
+            if not ours and "hyok" not in s3.head_object(**at)["Metadata"]:
+                found.append(one["Key"])
+    return found
+
+
+def is_marked(answer: Any) -> bool:
+    return answer["ResponseMetadata"]["HTTPHeaders"].get("x-hyok-unsealed") == "true"
+
+
+def refused(call: Any, **asked: Any) -> tuple[int, str]:
+    with pytest.raises(ClientError) as caught:
+        call(**asked)
+    return code_of(caught.value)
+
+
+def known(s3: Any, bucket: str, key: str) -> None:
+    """Wait until the gateway has heard of a new bucket."""
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            s3.head_object(Bucket=bucket, Key=key)
+        except ClientError:
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        else:
+            return
+
+
+@pytest.mark.parametrize("names", ["clear", "sealed"])
+def test_versions_tags_and_locks_of_before_are_read_and_none_is_made_in_clear(
+    town: Town, names: str
+) -> None:
+    backend, bucket = f"versies-{names}", f"met-versies-{names}"
+    store = town.direct()
+    ids = fill_versions(store, backend)
+    town.adopt(bucket, backend, names, "read-through")
+    brief = {"Bucket": bucket, "Key": "brief"}
+    plain, large = OBJECTS["map/brief.txt"], OBJECTS["groot"]
+    with closing(town.gateway.client()) as s3:
+        known(s3, bucket, "brief")
+        # Reading: by version, by part, by range; tags, attributes and locks.
+        told = s3.get_object(**brief, VersionId=ids["brief"])
+        assert (told["Body"].read(), told["VersionId"]) == (plain, ids["brief"])
+        assert is_marked(told)
+        assert told["TagCount"] == 2
+        told = s3.get_object(
+            Bucket=bucket, Key="groot", VersionId=ids["groot"], Range="bytes=7-2000006"
+        )
+        assert told["Body"].read() == large[7:2_000_007]
+        older = refused(s3.get_object, **brief, VersionId=ids["oud"])
+        assert older == ((403, "AccessDenied") if names == "clear" else (404, "NoSuchVersion"))
+        told = s3.get_object(**brief, PartNumber=1)
+        assert (told["Body"].read(), told["ResponseMetadata"]["HTTPStatusCode"]) == (plain, 206)
+        assert refused(s3.get_object, **brief, PartNumber=2)[0] == 416
+        told = s3.get_object_tagging(**brief)
+        assert {tag["Key"]: tag["Value"] for tag in told["TagSet"]} == {
+            "zaak": "7",
+            "soort": "brief",
+        }
+        assert is_marked(told)
+        told = s3.get_object_attributes(**brief, ObjectAttributes=["ObjectSize", "ETag"])
+        assert told["ObjectSize"] == len(plain)
+        assert is_marked(told)
+        told = s3.get_object_retention(Bucket=bucket, Key="slot")
+        assert told["Retention"]["Mode"] == "GOVERNANCE"
+        held = {"LegalHold": {"Status": "ON"}}
+        assert refused(s3.put_object_legal_hold, **brief, **held) == (403, "AccessDenied")
+
+        listed = s3.list_object_versions(Bucket=bucket)["Versions"]
+        sizes = {(one["Key"], one["VersionId"]): one["Size"] for one in listed}
+        assert sizes["groot", ids["groot"]] == len(large)
+        assert sizes["brief", ids["brief"]] == len(plain)
+        assert len(sizes) == (6 if names == "clear" else 5)
+
+        # Copies are sealed, whole or as a part.
+        source = {"Bucket": bucket, "Key": "brief", "VersionId": ids["brief"]}
+        s3.copy_object(Bucket=bucket, Key="afschrift", CopySource=source)
+        told = s3.get_object(Bucket=bucket, Key="afschrift")
+        assert (told["Body"].read(), is_marked(told)) == (plain, False)
+        begun = s3.create_multipart_upload(Bucket=bucket, Key="uit delen")
+        upload = {"Bucket": bucket, "Key": "uit delen", "UploadId": begun["UploadId"]}
+        part = s3.upload_part_copy(
+            **upload,
+            PartNumber=1,
+            CopySource={"Bucket": bucket, "Key": "groot"},
+            CopySourceRange="bytes=1-1000000",
+        )
+        part = {"PartNumber": 1, "ETag": part["CopyPartResult"]["ETag"]}
+        s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": [part]})
+        told = s3.get_object(Bucket=bucket, Key="uit delen")
+        assert (told["Body"].read(), is_marked(told)) == (large[1:1_000_001], False)
+
+        # An older version goes alone; the counted one takes what was counted with it.
+        s3.delete_object(**brief, VersionId=ids["oud"])
+        assert is_marked(s3.head_object(**brief))
+        s3.delete_object(Bucket=bucket, Key="weg", VersionId=ids["weg"])
+        assert refused(s3.get_object, Bucket=bucket, Key="weg")[0] == 404
+        assert "weg" not in versions_in_clear(store, backend)
+        assert refused(s3.delete_object, Bucket=bucket, Key="slot", VersionId=ids["slot"]) == (
+            403,
+            "AccessDenied",
+        )
+        assert s3.get_object(Bucket=bucket, Key="slot")["Body"].read() == b"op slot"
+
+        # New tags never stand at the store in clear: they seal the object.
+        s3.put_object_tagging(**brief, Tagging={"TagSet": [{"Key": "zaak", "Value": "bijzonder"}]})
+        told = s3.get_object(**brief)
+        assert (told["Body"].read(), is_marked(told)) == (plain, False)
+        told = s3.get_object_tagging(**brief)["TagSet"]
+        assert [(tag["Key"], tag["Value"]) for tag in told] == [("zaak", "bijzonder")]
+        assert refused(s3.get_object, **brief, VersionId=ids["brief"])[0] in (403, 404)
+
+        report = town.run("buckets", "adopt", bucket, "--mode", "seal")
+        assert (report["state"], report["failed"], report["objects"]) == ("done", 0, 3)
+        assert town.in_clear(backend) == set()
+        left = versions_in_clear(store, backend)
+        assert {"brief", "groot", "blijft", "slot"} <= set(left)
+        assert f"{len(left)} older versions of" in report["note"]
+        assert "1 of them under object lock" in report["note"]
+        told = s3.get_object_retention(Bucket=bucket, Key="slot")
+        assert told["Retention"]["Mode"] == "GOVERNANCE"
+        assert refused(s3.get_object, Bucket=bucket, Key="blijft", VersionId=ids["blijft"]) == (
+            (403, "AccessDenied") if names == "clear" else (404, "NoSuchVersion")
+        )
+
+        gone = town.run("buckets", "adopt", bucket, "--erase-versions", "--yes", ok=1)
+        assert (gone["removed"], gone["locked"]) == (len(left) - 1, 1)
+        assert versions_in_clear(store, backend) == ["slot"]
+        for key, wanted in (("brief", plain), ("groot", large), ("slot", b"op slot")):
+            assert s3.get_object(Bucket=bucket, Key=key)["Body"].read() == wanted
+    if names == "sealed":
+        pages = store.get_paginator("list_object_versions").paginate(Bucket=backend)
+        markers = {one["Key"] for page in pages for one in page.get("DeleteMarkers", [])}
+        assert markers & {"brief", "groot", "blijft"} == set()
 
 
 @pytest.mark.parametrize("names", ["clear", "sealed"])

@@ -24,6 +24,7 @@ from hyok.cli import (
 )
 from hyok.cli import open as open_command
 from hyok.errors import HyokError
+from hyok.telemetry.logs import configure
 
 app = typer.Typer(
     name="hyok",
@@ -51,6 +52,7 @@ app.add_typer(jobs.app, name="jobs")
 
 def main() -> None:
     """Run a command; an expected failure is one line with code, cause, effect and next step."""
+    configure("warning")  # to standard error: what a command prints may be read by programs
     try:
         app(prog_name="hyok")
     except HyokError as error:
