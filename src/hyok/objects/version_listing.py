@@ -121,14 +121,8 @@ class VersionListings:
             )
             shown = [found for found in page.versions if not found.name.startswith(RESERVED)]
             counted = await counted_of(self._inventories, ask.bucket, shown)
-            plain = {(found.name, found.version_id) for found in counted}
             entries += [
-                _entry(
-                    found.name,
-                    found,
-                    in_clear=(found.name, found.version_id) in plain
-                    or _is_older(found, ask.bucket),
-                )
+                _entry(found.name, found, in_clear=found in counted or _is_older(found, ask.bucket))
                 for found in shown
             ]
             prefixes += [found for found in page.prefixes if not found.startswith(RESERVED)]
