@@ -14,6 +14,7 @@ from hyok.errors import Conflict, NotFound, Tampered, Unavailable
 from hyok.objects.adoption import check_counted, tags_in_clear
 from hyok.objects.facts import Proofs, PutFacts
 from hyok.objects.locking import still_holding, told_lock
+from hyok.objects.summing import Summed
 from hyok.policy.classify import judge
 from hyok.s3.checksums import Algorithm, Checksum
 
@@ -144,23 +145,10 @@ class _PlainBody:
             place.bucket, place.name, WHOLE, if_match=self._stored.etag
         )
         try:
-            return await self._vault.pump.run(lambda: work(_Summed(source, self._checksum)))
+            return await self._vault.pump.run(lambda: work(Summed(source, self._checksum)))
         finally:
             source.close()
 
     def proofs(self) -> Proofs:
         """Return the checksum that an upload without one is given as well."""
         return Proofs(b"", int(Algorithm.CRC64NVME), self._checksum.digest())
-
-
-class _Summed:
-    """A `Source` that sums what is read of another."""
-
-    def __init__(self, source: StoreSource, checksum: Checksum) -> None:
-        self._source = source
-        self._checksum = checksum
-
-    def read_into(self, buffer: memoryview) -> int:
-        count = self._source.read_into(buffer)
-        self._checksum.update(buffer[:count])
-        return count

@@ -120,7 +120,7 @@ class VersionListings:
                 bucket, prefix, delimiter, after.key, after.version_id, left
             )
             shown = [found for found in page.versions if not found.name.startswith(RESERVED)]
-            counted = await counted_of(self._inventories, ask.bucket, shown)
+            counted = set(await counted_of(self._inventories, ask.bucket, shown))
             entries += [
                 _entry(found.name, found, in_clear=found in counted or _is_older(found, ask.bucket))
                 for found in shown
