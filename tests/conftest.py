@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-ORDER = ("compat", "e2e", "adversary", "faults", "conformance", "fuzz", "unit")
+ORDER = ("fuzz", "compat", "e2e", "adversary", "faults", "conformance", "unit")
 TESTS = Path(__file__).parent
 
 

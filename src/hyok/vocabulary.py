@@ -70,6 +70,7 @@ class Bucket:
     prefix_rules: Mapping[str, str] = field(default_factory=dict)  # key prefix -> classification
     created_ms: int = 0
     documents: Mapping[str, str] = field(default_factory=dict)  # kind (cors, tagging) -> its text
+    adoption: str = ""  # refuse | read-through | seal, where plaintext stood there before us
     public: bool = False  # an officer opened it: whoever asks may read what its class lets them
 
 

@@ -10,12 +10,12 @@ import contextlib
 import secrets
 import time
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
 
 from hyok.audit.client import JournalClient
+from hyok.chores import keep_house
 from hyok.connections import build_hsm, build_store, journal_socket
 from hyok.custody.custodian import KeyCustodian
 from hyok.custody.failing_tokens import FailingTokens
@@ -24,6 +24,7 @@ from hyok.custody.keyring import Keyring
 from hyok.custody.secret_box import HsmSecretBox
 from hyok.custody.watch import HsmWatch
 from hyok.database.engine import Database
+from hyok.database.leases import Leases
 from hyok.errors import HyokError
 from hyok.gateway.admission import Admission
 from hyok.gateway.app import Gateway
@@ -39,13 +40,18 @@ from hyok.identity.access_keys import AccessKeys
 from hyok.identity.issuer_keys import IssuerKeys, KeyTimes
 from hyok.identity.sessions import Sessions
 from hyok.identity.web_identity import WebIdentities
+from hyok.objects.adopting import Adopter
+from hyok.objects.adoption import Adoptions
 from hyok.objects.asides import Asides
 from hyok.objects.bucket_states import BucketStates
+from hyok.objects.inventory import Inventories
 from hyok.objects.listing import Listings
 from hyok.objects.mirror import StoreMirror
 from hyok.objects.multipart import MultipartVault
 from hyok.objects.places import Places
+from hyok.objects.plain_versions import PlainVersions
 from hyok.objects.registry import BucketKeeper, BucketRegistry
+from hyok.objects.replacing import Replacements
 from hyok.objects.streams import Rooms
 from hyok.objects.uploads import UploadLedger
 from hyok.objects.vault import ObjectVault
@@ -57,7 +63,6 @@ from hyok.telemetry.metrics import Metrics
 from hyok.vocabulary import ClassificationName
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from hyok.backends.port import ObjectStore
@@ -70,16 +75,6 @@ if TYPE_CHECKING:
 log = structlog.get_logger("hyok.wiring")
 
 UNKNOWN = ClassificationName("onbekend")
-SWEEP_SECONDS = 1.0
-STORE_SWEEP_SECONDS = 600.0
-MIRROR_SECONDS = 3_600.0
-"""How often the mirrors of keyring records are looked through; first at the start."""
-
-UPLOADS_LOOK_SECONDS = 10.0
-"""How soon a worker forgets the key of an upload that another one ended."""
-USES_SECONDS = 60.0
-"""How often the last use of access keys is written down."""
-
 DECISIONS_REMEMBERED_MS = 30_000
 
 
@@ -135,6 +130,10 @@ class Core:
     multipart: MultipartVault
     listings: Listings
     pump: PumpPool
+    inventories: Inventories
+    adopter: Adopter
+    plain_versions: PlainVersions
+    leases: Leases
 
     async def close(self) -> None:
         """Let go of everything, in the order that loses nothing."""
@@ -223,13 +222,25 @@ def open_core(settings: Settings) -> Core:
     sessions = Sessions(database, box, issuers=issuers)
     registry = BucketRegistry(database, classifications, clock_ms)
     places = Places(stores, custodian)
+    rooms = Rooms()
+    leases = Leases(database, secrets.token_bytes, clock_ms)
+    inventories = Inventories(database, box, secrets.token_bytes)
+    adoptions = Adoptions(
+        inventories=inventories,
+        places=places,
+        custodian=custodian,
+        classifications=classifications,
+        rooms=rooms,
+    )
     vault = ObjectVault(
         places=places,
         custodian=custodian,
         classifications=classifications,
-        rooms=Rooms(),
+        rooms=rooms,
         pump=pump,
         entropy=secrets.token_bytes,
+        adoptions=adoptions,
+        replacements=Replacements(adoptions, leases),
     )
     keeper = BucketKeeper(
         registry=registry,
@@ -260,8 +271,20 @@ def open_core(settings: Settings) -> Core:
         keeper=keeper,
         vault=vault,
         multipart=MultipartVault(vault, UploadLedger(database), Asides(database)),
-        listings=Listings(places, custodian, secrets.token_bytes),
+        listings=Listings(places, custodian, secrets.token_bytes, inventories),
         pump=pump,
+        inventories=inventories,
+        adopter=Adopter(
+            registry=registry,
+            keeper=keeper,
+            inventories=inventories,
+            mirror=mirror,
+            places=places,
+            custodian=custodian,
+            leases=leases,
+        ),
+        plain_versions=PlainVersions(places, inventories, custodian, clock_ms),
+        leases=leases,
     )
 
 
@@ -279,7 +302,7 @@ async def open_gateway(core: Core, meter: Meter | None = None) -> Server:
         vault=core.vault,
         multipart=core.multipart,
         listings=core.listings,
-        versions=VersionListings(core.places, core.custodian),
+        versions=VersionListings(core.places, core.custodian, core.inventories),
         states=BucketStates(core.places, core.custodian),
         buckets=core.registry,
         keeper=core.keeper,
@@ -330,46 +353,6 @@ async def open_gateway(core: Core, meter: Meter | None = None) -> Server:
     )
 
 
-async def keep_house(core: Core) -> None:
-    """Run each chore at its own pace; one that fails has its next turn.  Runs for ever."""
-    chores: tuple[tuple[float, Callable[[], Awaitable[object]]], ...] = (
-        (UPLOADS_LOOK_SECONDS, core.multipart.forget_ended),
-        (USES_SECONDS, core.access_keys.write_uses),
-        (STORE_SWEEP_SECONDS, partial(sweep_stores, core)),
-        (MIRROR_SECONDS, partial(keep_mirrors, core)),
-    )
-    due = [0.0] * len(chores)
-    while True:
-        core.custodian.sweep()
-        for turn, (seconds, chore) in enumerate(chores):
-            if time.monotonic() >= due[turn]:
-                due[turn] = time.monotonic() + seconds
-                with contextlib.suppress(HyokError):
-                    await chore()
-        await asyncio.sleep(SWEEP_SECONDS)
-
-
-async def sweep_stores(core: Core) -> None:
-    """Clear away what crashes left in the stores, and old uploads; make lost registrations anew."""
-    for store in core.stores.values():
-        await store.sweep()
-    for bucket in await core.registry.all():
-        await core.multipart.sweep(bucket, clock_ms())
-        await core.keeper.keep_registration(bucket, only_if_missing=True)
-
-
-async def keep_mirrors(core: Core) -> int:
-    """Make anew what every bucket's `.hyok/` lacks of its keyring; return how many records."""
-    made = 0
-    with contextlib.suppress(HyokError):
-        for bucket in await core.registry.all():
-            with contextlib.suppress(HyokError):  # one store away must not stop the others
-                made += await core.keeper.keep_records(bucket)
-    if made:
-        log.warning("mirror.records_made_anew", records=made)
-    return made
-
-
 async def open_management(core: Core, metrics: Metrics, index: int, door: Server) -> Server:
     """Open /livez, /readyz and /metrics of worker ``index``."""
 
@@ -399,7 +382,7 @@ async def run_worker(settings: Settings, index: int, stop: asyncio.Event) -> Non
     await core.watch.look()
     door = await open_gateway(core, metrics)
     management = await open_management(core, metrics, index, door)
-    tasks = [asyncio.create_task(core.watch.run()), asyncio.create_task(keep_house(core))]
+    tasks = [asyncio.create_task(core.watch.run()), asyncio.create_task(keep_house(core, clock_ms))]
     log.info("gateway.ready", port=door.port, worker=index)
     try:
         await stop.wait()

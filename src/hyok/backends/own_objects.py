@@ -27,12 +27,12 @@ async def erase(store: ObjectStore, bucket: str, *names: str) -> None:
     Raises:
         Refused: object lock protects a version (reason ``AccessDenied``); the others are removed.
     """
-    if not await _keeps_versions(store, bucket):
+    if not await keeps_versions(store, bucket):
         for name in names:
             await store.delete(bucket, name)
         return
     for name in names:
-        found = [found async for found in _versions(store, bucket, name) if found.name == name]
+        found = [found async for found in versions_of(store, bucket, name) if found.name == name]
         await _remove(store, bucket, found)
 
 
@@ -42,8 +42,8 @@ async def erase_older(store: ObjectStore, bucket: str, name: str) -> None:
     Raises:
         Refused: object lock protects a version (reason ``AccessDenied``); the others are removed.
     """
-    if await _keeps_versions(store, bucket):
-        found = [found async for found in _versions(store, bucket, name) if found.name == name]
+    if await keeps_versions(store, bucket):
+        found = [found async for found in versions_of(store, bucket, name) if found.name == name]
         await _remove(store, bucket, [version for version in found if not version.latest])
 
 
@@ -55,30 +55,32 @@ async def erase_deleted(store: ObjectStore, bucket: str, prefix: str) -> None:
     Raises:
         Refused: object lock protects a version (reason ``AccessDenied``); the others are removed.
     """
-    if await _keeps_versions(store, bucket):
-        found = [found async for found in _versions(store, bucket, prefix)]
+    if await keeps_versions(store, bucket):
+        found = [found async for found in versions_of(store, bucket, prefix)]
         deleted = {version.name for version in found if version.latest and version.marker}
         await _remove(store, bucket, [version for version in found if version.name in deleted])
 
 
 async def has_versions(store: ObjectStore, bucket: str, *, beside: str) -> bool:
     """Say whether the bucket holds versions or delete markers ``beside`` those below a prefix."""
-    if not await _keeps_versions(store, bucket):
+    if not await keeps_versions(store, bucket):
         return False
-    async for version in _versions(store, bucket, ""):
+    async for version in versions_of(store, bucket, ""):
         if not version.name.startswith(beside):
             return True
     return False
 
 
-async def _keeps_versions(store: ObjectStore, bucket: str) -> bool:
+async def keeps_versions(store: ObjectStore, bucket: str) -> bool:
+    """Say whether the bucket keeps versions, or did."""
     try:
         return bool(await store.versioning(bucket))
     except Refused:
         return False  # the store knows none
 
 
-async def _versions(store: ObjectStore, bucket: str, prefix: str) -> AsyncIterator[StoredVersion]:
+async def versions_of(store: ObjectStore, bucket: str, prefix: str) -> AsyncIterator[StoredVersion]:
+    """Yield every version and delete marker below a prefix: by name, the newest first."""
     after = after_version = ""
     while True:
         page = await store.list_versions(

@@ -7,17 +7,28 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hyok.cli import jobs, old_versions
 from hyok.cli.options import ConfigOption, JsonOption, moment
-from hyok.cli.screen import say, show
+from hyok.cli.progress import counting
+from hyok.cli.registrations import record
+from hyok.cli.screen import mark, say, show
 from hyok.cli.session import operator_ask, run
+from hyok.errors import Malformed
+from hyok.jobs.catalog import SEAL as JOB_SEAL
+from hyok.objects.adopting import ACTION as ADOPT
+from hyok.objects.adoption import SEAL
 from hyok.objects.registry import NewBucket
 from hyok.vocabulary import ClassificationName
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from hyok.jobs.catalog import Progress
+    from hyok.objects.adopting import AdoptReport
     from hyok.vocabulary import Bucket
     from hyok.wiring import Core
+
+    Ended = tuple[Progress, Sequence[tuple[str, str, str]]]
 
 BucketArgument = Annotated[str, typer.Argument(help="As hyok buckets list shows it.")]
 
@@ -66,6 +77,108 @@ async def create_bucket(core: Core, wanted: NewBucket) -> Bucket:
 
 
 @app.command()
+def adopt(
+    name: Annotated[str, typer.Argument(help="As clients will name it.")],
+    mode: Annotated[
+        str, typer.Option("--mode", help="refuse, read-through or seal what stands in clear.")
+    ] = "refuse",
+    tenant: Annotated[str, typer.Option("--tenant", help="Whose bucket it is.")] = "",
+    classification: Annotated[
+        str, typer.Option("--classification", help="Default of the bucket.")
+    ] = "",
+    store: Annotated[str, typer.Option("--store", help="Default: the settings'.")] = "",
+    backend_name: Annotated[
+        str, typer.Option("--backend-name", help="Its name in the store; default: the same.")
+    ] = "",
+    names: Annotated[str, typer.Option("--names", help="clear or sealed; for its life.")] = "",
+    erase_versions: Annotated[
+        bool,
+        typer.Option(
+            "--erase-versions",
+            help="Remove older versions in clear for good, once all is sealed; asks first.",
+        ),
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove them without asking.")] = False,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Register a bucket that holds plaintext already, or treat what it holds in another way.
+
+    Let nobody write to the store around the gateway from now on: what is not counted now is
+    refused.  With --mode seal a job seals each object where it stands; it may be killed and run
+    again at any moment.
+    """
+    if erase_versions:
+        old_versions.erase_versions(config, name, yes=yes, as_json=as_json)
+        return
+    wanted = NewBucket(
+        bucket_id=name,
+        tenant=tenant,
+        store=store,
+        classification=ClassificationName(classification),
+        names=names,
+        backend_name=backend_name,
+    )
+
+    async def act(core: Core) -> tuple[AdoptReport, Ended | None]:
+        found = await _adopt(core, wanted, mode)
+        if found.bucket.adoption != SEAL or not found.counted.left:
+            return found, None
+        runner = jobs.runner_of(core)
+        job = await runner.begin(JOB_SEAL, name, operator_ask("job:run", "").principal.id)
+        await runner.ledger.reopen(job)
+        await record(core, "job:run", found.bucket.tenant, f"job {job}", f"bucket {name}")
+        return found, await jobs.work(runner, job)
+
+    found, ended = run(config, act)
+    if ended is None or not as_json:
+        _tell_adopted(found, as_json=as_json)
+    if ended is not None:
+        jobs.report(*ended, as_json=as_json)
+
+
+async def _adopt(core: Core, wanted: NewBucket, mode: str) -> AdoptReport:
+    """Adopt a bucket, or change the mode of one that is."""
+    known = [bucket for bucket in await core.registry.all() if bucket.bucket_id == wanted.bucket_id]
+    if known:
+        ask = operator_ask(ADOPT, known[0].tenant, known[0])
+        return await core.adopter.change_mode(ask, mode)
+    if not wanted.tenant or not wanted.classification:
+        raise Malformed(
+            f"bucket {wanted.bucket_id} is not registered yet",
+            next_step="say whose it is with --tenant, and what it holds with --classification",
+        )
+    wanted = replace(wanted, store=wanted.store or core.settings.default_store)
+    with counting("counting what stands in clear") as tell:
+        return await core.adopter.adopt(operator_ask(ADOPT, wanted.tenant), wanted, mode, tell)
+
+
+def _tell_adopted(found: AdoptReport, *, as_json: bool) -> None:
+    bucket, counted = found.bucket, found.counted
+    if as_json:
+        row: dict[str, object] = {"bucket": bucket.bucket_id, "mode": bucket.adoption}
+        row |= {"store": bucket.store, "backend": bucket.backend_name, "names": bucket.names}
+        sums: dict[str, object] = {
+            "objects": counted.objects,
+            "bytes": counted.size_bytes,
+            "left": counted.left,
+        }
+        show([row | sums], as_json=True, empty="")
+        return
+    mark(
+        "ok",
+        f"bucket {bucket.bucket_id}, mode {bucket.adoption}: {counted.objects} objects of "
+        f"{counted.size_bytes} bytes stood in clear when it was adopted, {counted.left} still did "
+        "just now",
+    )
+    mark(
+        "warn",
+        "If the store keeps versions, older ones hold plaintext whatever the mode; once all is "
+        f"sealed, remove them: hyok buckets adopt {bucket.bucket_id} --erase-versions",
+    )
+
+
+@app.command()
 def publish(name: BucketArgument, config: ConfigOption = None) -> None:
     """Let anybody read the bucket's public objects, without credentials."""
     _set_public(config, name, public=True)
@@ -103,6 +216,7 @@ def list_buckets(config: ConfigOption = None, as_json: JsonOption = False) -> No
             "classification": bucket.classification,
             "names": bucket.names,
             "public": bucket.public,
+            "adoption": bucket.adoption,
             "store": bucket.store,
             "backend": bucket.backend_name,
             "not enforced": [

@@ -16,6 +16,7 @@ from hyok.cli import (
     export,
     hsm,
     init,
+    jobs,
     keys,
     peek,
     recover,
@@ -23,6 +24,7 @@ from hyok.cli import (
 )
 from hyok.cli import open as open_command
 from hyok.errors import HyokError
+from hyok.telemetry.logs import configure
 
 app = typer.Typer(
     name="hyok",
@@ -45,10 +47,12 @@ app.add_typer(hsm.app, name="hsm")
 app.add_typer(keys.app, name="keys")
 app.add_typer(apps.app, name="apps")
 app.add_typer(buckets.app, name="buckets")
+app.add_typer(jobs.app, name="jobs")
 
 
 def main() -> None:
     """Run a command; an expected failure is one line with code, cause, effect and next step."""
+    configure("warning")  # to standard error: what a command prints may be read by programs
     try:
         app(prog_name="hyok")
     except HyokError as error:

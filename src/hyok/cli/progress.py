@@ -5,7 +5,14 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from hyok.cli.screen import err
 
@@ -32,3 +39,23 @@ def reading(word: str) -> Iterator[Callable[[int], None]]:
     """Yield what to call with the bytes read so far."""
     with counting(word) as tell:
         yield lambda size_bytes: tell(0, size_bytes)
+
+
+@contextmanager
+def share(word: str) -> Iterator[Callable[[int, int, int], None]]:
+    """Yield what to call with the objects gone through, all there are, and the bytes so far."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:,.0f} of {task.total:,.0f}  {task.fields[size]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as shown:
+        task = shown.add_task(word, total=1, size="")
+
+        def tell(objects: int, total: int, size_bytes: int) -> None:
+            shown.update(
+                task, completed=objects, total=max(total, 1), size=f"{size_bytes / 1e6:,.1f} MB"
+            )
+
+        yield tell

@@ -26,6 +26,7 @@ CHANGES = (
     ":publish",
     ":lock",
     ":bypass-governance",
+    ":adopt",
 )
 """Ends of the actions that leave something changed: their intent is recorded before they happen."""
 

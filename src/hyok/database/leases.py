@@ -6,6 +6,7 @@ its time is over; so whoever acts under a lease renews it first, and has the sto
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -22,19 +23,29 @@ if TYPE_CHECKING:
     from hyok.database.engine import Database
 
 HOLD_MS = 120_000
+KEPT_MS = 10_000
+"""For those who keep renewing: how long a name is lost after its holder was killed."""
 
 
 class Lease:
     """A name that is ours for now."""
 
-    def __init__(self, database: Database, name: str, holder: bytes, clock_ms: Callable[[], int]):
+    def __init__(
+        self,
+        database: Database,
+        name: str,
+        holder: bytes,
+        clock_ms: Callable[[], int],
+        hold_ms: int,
+    ) -> None:
         self._database = database
         self._name = name
         self._holder = holder
         self._clock_ms = clock_ms
+        self._hold_ms = hold_ms
 
     async def renew(self) -> None:
-        """Hold on for another `HOLD_MS`.
+        """Hold on for as long again.
 
         Raises:
             Conflict: it took too long and another holds the name now (reason ``OperationAborted``).
@@ -47,10 +58,45 @@ class Lease:
                 leases.c.holder == self._holder,
                 leases.c.until_ms > now,
             )
-            return connection.execute(mine.values(until_ms=now + HOLD_MS)).rowcount == 1
+            return connection.execute(mine.values(until_ms=now + self._hold_ms)).rowcount == 1
 
         if not await self._database.run(act):
             raise _taken()
+
+    @asynccontextmanager
+    async def kept(self) -> AsyncIterator[None]:
+        """Renew all through the block, and break it off when the name is another's.
+
+        Raises:
+            Conflict: the name was lost meanwhile (reason ``OperationAborted``).
+        """
+        owner = asyncio.current_task()
+        assert owner is not None
+        lost = False
+
+        async def beat() -> None:
+            nonlocal lost
+            while True:
+                await asyncio.sleep(self._hold_ms / 4_000)
+                try:
+                    await self.renew()
+                except Unavailable:  # nobody else can take it meanwhile either
+                    continue
+                except Conflict:
+                    lost = True
+                    owner.cancel()
+                    return
+
+        beating = asyncio.create_task(beat())
+        try:
+            yield
+        except asyncio.CancelledError:
+            if not lost:
+                raise
+            owner.uncancel()
+            raise _taken() from None
+        finally:
+            beating.cancel()
 
 
 class Leases:
@@ -64,28 +110,28 @@ class Leases:
         self._clock_ms = clock_ms
 
     @asynccontextmanager
-    async def hold(self, name: str) -> AsyncIterator[Lease]:
-        """Hold ``name`` until the block ends.
+    async def hold(self, name: str, hold_ms: int = HOLD_MS) -> AsyncIterator[Lease]:
+        """Hold ``name`` until the block ends, or ``hold_ms`` after it was last renewed.
 
         Raises:
             Conflict: another holds it (reason ``OperationAborted``).
         """
         holder = self._entropy(16)
-        await self._take(name, holder)
+        await self._take(name, holder, hold_ms)
         try:
-            yield Lease(self._database, name, holder, self._clock_ms)
+            yield Lease(self._database, name, holder, self._clock_ms, hold_ms)
         finally:
             with suppress(Unavailable):  # then it ends by itself
                 await self._database.run(lambda connection: _give_back(connection, name, holder))
 
-    async def _take(self, name: str, holder: bytes) -> None:
+    async def _take(self, name: str, holder: bytes, hold_ms: int) -> None:
         def act(connection: Connection) -> None:
             now = self._clock_ms()
             connection.execute(
                 delete(leases).where(leases.c.name == name, leases.c.until_ms <= now)
             )
             connection.execute(
-                insert(leases).values(name=name, holder=holder, until_ms=now + HOLD_MS)
+                insert(leases).values(name=name, holder=holder, until_ms=now + hold_ms)
             )
 
         try:

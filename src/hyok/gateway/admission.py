@@ -5,15 +5,13 @@ The signature comes before everything else; until it holds, nothing is looked up
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hyok.errors import Malformed, NotAuthenticated, Refused
-from hyok.policy.classify import effective
+from hyok.policy.classify import UNKNOWN, effective, judge
 from hyok.s3.names import check_bucket_name
 from hyok.sigv4.form import parse_form_credentials, verify_form
 from hyok.sigv4.verify import parse_credentials, verify
-from hyok.vocabulary import ClassificationName
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,16 +19,11 @@ if TYPE_CHECKING:
     from hyok.gateway.port import Credential, Credentials, SessionCredentials
     from hyok.objects.registry import BucketRegistry
     from hyok.policy.classifications import Classifications
+    from hyok.policy.classify import Judged
     from hyok.s3.request import S3Request
     from hyok.sigv4.form import SignedPolicy
     from hyok.sigv4.verify import SignedRequest, Verified
-    from hyok.vocabulary import Bucket, Principal
-
-LABEL_NAMES = ("classification", "vertrouwelijkheidaanduiding")
-"""Tags and user metadata in which an app or ZGW names a class."""
-
-UNKNOWN = ClassificationName("onbekend")
-"""The class where nothing names one."""
+    from hyok.vocabulary import Bucket, ClassificationName, Principal
 
 _REFUSED_HEADERS: Mapping[str, str] = {
     "x-amz-server-side-encryption-customer-algorithm": "keys of the client's own (SSE-C)",
@@ -47,14 +40,6 @@ _REFUSED_HEADERS: Mapping[str, str] = {
 _ACLS_ACCEPTED = frozenset({"private", "bucket-owner-full-control", "bucket-owner-read"})
 _SSE_ACCEPTED = frozenset({"AES256", "aws:kms"})
 _STORAGE_CLASSES_ACCEPTED = frozenset({"STANDARD"})
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """What an object will be, and what its key is bound to."""
-
-    classification: ClassificationName
-    scope_label: str
 
 
 class Admission:
@@ -164,20 +149,7 @@ class Admission:
         Raises:
             Refused: an unknown label, or one that this bucket's rules do not allow.
         """
-        found = [tags[name] for name in LABEL_NAMES if name in tags]
-        found += [user_metadata[name] for name in LABEL_NAMES if name in user_metadata]
-        name = effective(
-            self._classifications,
-            bucket_default=bucket.classification,
-            prefix_rule=self._prefix_rule(bucket, key),
-            labels=found,
-        )
-        level = self._classifications.level
-        if at_least not in ("", UNKNOWN) and level(at_least) > level(name):
-            name = ClassificationName(at_least)
-        wanted = self._classifications.get(name).keys.scope_from
-        values = [tags.get(word) or user_metadata.get(word) or "" for word in wanted]
-        return Judged(name, next((value for value in values if value), ""))
+        return judge(self._classifications, bucket, key, tags, user_metadata, at_least=at_least)
 
     def check_not_lower(self, source: str, target: str) -> None:
         """Return quietly if something of classification ``source`` may become part of ``target``.
@@ -207,11 +179,6 @@ class Admission:
         return effective(
             self._classifications, bucket_default=UNKNOWN, prefix_rule=None, labels=[label]
         )
-
-    def _prefix_rule(self, bucket: Bucket, key: str) -> str | None:
-        """Return the highest class among the rules whose prefix the key has."""
-        fitting = [name for prefix, name in bucket.prefix_rules.items() if key.startswith(prefix)]
-        return max(fitting, key=self._classifications.level, default=None)
 
 
 def is_visible(principal: Principal, bucket: Bucket) -> bool:

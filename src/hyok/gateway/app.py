@@ -185,6 +185,7 @@ class Gateway:
             "app": call.principal.id if call and call.principal else "",
             "bucket": call.bucket.bucket_id if call and call.bucket else "",
             "classification": call.classification if call else "",
+            "unsealed": bool(call and call.unsealed) or "",
             "bytes_in": size_in,
             "bytes_out": size_out,
             "error": error,

@@ -93,6 +93,7 @@ class Call:
     action: str = ""
     bucket: Bucket | None = None
     classification: str = ""
+    unsealed: bool = False  # what is handed out stands in clear at the store
     started: bool = False
     status: int = 0
     bytes_in: int = 0

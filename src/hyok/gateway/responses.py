@@ -33,6 +33,15 @@ OVERRIDES: Mapping[str, str] = {
 """Query parameters of a GET that replace a header of its answer."""
 
 
+UNSEALED = ("x-hyok-unsealed", "true")
+"""Marks an answer whose content stood in clear at the store, and of which nothing is proven."""
+
+
+def unsealed_mark(facts: ObjectFacts) -> Headers:
+    """Return what marks an answer about an object that stands in clear; nothing of another."""
+    return [] if facts.sealed else [UNSEALED]
+
+
 def sealed_with(kek_id: str) -> Headers:
     """Return how clients recognise that an ETag is no MD5."""
     headers = [("x-amz-server-side-encryption", "aws:kms")]
@@ -84,7 +93,7 @@ def object_headers(
     if count := facts.tag_count or len(facts.tags):
         headers.append(("x-amz-tagging-count", str(count)))
     headers += answer_headers(facts.lock.retention, legal_hold=facts.lock.legal_hold).items()
-    headers += sealed_with(facts.kek_id)
+    headers += sealed_with(facts.kek_id) if facts.sealed else unsealed_mark(facts)
     if checksums and facts.checksums:
         headers += [(a.header, text) for a, text in known_checksums(facts.checksums).items()]
         headers.append(("x-amz-checksum-type", facts.checksum_type))

@@ -101,7 +101,7 @@ async def copy_object(
         await opened.close()
     await vault.custodian.conclude(
         source,
-        "done",
+        opened.facts.outcome,
         object_id=bytes.fromhex(opened.facts.object_id),
         kek_id=opened.facts.kek_id,
         size_bytes=opened.facts.size,

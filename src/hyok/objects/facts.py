@@ -98,6 +98,12 @@ class ObjectFacts:
     version_id: str = ""
     tag_count: int = 0
     lock: LockAsked = NO_LOCK
+    sealed: bool = True  # False: it stands in clear at the store, and nothing of it is proven
+
+    @property
+    def outcome(self) -> str:
+        """The audit log's word for a reading of it that went well."""
+        return "done" if self.sealed else "unsealed"
 
 
 def split(

@@ -18,16 +18,18 @@ from hyok.envelope.layout import LAYOUT
 from hyok.errors import Malformed
 from hyok.objects.clear_rows import arranged, key_of, opened, store_start
 from hyok.objects.mirror import PREFIX as RESERVED
+from hyok.objects.plain_rows import counted_of, is_shown_in_clear
 from hyok.s3.names import etag_out
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from hyok.backends.port import ObjectStore, Stored
     from hyok.custody.custodian import KeyCustodian
     from hyok.envelope.names import NameKey
+    from hyok.objects.inventory import Inventories
     from hyok.objects.places import Places
-    from hyok.vocabulary import Ask
+    from hyok.vocabulary import Ask, Bucket
 
 SORTED_ENTRIES_MAX = 100_000
 KEPT_LISTINGS_MAX = 16
@@ -65,8 +67,13 @@ class Listings:
     """Lists buckets for clients."""
 
     def __init__(
-        self, places: Places, custodian: KeyCustodian, entropy: Callable[[int], bytes]
+        self,
+        places: Places,
+        custodian: KeyCustodian,
+        entropy: Callable[[int], bytes],
+        inventories: Inventories,
     ) -> None:
+        self._inventories = inventories
         self._places = places
         self._custodian = custodian
         self._entropy = entropy
@@ -99,14 +106,20 @@ class Listings:
             page = Page([], [])
         elif name_key is None:
             start = state.get("store", "") or after
-            page = await self._clear(store, bucket.backend_name, prefix, delimiter, start, limit)
+            page = await self._clear(store, bucket, prefix, delimiter, start, limit)
         else:
             page = await self._sealed(ask, store, name_key, prefix, delimiter, after, state, limit)
         await self._custodian.conclude(ask, "done")
         return page
 
     async def _clear(
-        self, store: ObjectStore, bucket: str, prefix: str, delimiter: str, after: str, limit: int
+        self,
+        store: ObjectStore,
+        bucket: Bucket,
+        prefix: str,
+        delimiter: str,
+        after: str,
+        limit: int,
     ) -> Page:
         if prefix.startswith(RESERVED):
             return Page([], [])
@@ -114,13 +127,11 @@ class Listings:
         prefixes: list[str] = []
         while True:
             page = await store.list(
-                bucket, prefix, delimiter, after, limit - len(entries) - len(prefixes)
+                bucket.backend_name, prefix, delimiter, after, limit - len(entries) - len(prefixes)
             )
-            entries += [
-                _entry(found.name, found)
-                for found in page.objects
-                if not found.name.startswith(RESERVED)
-            ]
+            objects = [found for found in page.objects if not found.name.startswith(RESERVED)]
+            plain = await self._plain(bucket, objects)
+            entries += [plain.get(found.name) or _entry(found.name, found) for found in objects]
             prefixes += [found for found in page.prefixes if not found.startswith(RESERVED)]
             after = page.next_after
             if not after:
@@ -128,6 +139,26 @@ class Listings:
             if len(entries) + len(prefixes) >= limit:
                 last = max([*(e.key for e in entries[-1:]), *prefixes[-1:]], key=str.encode)
                 return Page(entries, prefixes, _token(store=after), last)
+
+    async def _plain(self, bucket: Bucket, objects: Sequence[Stored]) -> Mapping[str, Entry]:
+        """Return those of a page that stand in clear, by key: their length is the plaintext's."""
+        return {
+            found.name: Entry(found.name, found.size, etag_out(found.etag), found.modified_ms)
+            for found in await counted_of(self._inventories, bucket, objects)
+        }
+
+    async def _plain_below(
+        self, store: ObjectStore, bucket: Bucket, prefix: str
+    ) -> AsyncIterator[Entry]:
+        """Yield what a bucket of sealed names holds in clear below a prefix."""
+        after = ""
+        while is_shown_in_clear(bucket):
+            page = await store.list(bucket.backend_name, prefix, "", after, 1000)
+            for entry in (await self._plain(bucket, page.objects)).values():
+                yield entry
+            after = page.next_after
+            if not after:
+                return
 
     async def _sealed(
         self,
@@ -159,7 +190,7 @@ class Listings:
         asked = (bucket.bucket_id, prefix, delimiter)
         rows = self._recall(kept_id, asked, ask.at_ms)
         if rows is None:
-            found = await self._gather(store, bucket.backend_name, name_key, parent, delimiter)
+            found = await self._gather(store, bucket, name_key, prefix, parent, delimiter)
             if found is None:
                 start = store_start(name_key, after, delimiter)
                 return await self._store_order(
@@ -197,20 +228,33 @@ class Listings:
         return kept_id
 
     async def _gather(
-        self, store: ObjectStore, bucket: str, name_key: NameKey, parent: str, delimiter: str
+        self,
+        store: ObjectStore,
+        bucket: Bucket,
+        name_key: NameKey,
+        prefix: str,
+        parent: str,
+        delimiter: str,
     ) -> list[Entry | str] | None:
         """Return everything below the parent with clear names; None when it is too much."""
         found: list[Entry | str] = []
         after = ""
         narrow = delimiter if delimiter == "/" else ""
         while True:
-            page = await store.list(bucket, parent, narrow, after, 1000)
+            page = await store.list(bucket.backend_name, parent, narrow, after, 1000)
             found += opened(page.objects, page.prefixes, name_key, _entry)
             if len(found) > SORTED_ENTRIES_MAX:
                 return None
             after = page.next_after
             if not after:
-                return found
+                break
+        sealed = {row.key for row in found if isinstance(row, Entry)}
+        async for entry in self._plain_below(store, bucket, prefix):
+            if entry.key not in sealed:
+                found.append(entry)
+            if len(found) > SORTED_ENTRIES_MAX:
+                return None
+        return found
 
     async def _store_order(
         self,

@@ -28,6 +28,17 @@ def told_lock(lock: Lock) -> LockAsked:
     return LockAsked(retention, lock.hold)
 
 
+def still_holding(lock: LockAsked, now_ms: int) -> LockAsked:
+    """Return the lock that goes along with a version made in another's place.
+
+    A retention that has passed does not.
+    """
+    retention = lock.retention
+    if retention is not None and retention.until_ms <= now_ms:
+        retention = None
+    return LockAsked(retention, lock.legal_hold)
+
+
 def default_lock(configuration: LockConfiguration) -> DefaultLock:
     """Return what a store is told of a bucket's default retention."""
     mode = "" if configuration.mode is None else configuration.mode.value

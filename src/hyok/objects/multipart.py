@@ -7,7 +7,6 @@ the middle: it waits, sealed, under `.hyok/aside/` and goes out as one part with
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -23,8 +22,8 @@ from hyok.objects.joining import join
 from hyok.objects.locking import check_lockable
 from hyok.objects.name_warning import warn_of_name
 from hyok.objects.part_sealing import PartSender
-from hyok.objects.places import Place
 from hyok.objects.upload_answers import Begun, Completed, Listed, completed
+from hyok.objects.upload_places import UploadPlaces
 from hyok.objects.uploads import Upload, UploadPart
 from hyok.s3.names import part_etag_out
 
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from hyok.envelope.keys import DataKey
     from hyok.objects.asides import Asides
     from hyok.objects.facts import ProvenBody
+    from hyok.objects.places import Place
     from hyok.objects.uploads import UploadLedger
     from hyok.objects.vault import ObjectVault
     from hyok.s3.checksums import Algorithm
@@ -42,9 +42,6 @@ if TYPE_CHECKING:
 
 PART_PLAIN_BYTES_MAX = 5_368_381_400
 """The largest plaintext whose sealed part fits into a store's 5 GiB (format.md §8, Sizes)."""
-
-NAMES_MAX = 4_096
-"""Sealed names of open uploads held at once: the store knows them, so they are no secret."""
 
 UPLOAD_SECONDS_MAX = 7 * 86_400
 """Uploads older than this are swept; said in docs/s3-compatibility.md."""
@@ -58,7 +55,7 @@ class MultipartVault:
         self._ledger = ledger
         self._asides = asides
         self._sender = PartSender(vault.rooms)
-        self._names: OrderedDict[str, str] = OrderedDict()
+        self._places = UploadPlaces(vault.places)
 
     async def create(
         self, ask: Ask, facts: PutFacts, *, checksum_algorithm: int = 0, checksum_type: str = ""
@@ -102,7 +99,7 @@ class MultipartVault:
                     begun_ms=ask.at_ms,
                 )
             )
-            self._remember(upload_id, place.name)
+            self._places.remember(upload_id, place.name)
         except BaseException as error:
             self._end(upload_id)
             if store_id:  # nobody knows of it, so nobody else would ever end it
@@ -137,23 +134,8 @@ class MultipartVault:
             raise NotFound("The upload has been completed.", reason="NoSuchUpload")
         return upload
 
-    def _remember(self, upload_id: str, name: str) -> None:
-        self._names[upload_id] = name
-        while len(self._names) > NAMES_MAX:
-            self._names.popitem(last=False)
-
-    async def _place_of(self, ask: Ask, upload: Upload) -> Place:
-        """Return where an open upload stands; its sealed name needs no key a second time."""
-        assert ask.bucket is not None
-        name = self._names.get(upload.upload_id)
-        if name is not None:
-            return Place(self._vault.places.store(ask.bucket), ask.bucket.backend_name, name)
-        place = await self._vault.places.of(ask.bucket, ask.key)
-        self._remember(upload.upload_id, place.name)
-        return place
-
     def _end(self, upload_id: str) -> None:
-        self._names.pop(upload_id, None)
+        self._places.forget(upload_id)
         self._vault.custodian.end_upload(upload_id)
 
     async def _key_of(self, ask: Ask, upload: Upload) -> RecoveredKey:
@@ -191,7 +173,7 @@ class MultipartVault:
                 "Part number 10000 is kept for the object's trailer; use 1 to 9999.",
                 reason="InvalidArgument",
             )
-        place = await self._place_of(ask, upload)
+        place = await self._places.of(ask, upload.upload_id)
         key = await self._key_of(ask, upload)
         try:
             etag = await self._take_part(ask, place, upload, number, body, key.data_key)
@@ -284,7 +266,7 @@ class MultipartVault:
         whole = whole_checksum(upload, parts)
         whole.check(checksum, checksum_type)
         kept_as, kind, value = whole.kept
-        place = await self._place_of(ask, upload)
+        place = await self._places.of(ask, upload.upload_id)
         key = await self._key_of(ask, upload)
         try:
             trailer = seal_trailer(
@@ -306,15 +288,16 @@ class MultipartVault:
         finally:
             key.data_key.close()
         try:
-            held = await self._asides.read(place, upload_id, parts[-1])
-            joined = await join(
-                place,
-                upload,
-                parts,
-                held + trailer,
-                condition,
-                trailer_number(parts, known.values()),
-            )
+            last = await self._asides.read(place, upload_id, parts[-1])
+            async with self._vault.replacements.replacing(ask, condition) as held:
+                joined = await join(
+                    place,
+                    upload,
+                    parts,
+                    last + trailer,
+                    held,
+                    trailer_number(parts, known.values()),
+                )
         except BaseException as error:
             await self._vault.conclude_failure(ask, upload, error)
             raise

@@ -12,6 +12,7 @@ from hyok.backends.port import Span
 from hyok.envelope.sealed_tags import open_tags, seal_tags
 from hyok.errors import Conflict, NotFound, Refused, Tampered, Unavailable
 from hyok.objects.facts import joined_map
+from hyok.objects.plaintext_errors import stands_in_clear
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -103,13 +104,14 @@ async def change_tags(
     changes, and may raise.
 
     Raises:
-        Refused: the store cannot change tags alone (reason ``NotImplemented``), or policy says no.
+        Refused: the object stands in clear, where its tags would too (code HY-3515); the store
+            cannot change tags alone (reason ``NotImplemented``); or policy says no.
         Malformed: they do not fit once sealed (reason ``MetadataTooLarge``).
         Conflict: the object was replaced meanwhile (reason ``OperationAborted``).
     """
-    assert ask.bucket is not None
-    place = await vault.places.of(ask.bucket, ask.key)
-    stored = await place.store.head(place.bucket, place.name, version_id)
+    if await vault.adoptions.head(ask, check, version_id) is not None:
+        raise stands_in_clear("Its tags were not changed.")
+    place, stored = await vault.look(ask, version_id)
     key, facts = await vault.reader.known(ask, place, stored, tags=True)
     try:
         check(facts)

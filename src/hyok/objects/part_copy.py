@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from hyok.objects.copying import OpenedBody
 from hyok.objects.facts import Proofs
+from hyok.objects.summing import Summed
 from hyok.s3.checksums import Checksum
 
 if TYPE_CHECKING:
@@ -21,21 +22,6 @@ if TYPE_CHECKING:
     from hyok.s3.checksums import Algorithm
     from hyok.s3.ranges import Asked
     from hyok.vocabulary import Ask, Source, T
-
-
-class _Summed:
-    """A `Source` that takes the checksum of what goes through it."""
-
-    __slots__ = ("_checksum", "_source")
-
-    def __init__(self, source: Source, checksum: Checksum) -> None:
-        self._source = source
-        self._checksum = checksum
-
-    def read_into(self, buffer: memoryview) -> int:
-        count = self._source.read_into(buffer)
-        self._checksum.update(buffer[:count])
-        return count
 
 
 class CopiedPart:
@@ -63,7 +49,7 @@ class CopiedPart:
 
     async def pump(self, work: Callable[[Source], T]) -> T:
         """Run ``work`` over the verified plaintext in a pump thread."""
-        return await self._opened.pump(lambda source: work(_Summed(source, self._checksum)))
+        return await self._opened.pump(lambda source: work(Summed(source, self._checksum)))
 
     def proofs(self) -> Proofs:
         """Return the checksum of the part.  Only after it ended."""
@@ -104,7 +90,7 @@ async def copy_part(
         await opened.close()
     await vault.custodian.conclude(
         source,
-        "done",
+        opened.facts.outcome,
         object_id=bytes.fromhex(opened.facts.object_id),
         kek_id=opened.facts.kek_id,
         size_bytes=body.size,

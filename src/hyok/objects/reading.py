@@ -14,6 +14,7 @@ from hyok.envelope.layout import HEADER_BYTES, LAYOUT
 from hyok.envelope.trailer import open_trailer
 from hyok.errors import Malformed, Refused, Tampered
 from hyok.objects.object_tags import tags_of
+from hyok.objects.plaintext_errors import no_envelope
 from hyok.objects.proven_facts import facts_of, with_trailer
 from hyok.objects.streams import (
     Chain,
@@ -197,12 +198,7 @@ class ObjectReader:
         ``tags``: those in clear are wanted as well.
         """
         if stored.facts is None or not stored.facts.envelope:
-            raise Tampered(
-                "The stored object carries no envelope, so it was not written by this gateway.",
-                code="HY-3501",
-                effect="It is not handed out.",
-                next_step="adopt the bucket's plaintext objects, or restore the object",
-            )
+            raise no_envelope()
         size = _plain_size(stored)
         key = await self._keys.recover(ask, stored.facts.envelope)
         if key.envelope.plain_size not in (None, size):

@@ -13,7 +13,7 @@ from sqlalchemy import delete, insert, select, update
 from hyok.backends.own_objects import has_versions
 from hyok.database.epoch_rows import EpochRows
 from hyok.database.rows import bump_epoch
-from hyok.database.tables import buckets, tenants, uploads
+from hyok.database.tables import adoptions, buckets, tenants, uploads
 from hyok.errors import Conflict, NotFound, Refused
 from hyok.objects.mirror import PREFIX as RESERVED
 from hyok.objects.registration import PURPOSE, REGISTRATION, render
@@ -83,6 +83,11 @@ class BucketRegistry:
         """Return every bucket by name."""
         return sorted((await self._rows.now()).values(), key=lambda bucket: bucket.bucket_id)
 
+    async def fresh(self) -> Sequence[Bucket]:
+        """Return every bucket by name, as the database has them this moment."""
+        self._rows.stale()
+        return await self.all()
+
     def _load(self, connection: Connection) -> Mapping[str, Bucket]:
         rows = connection.execute(select(buckets).where(buckets.c.state == "active"))
         return {row.bucket_id: self._bucket(row._asdict()) for row in rows}
@@ -111,6 +116,7 @@ class BucketRegistry:
             created_ms=created if isinstance(created, int) else 0,
             documents=documents,
             public=bool(row["public"]),
+            adoption=str(row["adoption"]),
         )
 
     async def add(self, bucket: Bucket) -> None:
@@ -149,6 +155,7 @@ class BucketRegistry:
                     created_ms=bucket.created_ms,
                     documents=dict(bucket.documents),
                     public=bucket.public,
+                    adoption=bucket.adoption,
                 )
             )
             bump_epoch(connection, EPOCH)
@@ -179,6 +186,14 @@ class BucketRegistry:
         """
         return await self._change(bucket_id, lambda _row: {"public": public})
 
+    async def set_adoption(self, bucket_id: str, mode: str) -> Bucket:
+        """Say how plaintext of before is treated; empty: none is left.
+
+        Raises:
+            NotFound: no such bucket (reason ``NoSuchBucket``).
+        """
+        return await self._change(bucket_id, lambda _row: {"adoption": mode})
+
     async def _change(
         self, bucket_id: str, change: Callable[[dict[str, object]], dict[str, object]]
     ) -> Bucket:
@@ -205,6 +220,7 @@ class BucketRegistry:
 
         def act(connection: Connection) -> None:
             connection.execute(delete(uploads).where(uploads.c.bucket_id == bucket_id))
+            connection.execute(delete(adoptions).where(adoptions.c.bucket_id == bucket_id))
             connection.execute(delete(buckets).where(buckets.c.bucket_id == bucket_id))
             bump_epoch(connection, EPOCH)
 
@@ -239,6 +255,20 @@ class BucketKeeper:
             Refused: the classification takes no data; the app may not.
             Conflict: the name is taken.
         """
+        ask, bucket = await self.plan(ask, wanted)
+        store = self._places.store(bucket)
+        await store.create_bucket(bucket.backend_name, object_lock=wanted.object_lock)
+        bucket = await self.register(bucket)
+        await self._custodian.conclude(ask, "done")
+        return bucket
+
+    async def plan(self, ask: Ask, wanted: NewBucket) -> tuple[Ask, Bucket]:
+        """Return the bucket that would be made, decided and free; nothing is written yet.
+
+        Raises:
+            Refused: the classification takes no data; who asks may not.
+            Conflict: the name is taken.
+        """
         rule = self._classifications.get(wanted.classification)
         names = wanted.names or default_names(rule.seal.names, rule.level, wanted.classification)
         if names == "clear" and rule.seal.names == "sealed":
@@ -259,13 +289,20 @@ class BucketKeeper:
         ask = replace(ask, bucket=bucket, classification=wanted.classification)
         await self._custodian.decide(ask)
         await self._check_free(bucket)
-        store = self._places.store(bucket)
-        await store.create_bucket(bucket.backend_name, object_lock=wanted.object_lock)
-        if names == "sealed":
+        return ask, bucket
+
+    async def register(self, bucket: Bucket) -> Bucket:
+        """Make the key of its names, keep its registration, and serve it from now on."""
+        if bucket.names == "sealed":
             bucket = replace(bucket, names_ik_id=await self._custodian.new_names_key(bucket))
-        await self.keep_registration(bucket)
-        await self._registry.add(bucket)
-        await self._custodian.conclude(ask, "done")
+        if bucket.adoption:
+            # A registration in the store says that the bucket was ours.  One that a crash left
+            # there would keep it from being adopted; one that is missing is made anew later.
+            await self._registry.add(bucket)
+            await self.keep_registration(bucket)
+        else:
+            await self.keep_registration(bucket)
+            await self._registry.add(bucket)
         return bucket
 
     async def set_document(self, ask: Ask, kind: str, text: str) -> None:

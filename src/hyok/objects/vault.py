@@ -10,29 +10,31 @@ from typing import TYPE_CHECKING
 
 from hyok.backends.port import ALWAYS, WHOLE, Condition, Deleted, Span
 from hyok.envelope.layout import HYOK1, LAYOUT
-from hyok.envelope.parts import part_header, part_id
-from hyok.envelope.trailer import Entry, Trailer, seal_trailer
+from hyok.envelope.parts import part_header
 from hyok.errors import HyokError, Malformed, NotFound, Refused
 from hyok.objects.facts import ObjectFacts, split
 from hyok.objects.locking import check_lockable, store_lock
 from hyok.objects.name_warning import warn_of_name
+from hyok.objects.object_sealing import ObjectSealing
 from hyok.objects.reading import FIRST_READ_BYTES, ObjectReader, Opened
-from hyok.objects.streams import Rooms, seal_part
 from hyok.s3.names import etag_out
-from hyok.vocabulary import WHOLE_BODY_BYTES_MAX, MemorySink, MemorySource
+from hyok.vocabulary import WHOLE_BODY_BYTES_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hyok.backends.port import Stored, StoreSink
+    from hyok.backends.port import Stored
     from hyok.custody.custodian import IssuedKey, KeyCustodian, Rewrapped
-    from hyok.objects.facts import Proofs, ProvenBody, PutFacts
+    from hyok.objects.adoption import Adoptions
+    from hyok.objects.facts import ProvenBody, PutFacts
     from hyok.objects.places import Place, Places
+    from hyok.objects.replacing import Removal, Replacements
+    from hyok.objects.streams import Rooms
     from hyok.objects.uploads import Upload
     from hyok.policy.classifications import Classifications
     from hyok.s3.locks import LockAsked
     from hyok.s3.ranges import Asked
-    from hyok.vocabulary import Ask, Bucket, Pump, Source
+    from hyok.vocabulary import Ask, Bucket, Pump
 
 SINGLE_PUT_BYTES_MAX = 5 << 30
 """S3's own limit for one PutObject, in plaintext bytes."""
@@ -60,6 +62,8 @@ class ObjectVault:
         rooms: Rooms,
         pump: Pump,
         entropy: Callable[[int], bytes],
+        adoptions: Adoptions,
+        replacements: Replacements,
     ) -> None:
         self.places = places
         self.custodian = custodian
@@ -67,6 +71,8 @@ class ObjectVault:
         self.rooms = rooms
         self.pump = pump
         self.entropy = entropy
+        self.adoptions = adoptions
+        self.replacements = replacements
         self.reader = ObjectReader(custodian, rooms)
 
     def check_names(self, ask: Ask) -> None:
@@ -94,6 +100,12 @@ class ObjectVault:
         Raises:
             Refused, Malformed, Conflict, Unavailable, NotFound: as the step that failed says.
         """
+        async with self.replacements.replacing(ask, condition) as held:
+            return await self._put(ask, body, facts, held)
+
+    async def _put(
+        self, ask: Ask, body: ProvenBody, facts: PutFacts, condition: Condition
+    ) -> PutResult:
         assert ask.bucket is not None
         assert ask.classification is not None
         if body.size > SINGLE_PUT_BYTES_MAX:
@@ -110,7 +122,7 @@ class ObjectVault:
             ask, plain_size=body.size, multipart=False, metadata=metadata, part_header=header
         )
         stored_facts = replace(clear, envelope=issued.envelope)
-        sealing = _Sealing(issued, header, body.size, self.entropy(16), ask.at_ms, self.rooms)
+        sealing = ObjectSealing(issued, header, body.size, self.entropy(16), ask.at_ms, self.rooms)
         try:
             if body.size <= WHOLE_BODY_BYTES_MAX:
                 sealed = sealing.whole(await body.whole(), body.proofs())
@@ -169,8 +181,10 @@ class ObjectVault:
         ``version_id``: empty for the newest; ``tags``: also those that stand in clear.
         """
         assert ask.bucket is not None
-        place = await self.places.of(ask.bucket, ask.key)
-        stored = await place.store.head(place.bucket, place.name, version_id)
+        unsealed = await self.adoptions.head(ask, check, version_id)
+        if unsealed is not None:
+            return unsealed
+        place, stored = await self.look(ask, version_id)
         opened = await self.reader.open(
             ask, place, stored, asked=None, checksums=checksums, tags=tags
         )
@@ -186,6 +200,18 @@ class ObjectVault:
             size_bytes=0,
         )
         return opened.facts
+
+    async def look(self, ask: Ask, version_id: str = "") -> tuple[Place, Stored]:
+        """Return where a sealed object stands and what the store says of it, nothing of it proven.
+
+        Raises:
+            NotFound: there is none; Refused: the version is of before the bucket's adoption.
+        """
+        assert ask.bucket is not None
+        place = await self.places.of(ask.bucket, ask.key)
+        stored = await place.store.head(place.bucket, place.name, version_id)
+        await self.adoptions.check_version(ask, stored, version_id)
+        return place, stored
 
     async def open(
         self,
@@ -206,8 +232,12 @@ class ObjectVault:
             NotFound, Refused, Tampered, Unavailable; Malformed (reason ``InvalidRange``).
         """
         assert ask.bucket is not None
+        unsealed = await self.adoptions.open(ask, asked, check, part_number, version_id)
+        if unsealed is not None:
+            return unsealed
         place = await self.places.of(ask.bucket, ask.key)
         stored, first, first_at = await self._first_read(place, asked, part_number, version_id)
+        await self.adoptions.check_version(ask, stored, version_id)
         return await self.reader.open(
             ask,
             place,
@@ -264,9 +294,11 @@ class ObjectVault:
         """Change the lock of a version that `head` told of, where the store agrees.
 
         Raises:
-            Refused: the change would weaken a lock that holds (reason ``AccessDenied``).
+            Refused: the change would weaken a lock that holds, or the object stands in clear, where
+                a lock would keep it so (reason ``AccessDenied``).
         """
         assert ask.bucket is not None
+        await self.adoptions.check_no_plaintext(ask, version_id, "It was not locked.")
         await self.custodian.decide(ask)
         place = await self.places.of(ask.bucket, ask.key)
         try:
@@ -300,92 +332,30 @@ class ObjectVault:
         """
         assert ask.bucket is not None
         await self.custodian.decide(ask)
-        place = await self.places.of(ask.bucket, ask.key)
-        done = Deleted()
         try:
-            done = await place.store.delete(
-                place.bucket,
-                place.name,
-                condition,
-                version_id,
-                bypass_governance=bypass_governance,
-            )
-        except NotFound as error:
-            if error.reason == "NoSuchBucket":
-                raise
+            async with self.replacements.removing(ask, condition, version_id) as removal:
+                done = await self._delete(ask, removal, version_id, bypass=bypass_governance)
         except HyokError as error:
             await self.custodian.conclude(ask, "failed", error=type(error).__name__)
             raise
         await self.custodian.conclude(ask, "done")
         return done
 
-
-class _Sealing:
-    """Seals one single-part object: part 1, then the trailer that commits it."""
-
-    def __init__(
-        self,
-        issued: IssuedKey,
-        header: bytes,
-        size: int,
-        trailer_salt: bytes,
-        at_ms: int,
-        rooms: Rooms,
-    ) -> None:
-        self._issued = issued
-        self._header = header
-        self._size = size
-        self._salt = trailer_salt
-        self._at_ms = at_ms
-        self._rooms = rooms
-
-    def _trailer(self, proofs: Proofs) -> bytes:
-        return seal_trailer(
-            Trailer(
-                suite_id=HYOK1.id,
-                multipart=False,
-                entries=(Entry(1, self._size, part_id(self._header)),),
-                plain_size=self._size,
-                object_id=self._issued.object_id,
-                md5=proofs.md5 or bytes(16),
-                checksum_algorithm=proofs.checksum_algorithm,
-                checksum_type=0,
-                checksum=proofs.checksum,
-                created_ms=self._at_ms,
-            ),
-            self._issued.data_key,
-            self._salt,
-        )
-
-    def whole(self, plain: memoryview, proofs: Proofs) -> bytearray:
-        """Return the sealed body of a plaintext held in memory."""
-        sink = MemorySink(LAYOUT.object_sealed_size(self._size))
-        room = self._rooms.take()
+    async def _delete(
+        self, ask: Ask, removal: Removal, version_id: str, *, bypass: bool
+    ) -> Deleted:
+        assert ask.bucket is not None
+        place = removal.place or await self.places.of(ask.bucket, ask.key)
+        done = Deleted()
         try:
-            seal_part(
-                self._issued.data_key,
-                1,
-                self._header,
-                MemorySource(plain),
-                self._size,
-                sink,
-                room,
+            done = await place.store.delete(
+                place.bucket,
+                place.name,
+                removal.condition,
+                version_id,
+                bypass_governance=bypass,
             )
-        finally:
-            self._rooms.give(room)
-        sink.write(memoryview(self._trailer(proofs)))
-        assert sink.at == len(sink.room)
-        return sink.room
-
-    def pump(self, source: Source, sink: StoreSink, body: ProvenBody) -> Stored:
-        """Seal from ``source`` into ``sink`` and commit; abort on any failure.  Blocking."""
-        room = self._rooms.take()
-        try:
-            seal_part(self._issued.data_key, 1, self._header, source, self._size, sink, room)
-            sink.write(memoryview(self._trailer(body.proofs())))
-            return sink.commit()
-        except BaseException:
-            sink.abort()
-            raise
-        finally:
-            self._rooms.give(room)
+        except NotFound as error:
+            if error.reason == "NoSuchBucket":
+                raise
+        return done

@@ -9,6 +9,7 @@ A page goes on after a clear key and a version id of the store, which any gatewa
 from __future__ import annotations
 
 from collections import OrderedDict
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -17,6 +18,7 @@ from hyok.errors import Malformed
 from hyok.objects import listing as limits
 from hyok.objects.clear_rows import arranged, key_of, opened, store_start
 from hyok.objects.mirror import PREFIX as RESERVED
+from hyok.objects.plain_rows import counted_of, counted_versions
 from hyok.s3.names import etag_out
 from hyok.s3.versions import MarkerEntry, VersionEntry
 
@@ -26,8 +28,9 @@ if TYPE_CHECKING:
     from hyok.backends.port import ObjectStore, StoredVersion
     from hyok.custody.custodian import KeyCustodian
     from hyok.envelope.names import NameKey
+    from hyok.objects.inventory import Inventories
     from hyok.objects.places import Places
-    from hyok.vocabulary import Ask
+    from hyok.vocabulary import Ask, Bucket
 
 Row: TypeAlias = VersionEntry | MarkerEntry | str
 """A version, a delete marker, or a common prefix."""
@@ -70,7 +73,8 @@ class _Kept:
 class VersionListings:
     """Lists versions for clients."""
 
-    def __init__(self, places: Places, custodian: KeyCustodian) -> None:
+    def __init__(self, places: Places, custodian: KeyCustodian, inventories: Inventories) -> None:
+        self._inventories = inventories
         self._places = places
         self._custodian = custodian
         self._kept: OrderedDict[tuple[_Asked, Place], _Kept] = OrderedDict()
@@ -115,10 +119,11 @@ class VersionListings:
             page = await store.list_versions(
                 bucket, prefix, delimiter, after.key, after.version_id, left
             )
+            shown = [found for found in page.versions if not found.name.startswith(RESERVED)]
+            counted = set(await counted_of(self._inventories, ask.bucket, shown))
             entries += [
-                _entry(found.name, found)
-                for found in page.versions
-                if not found.name.startswith(RESERVED)
+                _entry(found.name, found, in_clear=found in counted or _is_older(found, ask.bucket))
+                for found in shown
             ]
             prefixes += [found for found in page.prefixes if not found.startswith(RESERVED)]
             after = Place(page.next_name, page.next_version)
@@ -139,7 +144,7 @@ class VersionListings:
         kept = self._kept.get((asked, after)) if after != START else None
         if kept is None or kept.until_ms <= ask.at_ms:
             narrow = delimiter if delimiter == "/" else ""
-            found = await _gathered(store, bucket.backend_name, name_key, parent, narrow)
+            found = await self._gathered(store, bucket, name_key, parent, narrow, prefix)
             rows = None if found is None else arranged(found, prefix, delimiter)
             kept = _Kept(rows, 0 if rows is None else _first_after(rows, after), ask.at_ms)
         if kept.rows is None:
@@ -158,6 +163,34 @@ class VersionListings:
             going_on,
         )
 
+    async def _gathered(
+        self,
+        store: ObjectStore,
+        bucket: Bucket,
+        name_key: NameKey,
+        parent: str,
+        delimiter: str,
+        prefix: str,
+    ) -> list[Row] | None:
+        """Return everything below the parent with clear names; None when it is too much."""
+        found: list[Row] = []
+        after = after_version = ""
+        while True:
+            page = await store.list_versions(
+                bucket.backend_name, parent, delimiter, after, after_version
+            )
+            found += opened(page.versions, page.prefixes, name_key, _entry)
+            if len(found) > limits.SORTED_ENTRIES_MAX:
+                return None
+            after, after_version = page.next_name, page.next_version
+            if not after:
+                break
+        async for version in counted_versions(self._inventories, store, bucket, prefix):
+            found.append(_entry(version.name, version, in_clear=True))
+            if len(found) > limits.SORTED_ENTRIES_MAX:
+                return None
+        return found
+
     def _keep(
         self,
         asked: _Asked,
@@ -173,22 +206,6 @@ class VersionListings:
         self._kept.move_to_end((asked, after))
         while len(self._kept) > limits.KEPT_LISTINGS_MAX:
             self._kept.popitem(last=False)
-
-
-async def _gathered(
-    store: ObjectStore, bucket: str, name_key: NameKey, parent: str, delimiter: str
-) -> list[Row] | None:
-    """Return everything below the parent with clear names; None when it is too much."""
-    found: list[Row] = []
-    after = after_version = ""
-    while True:
-        page = await store.list_versions(bucket, parent, delimiter, after, after_version)
-        found += opened(page.versions, page.prefixes, name_key, _entry)
-        if len(found) > limits.SORTED_ENTRIES_MAX:
-            return None
-        after, after_version = page.next_name, page.next_version
-        if not after:
-            return found
 
 
 async def _store_order(
@@ -242,13 +259,18 @@ def _place(row: Row) -> Place:
     return Place(row) if isinstance(row, str) else Place(row.key, row.version_id)
 
 
-def _entry(key: str, found: StoredVersion) -> VersionEntry | MarkerEntry:
+def _is_older(found: StoredVersion, bucket: Bucket) -> bool:
+    """Is the version of before the bucket's adoption?  Stores tell whole seconds."""
+    return bool(bucket.adoption) and found.modified_ms < bucket.created_ms // 1000 * 1000
+
+
+def _entry(key: str, found: StoredVersion, *, in_clear: bool = False) -> VersionEntry | MarkerEntry:
     if found.marker:
         return MarkerEntry(key, found.version_id, found.latest, found.modified_ms)
-    try:
-        size = LAYOUT.object_plain_size(found.size)
-    except Malformed:
-        size = found.size  # not ours; shown as it stands, refused when read (format.md §5)
+    size = found.size
+    if not in_clear:
+        with suppress(Malformed):  # not ours; shown as it stands, refused when read (format.md §5)
+            size = LAYOUT.object_plain_size(found.size)
     return VersionEntry(
         key, found.version_id, found.latest, found.modified_ms, size, etag_out(found.etag)
     )

@@ -8,7 +8,7 @@ from hyok.errors import Tampered
 from hyok.objects.mirror import PREFIX as RESERVED
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator
 
     from hyok.backends.port import ObjectStore, Stored
     from hyok.envelope.names import NameKey
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 async def walk(
     store: ObjectStore, bucket: str, name_key: NameKey | None, prefix: str = "", after: str = ""
-) -> AsyncIterator[tuple[str | None, Stored]]:
+) -> AsyncGenerator[tuple[str | None, Stored], None]:
     """Yield clear key and listing entry of every object whose key begins with ``prefix``.
 
     The key is None where a name does not open: somebody else wrote it.  ``after``: a store's name.

@@ -116,7 +116,7 @@ class CedarEngine:
 def _store_guardrail(rule: Classification, question: Question) -> str:
     """Residency and supplier: decided for writes, before the first byte leaves."""
     facts = question.store_facts
-    writes = question.action in {"object:put", "bucket:create"}
+    writes = question.action in {"object:put", "object:seal", "bucket:create", "bucket:adopt"}
     if facts is None or not writes:
         return ""
     wanted = rule.stores

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hyok.errors import Refused
 from hyok.vocabulary import ClassificationName
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from hyok.policy.classifications import Classifications
+    from hyok.vocabulary import Bucket
 
 UNKNOWN = "onbekend"
+"""The class where nothing names one."""
+
+LABEL_NAMES = ("classification", "vertrouwelijkheidaanduiding")
+"""Tags and user metadata in which an app or ZGW names a class."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What an object will be, and what its key is bound to."""
+
+    classification: ClassificationName
+    scope_label: str
 
 
 def effective(
@@ -46,3 +60,36 @@ def effective(
     if not known:
         return ClassificationName(UNKNOWN)
     return ClassificationName(max(known, key=classifications.level))
+
+
+def judge(
+    classifications: Classifications,
+    bucket: Bucket,
+    key: str,
+    tags: Mapping[str, str],
+    user_metadata: Mapping[str, str],
+    *,
+    at_least: str = "",
+) -> Judged:
+    """Return the classification and scope label of an object about to be written.
+
+    ``at_least``: a classification it must not fall below (the source of a copy).
+
+    Raises:
+        Refused: an unknown label, or one that this bucket's rules do not allow.
+    """
+    found = [tags[name] for name in LABEL_NAMES if name in tags]
+    found += [user_metadata[name] for name in LABEL_NAMES if name in user_metadata]
+    level = classifications.level
+    fitting = [name for prefix, name in bucket.prefix_rules.items() if key.startswith(prefix)]
+    name = effective(
+        classifications,
+        bucket_default=bucket.classification,
+        prefix_rule=max(fitting, key=level, default=None),
+        labels=found,
+    )
+    if at_least not in ("", UNKNOWN) and level(at_least) > level(name):
+        name = ClassificationName(at_least)
+    wanted = classifications.get(name).keys.scope_from
+    values = [tags.get(word) or user_metadata.get(word) or "" for word in wanted]
+    return Judged(name, next((value for value in values if value), ""))

@@ -17,6 +17,7 @@ from sqlalchemy import update
 from typer.testing import CliRunner
 
 from hyok import settings as settings_file
+from hyok.backends.port import Stored
 from hyok.cli.buckets import create_bucket
 from hyok.cli.certificates import make_development_certificates
 from hyok.cli.diagnosis import door, host
@@ -102,8 +103,8 @@ async def asked(home: Path, spoil: Callable[[Any], Any] = lambda _: None) -> dic
 
 async def test_a_sound_installation_is_ok_but_for_its_backup(home: Path) -> None:
     found = await asked(home)
-    order = ["tokens", "keys", "keys in use", "key age", "stores", "buckets", "backup", "audit log"]
-    assert list(found) == order
+    order = ["tokens", "keys", "keys in use", "key age", "stores", "buckets", "plaintext"]
+    assert list(found) == [*order, "backup", "audit log"]
     assert {name for name, check in found.items() if check.word != "ok"} == {"backup"}
     assert "vertrouwelijk" in found["backup"].means
     left = [path for path in (home / "store").rglob("*") if "probe" in path.name and path.is_file()]
@@ -186,6 +187,16 @@ async def test_a_bucket_that_is_gone_from_its_store_is_named(home: Path) -> None
     found = (await asked(home, gone))["buckets"]
     assert found.word == "FAIL"
     assert "dossiers (not in local)" in found.said
+
+
+async def test_a_bucket_that_holds_plaintext_of_before_is_named(home: Path) -> None:
+    async def adopted(core: Any) -> None:
+        await core.inventories.begin("dossiers", 1)
+        await core.inventories.add("dossiers", [Stored("brief", "e", 3, 1)])
+        await core.registry.set_adoption("dossiers", "read-through")
+
+    found = (await asked(home, adopted))["plaintext"]
+    assert (found.word, "dossiers (1 objects, mode read-through)") == ("warn", found.said)
 
 
 async def test_a_store_that_gives_back_other_bytes_fails_its_probe(home: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 from hashlib import md5
 from xml.etree import ElementTree
 
@@ -47,6 +48,17 @@ async def test_what_was_put_comes_back_with_its_metadata() -> None:
     assert not any(name.startswith("x-amz-checksum") for name in headers)
     assert ("object:get", "done") in door.vault.custodian.concluded
     assert door.vault.opened[0].closed
+
+
+async def test_what_stands_in_clear_at_the_store_is_marked_and_told_to_the_log() -> None:
+    door = await door_with()
+    kept = door.vault.kept["bucket", "k"]
+    kept.facts = replace(kept.facts, sealed=False, kek_id="", object_id="")
+    for method in ("GET", "HEAD"):
+        headers = (await door.send(f"{method} /bucket/k")).headers
+        assert headers["x-hyok-unsealed"] == "true"
+        assert "x-amz-server-side-encryption" not in headers
+    assert ("object:get", "unsealed") in door.vault.custodian.concluded
 
 
 async def test_without_a_content_type_s3_has_one() -> None:

@@ -52,7 +52,7 @@ async def listings(keys: Sequence[str] = KEYS) -> Listings:
         await store.put_whole("b", NAMES.seal(key), body, StoredFacts())
     await store.put_whole("b", ".hyok/bucket", b"x", StoredFacts())
     await store.put_whole("b", "van-een-ander", b"x", StoredFacts())
-    return Listings(cast("Any", Places(store)), cast("Any", Custodian()), bytes)
+    return Listings(cast("Any", Places(store)), cast("Any", Custodian()), bytes, cast("Any", None))
 
 
 def expected(prefix: str, delimiter: str) -> tuple[set[str], set[str]]:

@@ -40,7 +40,9 @@ class Here:
         self.sealed = sealed
         self.wanted: dict[str, list[str]] = {}
         places = (Places if sealed else ClearPlaces)(self.store)
-        self.listings = VersionListings(cast("Any", places), cast("Any", Custodian()))
+        self.listings = VersionListings(
+            cast("Any", places), cast("Any", Custodian()), cast("Any", None)
+        )
 
     def name(self, key: str) -> str:
         return NAMES.seal(key) if self.sealed else key

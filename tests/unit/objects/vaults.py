@@ -10,12 +10,17 @@ from typing import TYPE_CHECKING, TypeVar
 from tests.fakes.memory_store import MemoryStore
 from tests.unit.custody.test_custodian import CLASSES, House, asking, bucket
 
+from hyok.custody.secret_box import HsmSecretBox
+from hyok.database.leases import Leases
 from hyok.errors import Conflict
+from hyok.objects.adoption import Adoptions
 from hyok.objects.asides import Asides
 from hyok.objects.facts import Proofs, PutFacts
+from hyok.objects.inventory import Inventories
 from hyok.objects.multipart import MultipartVault
 from hyok.objects.places import Places
 from hyok.objects.registry import BucketRegistry
+from hyok.objects.replacing import Replacements
 from hyok.objects.streams import Rooms
 from hyok.objects.uploads import UploadLedger
 from hyok.objects.vault import ObjectVault
@@ -64,6 +69,8 @@ class Vaults:
     vault: ObjectVault
     multipart: MultipartVault
     buckets: dict[str, Bucket]
+    inventories: Inventories
+    leases: Leases
 
     async def make_bucket(self, name: str, classification: str) -> None:
         """Register a bucket as `hyok buckets create` would."""
@@ -126,15 +133,31 @@ async def vaults_over(
     """Return a worker over a store with one bucket of this classification."""
     made = store or MemoryStore()
     places = Places({"local": made}, house.custodian)
+    rooms = Rooms()
+    inventories = Inventories(
+        house.database,
+        HsmSecretBox(house.hsm, house.keks, secrets.token_bytes),
+        secrets.token_bytes,
+    )
+    leases = Leases(house.database, secrets.token_bytes, lambda: house.now[0])
+    adoptions = Adoptions(
+        inventories=inventories,
+        places=places,
+        custodian=house.custodian,
+        classifications=CLASSES,
+        rooms=rooms,
+    )
     vault = ObjectVault(
         places=places,
         custodian=house.custodian,
         classifications=CLASSES,
-        rooms=Rooms(),
+        rooms=rooms,
         pump=Here(),
         entropy=secrets.token_bytes,
+        adoptions=adoptions,
+        replacements=Replacements(adoptions, leases),
     )
     multipart = MultipartVault(vault, UploadLedger(house.database), Asides(house.database))
-    vaults = Vaults(house, made, vault, multipart, {})
+    vaults = Vaults(house, made, vault, multipart, {}, inventories, leases)
     await vaults.make_bucket(name, classification)
     return vaults

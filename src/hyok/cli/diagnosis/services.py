@@ -38,6 +38,7 @@ async def ask_all(core: Core, checks: Checklist, now_ms: int) -> None:
     await checks.ask("key age", _ages(core, now_ms))
     await checks.ask("stores", _stores(core))
     await checks.ask("buckets", _buckets(core))
+    await checks.ask("plaintext", _plaintext(core))
     await checks.ask("backup", _backup(core, now_ms))
     checks.look("audit log", lambda: _audit(core.settings.audit.file))
 
@@ -169,6 +170,21 @@ async def _buckets(core: Core) -> Check:
         step = "make it in the store again, or restore it there"
         return Check("buckets", "FAIL", _some(missing), means, step)
     return Check("buckets", "ok", f"{len(buckets)} buckets are where they should be")
+
+
+async def _plaintext(core: Core) -> Check:
+    """Does anything of before still stand in clear in an adopted bucket?"""
+    found = []
+    for bucket in await core.registry.all():
+        if bucket.adoption:
+            counted = await core.inventories.counted(bucket.bucket_id)
+            found.append(f"{bucket.bucket_id} ({counted.left} objects, mode {bucket.adoption})")
+    if found:
+        means = "the store can read these objects, and nothing of them is proven"
+        return Check(
+            "plaintext", "warn", _some(found), means, "hyok buckets adopt NAME --mode seal"
+        )
+    return Check("plaintext", "ok", "no bucket is known to hold objects in clear")
 
 
 async def _backup(core: Core, now_ms: int) -> Check:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from hyok.gateway.handlers import (
     attributes,
     buckets,
+    deleting,
     locks,
     multipart,
     objects,
@@ -58,8 +59,8 @@ TABLE: Mapping[Operation, Handling] = {
     _O.GET_OBJECT_ATTRIBUTES: Handling(attributes.get, "object:head"),
     # Its credentials stand in the body, so the handler itself asks who it is.
     _O.POST_OBJECT: Handling(post_form.post, "", STREAMED, in_bucket=False, signed=False),
-    _O.DELETE_OBJECT: Handling(objects.delete, "object:delete"),
-    _O.DELETE_OBJECTS: Handling(objects.delete_many, "object:delete", documents.DELETE_BYTES_MAX),
+    _O.DELETE_OBJECT: Handling(deleting.delete, "object:delete"),
+    _O.DELETE_OBJECTS: Handling(deleting.delete_many, "object:delete", documents.DELETE_BYTES_MAX),
     _O.COPY_OBJECT: Handling(objects.copy, "object:put"),
     _O.CREATE_MULTIPART_UPLOAD: Handling(multipart.create, "object:put"),
     _O.UPLOAD_PART: Handling(multipart.upload_part, "object:put", STREAMED),

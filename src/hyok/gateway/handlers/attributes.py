@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from hyok.gateway.admission import check_headers
 from hyok.gateway.handlers.reading import version_asked
-from hyok.gateway.responses import known_checksums, version
+from hyok.gateway.responses import known_checksums, unsealed_mark, version
 from hyok.objects.examining import examine
 from hyok.s3 import attributes
 from hyok.s3.attributes import Attributes, PartAttributes
@@ -25,6 +25,7 @@ async def get(services: Services, call: Call) -> None:
     found = await examine(services.vault, call.ask(), version_asked(request))
     facts = found.facts
     call.classification = facts.classification
+    call.unsealed = not facts.sealed
     held = Attributes(
         etag=facts.etag,
         size=facts.size,
@@ -42,5 +43,6 @@ async def get(services: Services, call: Call) -> None:
         ("content-type", "application/xml"),
         ("last-modified", formatdate(facts.modified_ms // 1000, usegmt=True)),
         *version(facts.version_id),
+        *unsealed_mark(facts),
     ]
     await call.answer(200, headers, attributes.render(held, asked))

@@ -9,8 +9,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from hyok.errors import Malformed, NotFound, Refused
-from hyok.gateway.admission import LABEL_NAMES
 from hyok.gateway.handlers.reading import document, version_asked
+from hyok.policy.classify import LABEL_NAMES
 from hyok.s3 import cors as rules
 from hyok.s3 import documents, ownership, tagging
 from hyok.s3.codes import CODES

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hyok.errors import Malformed
-from hyok.gateway.admission import LABEL_NAMES, check_headers, is_visible
+from hyok.gateway.admission import check_headers, is_visible
 from hyok.gateway.handlers.reading import document, number, wants_url_encoding
 from hyok.objects.registry import NewBucket
+from hyok.policy.classify import LABEL_NAMES
 from hyok.s3 import answers, documents
 from hyok.s3.locks import asks_for_locks
 from hyok.s3.names import check_bucket_name

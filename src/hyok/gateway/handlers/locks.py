@@ -80,6 +80,7 @@ async def _looked_at(services: Services, call: Call) -> ObjectFacts:
         raise no_object_lock()
     facts = await services.vault.head(call.ask(), version_id=version_id)
     call.classification = facts.classification
+    call.unsealed = not facts.sealed
     return facts
 
 

@@ -1,8 +1,7 @@
-"""PutObject, GetObject, HeadObject, CopyObject, DeleteObject and DeleteObjects."""
+"""PutObject, GetObject, HeadObject and CopyObject."""
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,10 +9,7 @@ from hyok.errors import Conflict, HyokError, Malformed
 from hyok.gateway.admission import check_headers, check_key_choice
 from hyok.gateway.bodies import plaintext
 from hyok.gateway.call import Outcome
-from hyok.gateway.faults import fault_of
 from hyok.gateway.handlers.reading import (
-    bypass_asked,
-    document,
     known_checksum,
     lock_asked,
     version_asked,
@@ -29,15 +25,12 @@ from hyok.gateway.responses import (
     validators,
     version,
 )
-from hyok.objects.conditions import ALWAYS, Condition
 from hyok.objects.copying import copy_object
-from hyok.s3 import answers, documents, preconditions
+from hyok.s3 import answers, preconditions
 from hyok.s3.names import (
     check_key,
-    etag_in,
     parse_copy_source,
     parse_part_number,
-    parse_version_id,
 )
 from hyok.s3.preconditions import Preconditions, Verdict
 from hyok.s3.ranges import content_range
@@ -55,8 +48,6 @@ if TYPE_CHECKING:
     from hyok.objects.vault import PutResult
     from hyok.s3.request import S3Request
     from hyok.vocabulary import Ask
-
-DELETES_AT_ONCE = 8
 
 
 class _NotModified(Exception):
@@ -118,6 +109,7 @@ async def get(services: Services, call: Call) -> None:
         return
     try:
         call.classification = opened.facts.classification
+        call.unsealed = not opened.facts.sealed
         headers = object_headers(
             opened.facts, request, checksums=want_checksums, parts=part_number is not None
         )
@@ -186,6 +178,7 @@ async def head(services: Services, call: Call) -> None:
         await _not_modified(services, call, ask, unchanged.facts)
         return
     call.classification = facts.classification
+    call.unsealed = not facts.sealed
     headers = object_headers(
         facts, request, checksums=want_checksums, parts=part_number is not None
     )
@@ -193,59 +186,6 @@ async def head(services: Services, call: Call) -> None:
     if partial and stop > start:
         headers.append(("content-range", content_range(start, stop, facts.size)))
     await call.answer(206 if partial else 200, headers)
-
-
-async def delete(services: Services, call: Call) -> None:
-    """Remove one object, or one version of it for good."""
-    bucket = call.bucket
-    assert bucket is not None
-    version_id = version_asked(call.request)
-    check_headers(call.request, bucket.tenant)
-    done = await services.vault.delete(
-        call.ask(),
-        write_condition(call.request),
-        version_id=version_id,
-        bypass_governance=await bypass_asked(services, call),
-    )
-    marker = [("x-amz-delete-marker", "true")] if done.marker else []
-    await call.answer(204, [*marker, *version(done.version_id)])
-
-
-async def delete_many(services: Services, call: Call) -> None:
-    """Remove up to a thousand objects, each decided and recorded by itself."""
-    body = document(call, documents.DELETE_BYTES_MAX)
-    if body.declared.algorithm is None and body.declared.md5 is None:
-        raise Malformed(
-            "Missing required header for this request: Content-MD5", reason="InvalidRequest"
-        )
-    keys, quiet = documents.parse_delete(await body.whole())
-    bypass = await bypass_asked(services, call)
-    gate = asyncio.Semaphore(DELETES_AT_ONCE)
-
-    async def one(wanted: documents.DeleteKey) -> answers.DeleteFailure | answers.Deleted:
-        try:
-            check_key(wanted.key)
-            parse_version_id(wanted.version_id or None)
-            condition = ALWAYS
-            if wanted.etag:
-                condition = Condition(if_match=_known_etag(wanted.etag))
-            async with gate:
-                done = await services.vault.delete(
-                    call.ask(key=wanted.key),
-                    condition,
-                    version_id=wanted.version_id,
-                    bypass_governance=bypass,
-                )
-        except HyokError as error:
-            fault = fault_of(error)
-            return answers.DeleteFailure(wanted.key, fault.code, fault.message, wanted.version_id)
-        marker = done.version_id if done.marker else ""
-        return answers.Deleted(wanted.key, wanted.version_id, marker)
-
-    outcomes = await asyncio.gather(*map(one, keys))
-    failed = [outcome for outcome in outcomes if isinstance(outcome, answers.DeleteFailure)]
-    deleted = [outcome for outcome in outcomes if isinstance(outcome, answers.Deleted)]
-    await call.answer_xml(200, answers.delete_result([] if quiet else deleted, failed))
 
 
 async def copy(services: Services, call: Call) -> None:
@@ -349,7 +289,7 @@ async def _not_modified(services: Services, call: Call, ask: Ask, facts: ObjectF
 async def _conclude(services: Services, ask: Ask, facts: ObjectFacts, size: int) -> None:
     await services.vault.custodian.conclude(
         ask,
-        "done",
+        facts.outcome,
         object_id=bytes.fromhex(facts.object_id),
         kek_id=facts.kek_id,
         size_bytes=size,
@@ -370,16 +310,6 @@ async def _conclude_failure(
         )
     except HyokError:
         return
-
-
-def _known_etag(client_etag: str) -> str:
-    store_etag = etag_in(client_etag)
-    if store_etag is None:
-        raise Conflict(
-            "At least one of the pre-conditions you specified did not hold",
-            reason="PreconditionFailed",
-        )
-    return store_etag
 
 
 def _part_number(request: S3Request) -> int | None:

@@ -1,7 +1,9 @@
 """Tags of objects, of the newest version or another.
 
 A label among them says how sensitive an object is and which shred scope it belongs to.  One that
-raises it has the object sealed anew in place; one that lowers it is an officer's act.
+raises it has the object sealed anew in place; one that lowers it is an officer's act.  An object
+that stands in clear since before its bucket was adopted is sealed by any change of its tags: the
+store never gets new ones in clear.
 """
 
 from __future__ import annotations
@@ -11,23 +13,23 @@ from typing import TYPE_CHECKING
 
 from hyok.errors import HyokError, Malformed, Refused
 from hyok.gateway.handlers.reading import document, version_asked
-from hyok.gateway.responses import version
+from hyok.gateway.responses import unsealed_mark, version
 from hyok.objects.conditions import Condition
 from hyok.objects.copying import copy_object
 from hyok.objects.facts import PutFacts
+from hyok.objects.locking import still_holding
 from hyok.objects.object_tags import change_tags
 from hyok.s3 import tagging
 from hyok.s3.codes import CODES
-from hyok.s3.locks import LockAsked
 from hyok.s3.names import etag_in
 from hyok.vocabulary import ClassificationName
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from hyok.gateway.admission import Judged
     from hyok.gateway.call import Call, Services
     from hyok.objects.facts import ObjectFacts
+    from hyok.policy.classify import Judged
 
 
 class _SealedAnew(Exception):
@@ -43,9 +45,10 @@ async def get(services: Services, call: Call) -> None:
     """Tell the tags of a version."""
     facts = await services.vault.head(call.ask(), tags=True, version_id=version_asked(call.request))
     call.classification = facts.classification
+    call.unsealed = not facts.sealed
     await call.answer(
         200,
-        [("content-type", "application/xml"), *version(facts.version_id)],
+        [("content-type", "application/xml"), *version(facts.version_id), *unsealed_mark(facts)],
         tagging.render_tagging(facts.tags),
     )
 
@@ -84,7 +87,7 @@ def _judge(services: Services, call: Call, facts: ObjectFacts, tags: Mapping[str
 
     Raises:
         Refused: they would lower the class (code HY-3207), or name one that nobody knows.
-        _SealedAnew: they raise it, or name another scope.
+        _SealedAnew: they raise it, or name another scope, or the object stands in clear.
     """
     bucket, request = call.bucket, call.request
     assert bucket is not None
@@ -107,7 +110,7 @@ def _judge(services: Services, call: Call, facts: ObjectFacts, tags: Mapping[str
     least = facts.classification
     wanted = admission.judge(bucket, request.key, tags, user_metadata, at_least=least)
     other = after.classification != before.classification and wanted.classification != least
-    if other or after.scope_label != before.scope_label:
+    if other or after.scope_label != before.scope_label or not facts.sealed:
         raise _SealedAnew(facts, wanted)
 
 
@@ -132,7 +135,7 @@ async def _seal_anew(
                 next_step="copy the version to the front with these tags, then delete it",
             )
     carried = PutFacts(
-        facts.headers, facts.user_metadata, tags, lock=_still_holding(facts, call.at_ms)
+        facts.headers, facts.user_metadata, tags, lock=still_holding(facts.lock, call.at_ms)
     )
     source = call.ask(action="object:get")
     target = call.ask(classification=judged.classification, scope_label=judged.scope_label)
@@ -152,11 +155,3 @@ async def _seal_anew(
         version_id=facts.version_id,
     )
     return result.version_id
-
-
-def _still_holding(facts: ObjectFacts, now_ms: int) -> LockAsked:
-    """Return the lock that goes along; a retention that has passed does not."""
-    retention = facts.lock.retention
-    if retention is not None and retention.until_ms <= now_ms:
-        retention = None
-    return LockAsked(retention, facts.lock.legal_hold)

@@ -1,0 +1,70 @@
+"""What a worker does beside serving, each chore at its own pace."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from functools import partial
+from typing import TYPE_CHECKING
+
+import structlog
+
+from hyok.errors import HyokError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from hyok.wiring import Core
+
+log = structlog.get_logger("hyok.chores")
+
+SWEEP_SECONDS = 1.0
+STORE_SWEEP_SECONDS = 600.0
+MIRROR_SECONDS = 3_600.0
+"""How often the mirrors of keyring records are looked through; first at the start."""
+
+UPLOADS_LOOK_SECONDS = 10.0
+"""How soon a worker forgets the key of an upload that another one ended."""
+USES_SECONDS = 60.0
+"""How often the last use of access keys is written down."""
+
+
+async def keep_house(core: Core, clock_ms: Callable[[], int]) -> None:
+    """Run each chore at its own pace; one that fails has its next turn.  Runs for ever."""
+    chores: tuple[tuple[float, Callable[[], Awaitable[object]]], ...] = (
+        (UPLOADS_LOOK_SECONDS, core.multipart.forget_ended),
+        (USES_SECONDS, core.access_keys.write_uses),
+        (STORE_SWEEP_SECONDS, partial(sweep_stores, core, clock_ms)),
+        (MIRROR_SECONDS, partial(keep_mirrors, core)),
+    )
+    due = [0.0] * len(chores)
+    while True:
+        core.custodian.sweep()
+        for turn, (seconds, chore) in enumerate(chores):
+            if time.monotonic() >= due[turn]:
+                due[turn] = time.monotonic() + seconds
+                with contextlib.suppress(HyokError):
+                    await chore()
+        await asyncio.sleep(SWEEP_SECONDS)
+
+
+async def sweep_stores(core: Core, clock_ms: Callable[[], int]) -> None:
+    """Clear away what crashes left in the stores, and old uploads; make lost registrations anew."""
+    for store in core.stores.values():
+        await store.sweep()
+    for bucket in await core.registry.all():
+        await core.multipart.sweep(bucket, clock_ms())
+        await core.keeper.keep_registration(bucket, only_if_missing=True)
+
+
+async def keep_mirrors(core: Core) -> int:
+    """Make anew what every bucket's `.hyok/` lacks of its keyring; return how many records."""
+    made = 0
+    with contextlib.suppress(HyokError):
+        for bucket in await core.registry.all():
+            with contextlib.suppress(HyokError):  # one store away must not stop the others
+                made += await core.keeper.keep_records(bucket)
+    if made:
+        log.warning("mirror.records_made_anew", records=made)
+    return made
