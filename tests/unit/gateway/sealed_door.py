@@ -93,7 +93,7 @@ async def sealed_door(
         door.gateway._services,
         vault=vaults.vault,
         multipart=vaults.multipart,
-        listings=Listings(places, house.custodian, secrets.token_bytes),
+        listings=Listings(places, house.custodian, secrets.token_bytes, vaults.inventories),
         buckets=BucketRegistry(house.database, vaults.vault.classifications, lambda: house.now[0]),
     )
     return Sealed(door, vaults)
