@@ -15,7 +15,7 @@ from hyok.gateway.handlers.reading import (
     write_condition,
     write_facts,
 )
-from hyok.gateway.responses import proven_checksum, quoted, sealed_with, version
+from hyok.gateway.responses import proven_checksum, quoted, sealed_with, written
 from hyok.s3 import answers, checksums, documents
 from hyok.s3.checksums import Algorithm
 from hyok.s3.names import check_upload_id, parse_part_number, part_etag_out
@@ -116,7 +116,7 @@ async def complete(services: Services, call: Call) -> None:
     )
     headers: Headers = [
         ("content-type", "application/xml"),
-        *version(result.version_id),
+        *written(result.version_id),
         *sealed_with(result.kek_id),
     ]
     await call.answer(200, headers, answer)

@@ -27,6 +27,7 @@ from hyok.gateway.responses import (
     sealed_with,
     validators,
     version,
+    written,
 )
 from hyok.objects.conditions import ALWAYS, Condition
 from hyok.objects.copying import copy_object
@@ -84,7 +85,7 @@ async def put(services: Services, call: Call) -> None:
         200,
         [
             ("etag", quoted(result.etag)),
-            *version(result.version_id),
+            *written(result.version_id),
             *sealed_with(result.kek_id),
             *proven_checksum(body.verified),
         ],
@@ -313,7 +314,7 @@ async def copy(services: Services, call: Call) -> None:
         200,
         [
             ("content-type", "application/xml"),
-            *version(result.version_id),
+            *written(result.version_id),
             *([("x-amz-copy-source-version-id", seen.version_id)] if seen.version_id else []),
             *sealed_with(result.kek_id),
         ],
