@@ -12,7 +12,7 @@ from hyok.errors import Refused
     ("key", "sealing_helps"),
     [("a/../b", True), ("a\\b", True), ("folder/", False), ("a//b", False), ("/a", False)],
 )
-def test_sealed_names_are_advised_only_where_they_help(key: str, sealing_helps: bool) -> None:  # noqa: FBT001
+def test_sealed_names_are_advised_only_where_they_help(key: str, sealing_helps: bool) -> None:
     """Names are sealed segment by segment: a bucket of sealed names loses `folder/` as well."""
     with pytest.raises(Refused) as raised:
         PLAIN_NAMES.check(key)
