@@ -18,6 +18,7 @@ from hyok.envelope.layout import LAYOUT
 from hyok.errors import Malformed
 from hyok.objects.clear_rows import arranged, key_of, opened, store_start
 from hyok.objects.mirror import PREFIX as RESERVED
+from hyok.objects.reserved import shown_prefixes
 from hyok.s3.names import etag_out
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ class Listings:
                 for found in page.objects
                 if not found.name.startswith(RESERVED)
             ]
-            prefixes += [found for found in page.prefixes if not found.startswith(RESERVED)]
+            prefixes += await shown_prefixes(store, bucket, page.prefixes)
             after = page.next_after
             if not after:
                 return Page(entries, prefixes)

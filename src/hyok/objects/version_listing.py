@@ -17,6 +17,7 @@ from hyok.errors import Malformed
 from hyok.objects import listing as limits
 from hyok.objects.clear_rows import arranged, key_of, opened, store_start
 from hyok.objects.mirror import PREFIX as RESERVED
+from hyok.objects.reserved import shown_version_prefixes
 from hyok.s3.names import etag_out
 from hyok.s3.versions import MarkerEntry, VersionEntry
 
@@ -120,7 +121,7 @@ class VersionListings:
                 for found in page.versions
                 if not found.name.startswith(RESERVED)
             ]
-            prefixes += [found for found in page.prefixes if not found.startswith(RESERVED)]
+            prefixes += await shown_version_prefixes(store, bucket, page.prefixes)
             after = Place(page.next_name, page.next_version)
             if after == START:
                 return Versions(entries, prefixes)
