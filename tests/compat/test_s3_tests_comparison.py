@@ -94,6 +94,16 @@ def test_shares_count_what_a_gateway_must_refuse_apart() -> None:
     assert "50.0%" in table("seaweedfs/clear", at_store, at_store, found)
 
 
+def test_what_asks_for_other_than_amazon_does_is_shown_and_leaves_the_share_alone() -> None:
+    at_store = {name: Result(name, "passed") for name in "abcd"}
+    through = results(a="passed", b="failed", c="failed", d="failed")
+    list_of = [Deviation("b", "s3", "r", "501"), Deviation("c", "by-design", "r", "501")]
+    found = compare("seaweedfs/clear", at_store, through, list_of)
+    assert found.share(apart=False) == 0.25
+    assert found.share_like_amazon == pytest.approx(1 / 3)
+    assert found.kinds == {"s3": 1, "by-design": 1}
+
+
 @pytest.mark.parametrize(
     ("asked", "family"),
     [

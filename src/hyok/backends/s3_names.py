@@ -60,9 +60,9 @@ class NameRules:
                 reason="KeyTooLongError",
             )
         if not self.dots and any(segment in (".", "..") for segment in segments):
-            raise _cannot("a segment that is '.' or '..'")
+            raise _cannot("a segment that is '.' or '..'", sealing_helps=True)
         if not self.backslash and "\\" in name:
-            raise _cannot("a backslash")
+            raise _cannot("a backslash", sealing_helps=True)
         if not self.folder_content and name.endswith("/"):
             raise _cannot("content under a key that ends in a slash")
         if not self.empty_segments and (name.startswith("/") or "//" in name):
@@ -76,10 +76,11 @@ PLAIN_NAMES = NameRules(
 """What every store holds."""
 
 
-def _cannot(what: str) -> Refused:
+def _cannot(what: str, *, sealing_helps: bool = False) -> Refused:
+    # Names are sealed segment by segment, so slashes stay where they are.
+    instead = "a bucket with sealed names, or another key" if sealing_helps else "another key"
     return Refused(
-        f"The store behind this bucket cannot hold {what} in a key. Use a bucket with sealed "
-        "names, or another key.",
+        f"The store behind this bucket cannot hold {what} in a key. Use {instead}.",
         reason="InvalidArgument",
         code="HY-4004",
     )

@@ -80,6 +80,15 @@ def version(version_id: str) -> Headers:
     return [("x-amz-version-id", version_id)] if version_id else []
 
 
+def written(version_id: str) -> Headers:
+    """Return what tells the version that a write made.
+
+    None where versions are suspended: what replaces the `null` version makes no version, and S3
+    names none; stores do in some of their answers and in others not.
+    """
+    return version("" if version_id == "null" else version_id)
+
+
 def object_headers(
     facts: ObjectFacts, request: S3Request, *, checksums: bool, parts: bool
 ) -> Headers:

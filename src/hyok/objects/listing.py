@@ -19,6 +19,7 @@ from hyok.errors import Malformed
 from hyok.objects.clear_rows import arranged, key_of, opened, store_start
 from hyok.objects.mirror import PREFIX as RESERVED
 from hyok.objects.plain_rows import counted_of, is_shown_in_clear
+from hyok.objects.reserved import shown_prefixes
 from hyok.s3.names import etag_out
 
 if TYPE_CHECKING:
@@ -132,7 +133,7 @@ class Listings:
             objects = [found for found in page.objects if not found.name.startswith(RESERVED)]
             plain = await self._plain(bucket, objects)
             entries += [plain.get(found.name) or _entry(found.name, found) for found in objects]
-            prefixes += [found for found in page.prefixes if not found.startswith(RESERVED)]
+            prefixes += await shown_prefixes(store, bucket.backend_name, page.prefixes)
             after = page.next_after
             if not after:
                 return Page(entries, prefixes)

@@ -19,6 +19,7 @@ from hyok.objects import listing as limits
 from hyok.objects.clear_rows import arranged, key_of, opened, store_start
 from hyok.objects.mirror import PREFIX as RESERVED
 from hyok.objects.plain_rows import counted_of, counted_versions
+from hyok.objects.reserved import shown_version_prefixes
 from hyok.s3.names import etag_out
 from hyok.s3.versions import MarkerEntry, VersionEntry
 
@@ -125,7 +126,7 @@ class VersionListings:
                 _entry(found.name, found, in_clear=found in counted or _is_older(found, ask.bucket))
                 for found in shown
             ]
-            prefixes += [found for found in page.prefixes if not found.startswith(RESERVED)]
+            prefixes += await shown_version_prefixes(store, bucket, page.prefixes)
             after = Place(page.next_name, page.next_version)
             if after == START:
                 return Versions(entries, prefixes)

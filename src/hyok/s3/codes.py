@@ -67,6 +67,7 @@ _ROWS: tuple[tuple[str, int, str], ...] = (
     ),
     ("InvalidRange", 416, "The requested range is not satisfiable"),
     ("InvalidRequest", 400, "Invalid Request"),
+    ("InvalidRetentionPeriod", 400, "The retention period is not valid."),
     ("InvalidSecurity", 403, "The provided security credentials are not valid."),
     ("InvalidStorageClass", 400, "The storage class you specified is not valid."),
     ("InvalidTag", 400, "The tag provided was not a valid tag."),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,9 @@ what Amazon S3 does not."""
 
 APART = ("ssec", "acl", "policy")
 """Counted by themselves: here a gateway that keeps the keys and decides on access must differ."""
+
+UNLIKE_AMAZON = ("s3", "store")
+"""Here the suite asks for what Amazon S3 does not do, or relies on a store that loses something."""
 
 SUITE_FILE = "test_s3.py"
 """Where the suite has nearly all its tests; one of another file is named with it."""
@@ -77,6 +81,22 @@ class Verdict:
     stale: Sequence[Deviation] = ()  # listed, and do not deviate any more
     missing: Sequence[str] = ()  # passed at the store, and never ended through us
     counts: Mapping[str, tuple[int, int]] = field(default_factory=dict)  # family: (through, store)
+    unlike_amazon: int = 0  # of those listed, outside `APART`, the ones of `UNLIKE_AMAZON`
+
+    @property
+    def kinds(self) -> Mapping[str, int]:
+        """How many accepted deviations there are of each kind."""
+        return Counter(one.kind for one in self.listed)
+
+    @property
+    def share_like_amazon(self) -> float:
+        """Return the share outside `APART`, less what asks for other than Amazon S3 does.
+
+        No measure of its own: the target is about `share`.
+        """
+        rows = [row for family, row in self.counts.items() if family not in APART]
+        asked = sum(store for _, store in rows) - self.unlike_amazon
+        return sum(through for through, _ in rows) / asked if asked else 1.0
 
     @property
     def holds(self) -> bool:
@@ -173,6 +193,11 @@ def compare(
         ],
         missing=[name for name in wanted if name not in through],
         counts=_counts(wanted, through),
+        unlike_amazon=sum(
+            listed[name].kind in UNLIKE_AMAZON and family_of(result) not in APART
+            for name, result in wanted.items()
+            if name in listed
+        ),
     )
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import re
-import shutil
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import boto3
 from tests.compat.s3_tests.users import SECTIONS, User, seaweedfs_identities, store_users
 from tests.e2e import running
 from tests.peers import radosgw, seaweedfs
@@ -19,14 +18,16 @@ from hyok.cli.keys import create_kek
 from hyok.custody.custodian import TENANT_CLASSIFICATION
 from hyok.identity.apps import GRANTS, App
 from hyok.s3.elements import OWNER_NAME
+from hyok.vocabulary import ClassificationName
 from hyok.wiring import open_core
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-NEW_BUCKETS = "onbekend"
-"""What a bucket is that a client makes without saying; it seals names unless told otherwise."""
+NEW_BUCKETS = {"sealed": "onbekend", "clear": "intern"}
+"""What the suite's buckets are, by how their names are kept.  A bucket that a client makes without
+saying is `onbekend` and seals names; another kind is a tag of the CreateBucket."""
 
 TENANTS = {"main": "gemeente", "alt": "anders", "tenant": "testx"}
 """The suite's accounts are tenants here; its other users are more apps of the first."""
@@ -46,6 +47,18 @@ class Door:
     name: str
     endpoint: str
     users: Mapping[str, User]
+    new_buckets: str = ""  # the classification that every new bucket is tagged with, if any
+
+    def client(self, role: str) -> Any:
+        """Return a client that acts as a user."""
+        user = self.users[role]
+        return boto3.client(
+            "s3",
+            endpoint_url=self.endpoint,
+            aws_access_key_id=user.access_key,
+            aws_secret_access_key=user.secret,
+            region_name="us-east-1",
+        )
 
 
 @contextmanager
@@ -64,11 +77,15 @@ def doors_in(folder: Path, *, store: str, names: str) -> Iterator[tuple[Door, Do
             running.s3_store("suite", behind.endpoint, behind.credentials_file()),
             https=False,
         )
-        _rewrite(config, folder / "policies", names)
+        _set_default_store(config)
         gateway = running.serve(config)
         over.callback(gateway.stop)
-        through = asyncio.run(_make_users(config))
-        yield Door("store", behind.endpoint, users), Door("hyok", gateway.endpoint, through)
+        classification = NEW_BUCKETS[names]
+        through = asyncio.run(_make_users(config, classification))
+        store_door = Door("store", behind.endpoint, users)
+        hyok_door = Door("hyok", gateway.endpoint, through, classification)
+        _check_names(behind, hyok_door, names)
+        yield store_door, hyok_door
 
 
 def _seaweedfs(folder: Path, users: Mapping[str, User]) -> seaweedfs.SeaweedFS:
@@ -87,28 +104,40 @@ STORES: Mapping[str, Callable[[Path, Mapping[str, User]], seaweedfs.SeaweedFS | 
 STORES = {"seaweedfs": _seaweedfs, "radosgw": _radosgw}
 
 
-def _rewrite(config: Path, policies: Path, names: str) -> None:
-    """Have new buckets in the store, with names as asked."""
+def _set_default_store(config: Path) -> None:
+    """Have the buckets that clients make in the store."""
     text = config.read_text()
-    found = re.search(r'(?m)^\[policies\]\ndirectory = "(.*)"$', text)
-    assert found is not None
-    shutil.copytree(found[1], policies)
-    classification = policies / "classifications" / f"{NEW_BUCKETS}.yaml"
-    rules, count = re.subn(r"names: \w+", f"names: {names}", classification.read_text())
-    assert count == 1
-    classification.write_text(rules)
-    text = text.replace(found[0], f'[policies]\ndirectory = "{policies}"')
     config.write_text(text.replace("[gateway]\n", '[gateway]\ndefault_store = "suite"\n', 1))
 
 
-async def _make_users(config: Path) -> dict[str, User]:
+def _check_names(behind: seaweedfs.SeaweedFS | radosgw.Radosgw, hyok: Door, names: str) -> None:
+    """Say no where the run would not show what it is called after."""
+    bucket, key = "hyok-names", "a-clear-name"
+    client = hyok.client("main")
+    client.create_bucket(Bucket=bucket, CreateBucketConfiguration=tagged(hyok.new_buckets))
+    client.put_object(Bucket=bucket, Key=key, Body=b"")
+    # The bucket at the store is of the gateway's own account there.
+    owner = User("", "", behind.access_key, behind.secret)
+    at_store = Door("store", behind.endpoint, {"main": owner}).client("main")
+    kept = {found["Key"] for found in at_store.list_objects_v2(Bucket=bucket)["Contents"]}
+    assert (key in kept) == (names == "clear"), f"names are not {names} at the store: {kept}"
+    client.delete_object(Bucket=bucket, Key=key)
+    client.delete_bucket(Bucket=bucket)
+
+
+def tagged(classification: str) -> dict[str, Any]:
+    """Return the part of a CreateBucket that says what the bucket is."""
+    return {"Tags": [{"Key": "classification", "Value": classification}]}
+
+
+async def _make_users(config: Path, classification: str) -> dict[str, User]:
     """Register tenants with their keys, and an app for each user, as an operator would."""
     core = open_core(settings_file.load(config))
     made = {}
     try:
         for tenant in sorted(set(TENANTS.values()) - {"gemeente"}):
-            for classification in (TENANT_CLASSIFICATION, NEW_BUCKETS):
-                await create_kek(core, tenant, classification)
+            for name in (TENANT_CLASSIFICATION, classification):
+                await create_kek(core, tenant, ClassificationName(name))
         for role in SECTIONS:
             app = App(
                 app_id=f"suite-{role.replace('_', '-')}",

@@ -4,8 +4,9 @@ The suite empties every bucket of three users before and after each test, with o
 store may not have; one that is missing would fail every test after it.  Here each test gets a
 prefix of its own, and what it leaves behind is removed with what works.
 
-The environment says where: ``HYOK_RESULTS`` (a file, one JSON line for each test) and
-``HYOK_TEST_SECONDS`` (the most a test may take).
+The environment says where: ``HYOK_RESULTS`` (a file, one JSON line for each test),
+``HYOK_TEST_SECONDS`` (the most a test may take) and ``HYOK_NEW_BUCKETS`` (the classification that
+every new bucket is tagged with; empty: none).
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 RESULTS = Path(os.environ["HYOK_RESULTS"])
 SECONDS_MAX = int(os.environ["HYOK_TEST_SECONDS"])
+NEW_BUCKETS = os.environ["HYOK_NEW_BUCKETS"]
 CLEANING_SECONDS_MAX = 30
 SHOWN_CHARACTERS = 3000
 TELLING_HEADERS = ("x-amz-acl", "x-amz-grant-", "x-amz-server-side-encryption-customer-")
@@ -70,6 +72,10 @@ def _watch_calls() -> None:
     plain_request = requests.Session.send
 
     def call(self: Any, operation: str, parameters: dict[str, Any]) -> Any:
+        if operation == "CreateBucket" and NEW_BUCKETS:
+            wanted = dict(parameters.get("CreateBucketConfiguration", {}))
+            wanted["Tags"] = [{"Key": "classification", "Value": NEW_BUCKETS}]
+            parameters = parameters | {"CreateBucketConfiguration": wanted}
         try:
             answer = plain_call(self, operation, parameters)
         except ClientError as error:

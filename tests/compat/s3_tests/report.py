@@ -17,6 +17,7 @@ def table(
 ) -> str:
     """Return the figures of a run, and everything that has to be looked at."""
     asked = len(verdict.both) + sum(all_of_it - ours for ours, all_of_it in verdict.counts.values())
+    kinds = ", ".join(f"{kind} {count}" for kind, count in sorted(verdict.kinds.items()))
     lines = [
         f"{run}: {len(at_store)} tests at the store, {len(through)} of them through hyok",
         f"  {'':16}{'store':>8}{'hyok':>8}{'share':>9}",
@@ -30,7 +31,8 @@ def table(
         f"  outside {', '.join(NAMES[name] for name in APART)}: "
         f"{verdict.share(apart=False):.1%} (wanted: {TARGET:.0%}); inside: "
         f"{verdict.share(apart=True):.1%}",
-        f"  accepted deviations: {len(verdict.listed)}",
+        f"  less what asks for other than Amazon S3 does: {verdict.share_like_amazon:.1%}",
+        f"  accepted deviations: {len(verdict.listed)} ({kinds})",
     ]
     for title, found in (
         ("pass at the store, fail through hyok, not listed", map(failure, verdict.unlisted)),

@@ -52,6 +52,7 @@ def _start(
         "S3TEST_CONF": str(config),
         "HYOK_RESULTS": str(results_of(folder, door)),
         "HYOK_TEST_SECONDS": str(TEST_SECONDS_MAX),
+        "HYOK_NEW_BUCKETS": door.new_buckets,
     }
     with (folder / f"{door.name}.out").open("wb") as out:
         return subprocess.Popen(

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
+from hyok import s3
 from hyok.errors import KINDS as ALL_KINDS
 from hyok.errors import Conflict, HyokError, Malformed, NotFound, Tampered, Unavailable
 from hyok.gateway.faults import KINDS, fault_of
@@ -21,6 +25,18 @@ def test_every_kind_has_a_row_with_a_code_of_s3(kind: type[HyokError]) -> None:
 @pytest.mark.parametrize("code", sorted(CODES))
 def test_a_reason_that_is_a_code_of_s3_is_used(code: str) -> None:
     assert fault_of(Malformed("x", reason=code)).code == code
+
+
+def test_every_code_that_the_reading_of_requests_names_is_a_code_of_s3() -> None:
+    """One that is missing from the table would reach the client as its kind's."""
+    named = {
+        found[1]
+        for path in Path(s3.__path__[0]).glob("*.py")
+        if path.name != "sts.py"  # a door with codes of its own
+        for found in re.finditer(r'reason="([^"]+)"', path.read_text())
+    }
+    assert len(named) > 20
+    assert named - set(CODES) == set()
 
 
 def test_a_reason_that_is_none_leaves_it_to_the_kind() -> None:

@@ -54,6 +54,17 @@ async def test_writes_and_reads_tell_the_version() -> None:
     assert copied.headers["x-amz-version-id"] == "v7"
 
 
+async def test_a_write_where_versions_are_suspended_names_no_version() -> None:
+    door = Door()
+    door.vault.version_id = "null"
+    written = await door.send("PUT /bucket/k", b"x")
+    copied = await door.send("PUT /bucket/k2", x_amz_copy_source="/bucket/k")
+    assert (written.status, copied.status) == (200, 200)
+    assert "x-amz-version-id" not in written.headers
+    assert "x-amz-version-id" not in copied.headers
+    assert (await door.send("GET /bucket/k")).headers["x-amz-version-id"] == "null"
+
+
 async def test_where_there_are_no_versions_none_is_told() -> None:
     door = Door()
     assert "x-amz-version-id" not in (await door.send("PUT /bucket/k", b"x")).headers

@@ -14,6 +14,7 @@ from hyok.envelope.layout import LAYOUT
 from hyok.envelope.names import NameKey
 from hyok.errors import Malformed
 from hyok.objects import listing
+from hyok.objects.listing import Listings
 from hyok.objects.version_listing import START, Place, VersionListings
 from hyok.s3.versions import MarkerEntry, VersionEntry
 from hyok.vocabulary import Ask, Bucket, Principal
@@ -180,3 +181,30 @@ async def test_the_reserved_prefix_is_in_no_listing(here: Here) -> None:
     for prefix in (".hyok/", ".hy", ".hyok/bucket"):
         page = await here.listings.page(ask(), prefix=prefix)
         assert (list(page.entries), list(page.prefixes)) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("keys", "delimiter", "shown"),
+    [
+        (["a.b", "c"], ".", ["a."]),
+        (["a.b", ".profiel"], ".", [".", "a."]),
+        ([".hyokje/x", "c"], "o", [".hyo"]),
+        (["map/a"], "/", ["map/"]),
+    ],
+)
+async def test_a_delimiter_inside_of_the_reserved_prefix_shows_nothing_of_it(
+    keys: list[str], delimiter: str, shown: list[str]
+) -> None:
+    """The store rolls `.hyok/bucket` up into `.`, in which there may be nothing of the client."""
+    here = Here(sealed=False)
+    await here.store.create_bucket("b")
+    await here.store.set_versioning("b", "Enabled")
+    await here.store.put_whole("b", ".hyok/bucket", b"x", StoredFacts())
+    for key in keys:
+        await here.put(key)
+    versions = await here.listings.page(ask(), delimiter=delimiter)
+    assert list(versions.prefixes) == shown
+    places = cast("Any", ClearPlaces(here.store))
+    listings = Listings(places, cast("Any", Custodian()), bytes, cast("Any", None))
+    objects = await listings.page(ask(), delimiter=delimiter)
+    assert list(objects.prefixes) == shown

@@ -16,7 +16,7 @@ from hyok.gateway.handlers.reading import (
     write_condition,
     write_facts,
 )
-from hyok.gateway.responses import proven_checksum, quoted, sealed_with, version
+from hyok.gateway.responses import proven_checksum, quoted, sealed_with, written
 from hyok.s3 import answers, checksums, documents
 from hyok.s3.checksums import Algorithm
 from hyok.s3.names import check_upload_id, parse_part_number, part_etag_out
@@ -124,7 +124,7 @@ async def _completed(call: Call, bucket: Bucket, work: Awaitable[Completed]) -> 
         values,
         completed.checksum_type if values else "",
     )
-    return Outcome(answer, [*version(result.version_id), *sealed_with(result.kek_id)])
+    return Outcome(answer, [*written(result.version_id), *sealed_with(result.kek_id)])
 
 
 async def abort(services: Services, call: Call) -> None:

@@ -23,7 +23,7 @@ from hyok.gateway.responses import (
     quoted,
     sealed_with,
     validators,
-    version,
+    written,
 )
 from hyok.objects.copying import copy_object
 from hyok.s3 import answers, preconditions
@@ -77,7 +77,7 @@ async def put(services: Services, call: Call) -> None:
         200,
         [
             ("etag", quoted(result.etag)),
-            *version(result.version_id),
+            *written(result.version_id),
             *sealed_with(result.kek_id),
             *proven_checksum(body.verified),
         ],
@@ -258,7 +258,7 @@ async def _copied(seen: ObjectFacts, work: Awaitable[tuple[PutResult, ObjectFact
     result, _ = await work
     whole = known_checksums(seen.checksums) if seen.checksum_type == "FULL_OBJECT" else {}
     headers = [
-        *version(result.version_id),
+        *written(result.version_id),
         *([("x-amz-copy-source-version-id", seen.version_id)] if seen.version_id else []),
         *sealed_with(result.kek_id),
     ]
