@@ -97,6 +97,7 @@ def _radosgw(folder: Path, users: Mapping[str, User]) -> radosgw.Radosgw:
     made = radosgw.start(folder)
     for user in users.values():
         made.create_user(user.user_id, user.display_name, user.access_key, user.secret)
+    made.keep_up()
     return made
 
 
