@@ -121,7 +121,7 @@ class Operated:
             check=False,
         )
         assert done.returncode == ok, done.stdout + done.stderr
-        return done.stderr if ok else done.stdout
+        return done.stdout or done.stderr  # an error is told there, what was found here
 
     def serve(self, *, ready: bool = True) -> running.Gateway:
         """Start `hyok serve gateway`; wait until it is ready, or only until it lives."""
