@@ -211,6 +211,22 @@ def check_headers(request: S3Request, tenant: str) -> None:
         raise Refused("Access Denied", reason="AccessDenied")
 
 
+def check_read_headers(request: S3Request) -> None:
+    """Return quietly if a read does not say how the object is to be encrypted.
+
+    Raises:
+        Malformed: it does (reason ``InvalidArgument``); whoever means it would take the object for
+            something else than it is.
+
+    Source: Amazon S3 API Reference, GetObject and HeadObject, "Encryption".
+    """
+    if request.header("x-amz-server-side-encryption") is not None:
+        raise Malformed(
+            "x-amz-server-side-encryption header is not supported for this operation.",
+            reason="InvalidArgument",
+        )
+
+
 def _check_sse(request: S3Request) -> None:
     asked = request.header("x-amz-server-side-encryption")
     if asked is not None and asked not in _SSE_ACCEPTED:
@@ -227,12 +243,19 @@ def check_key_choice(request: S3Request, tenant: str, classification: Classifica
 
     Raises:
         Refused: it names another; the client would be misled (reason ``AccessDenied``).
+        Malformed: it names another, and no ``aws:kms`` with it (reason ``InvalidArgument``).
     """
     asked = request.header("x-amz-server-side-encryption-aws-kms-key-id")
     key = f"{tenant}/{classification}"
     if not asked or asked == key:
         return
     name, _, version = asked.rpartition("/")
+    if name != key and request.header("x-amz-server-side-encryption") != "aws:kms":
+        raise Malformed(
+            "Server Side Encryption with AWS KMS managed key requires HTTP header "
+            "x-amz-server-side-encryption : aws:kms",
+            reason="InvalidArgument",
+        )
     if name != key or not (version.isascii() and version.isdigit()):
         raise Refused(
             f"The key of an object follows from its classification: this one gets {key}. "

@@ -21,6 +21,7 @@ NULL_VERSION = "null"
 """The version id of what was written while versions were off or suspended."""
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]").fullmatch
+_BAD_LABEL = re.compile(r"\.\.|\.-|-\.").search  # in a host name each label is whole
 _BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})").search
 _ADDRESS = re.compile(r"[0-9]{1,3}(\.[0-9]{1,3}){3}").fullmatch
 _HEX_32 = re.compile(r"[0-9a-fA-F]{32}").fullmatch
@@ -36,7 +37,7 @@ def check_bucket_name(name: str) -> None:
     Raises:
         Malformed: it may not (reason ``InvalidBucketName``).
     """
-    if not _BUCKET(name) or ".." in name or _ADDRESS(name):
+    if not _BUCKET(name) or _BAD_LABEL(name) or _ADDRESS(name):
         raise Malformed("The specified bucket is not valid.", reason="InvalidBucketName")
 
 

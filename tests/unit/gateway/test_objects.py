@@ -310,7 +310,11 @@ async def test_a_copy_keeps_or_replaces_metadata() -> None:
 async def test_a_copy_may_name_the_key_it_gets_and_no_other() -> None:
     door, name = await door_with(), "x_amz_server_side_encryption_aws_kms_key_id"
     for key, status in (("ours/intern/1", 200), ("ours/geheim/1", 403)):
-        more = {"x_amz_copy_source": "bucket/k", name: key}
+        more = {
+            "x_amz_copy_source": "bucket/k",
+            "x_amz_server_side_encryption": "aws:kms",
+            name: key,
+        }
         answer = await door.send("PUT /bucket/c", **more)  # type: ignore[arg-type]
         assert answer.status == status, key
 
@@ -318,8 +322,8 @@ async def test_a_copy_may_name_the_key_it_gets_and_no_other() -> None:
 async def test_an_upload_may_name_the_key_it_gets_and_no_other() -> None:
     door, name = Door(), "x_amz_server_side_encryption_aws_kms_key_id"
     for key, status in (("ours/intern/1", 200), ("ours/geheim/1", 403)):
-        asked = [("uploads", "")]
-        answer = await door.send("POST /bucket/k", query=asked, **{name: key})  # type: ignore[arg-type]
+        more = {"x_amz_server_side_encryption": "aws:kms", name: key}
+        answer = await door.send("POST /bucket/k", query=[("uploads", "")], **more)  # type: ignore[arg-type]
         assert answer.status == status, key
 
 

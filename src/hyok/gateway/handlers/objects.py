@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hyok.errors import Conflict, HyokError, Malformed
-from hyok.gateway.admission import check_headers, check_key_choice
+from hyok.gateway.admission import check_headers, check_key_choice, check_read_headers
 from hyok.gateway.bodies import plaintext
 from hyok.gateway.call import Outcome
 from hyok.gateway.handlers.reading import (
@@ -87,6 +87,7 @@ async def put(services: Services, call: Call) -> None:
 async def get(services: Services, call: Call) -> None:
     """Hand out one object, or a range of it."""
     request = call.request
+    check_read_headers(request)
     version_id = version_asked(request)
     part_number = _part_number(request)
     # RFC 9110 lets a server ignore Range; with If-Range that is always right.
@@ -151,6 +152,7 @@ async def _answer_streamed(
 async def head(services: Services, call: Call) -> None:
     """Tell about one object."""
     request = call.request
+    check_read_headers(request)
     version_id = version_asked(request)
     part_number = _part_number(request)
     asked = None if part_number is not None else parse_range(request.header("range"))
