@@ -5,7 +5,14 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from hyok.cli.screen import err
 
@@ -32,3 +39,12 @@ def reading(word: str) -> Iterator[Callable[[int], None]]:
     """Yield what to call with the bytes read so far."""
     with counting(word) as tell:
         yield lambda size_bytes: tell(0, size_bytes)
+
+
+@contextmanager
+def bar(word: str, total_bytes: int) -> Iterator[Callable[[int], None]]:
+    """Yield what to call with the bytes read so far, out of a total that is known."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as shown:
+        task = shown.add_task(word, total=total_bytes)
+        yield lambda size_bytes: shown.update(task, completed=size_bytes)

@@ -24,7 +24,7 @@ class WriterProcess:
         self.process = subprocess.Popen(
             [
                 sys.executable,
-                *("-m", "hyok.audit.writer"),
+                *("-m", "hyok.cli.audit_writer"),
                 *("--socket", str(self.socket), "--file", str(self.file)),
             ],
             stderr=subprocess.PIPE,

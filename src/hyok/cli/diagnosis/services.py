@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
 from typing import TYPE_CHECKING
 
-from hyok.audit.file import find_ending
+from hyok.cli.diagnosis.audit import audit_log
 from hyok.cli.diagnosis.check import Check
 from hyok.cli.options import moment
 from hyok.custody.custodian import TENANT_CLASSIFICATION
@@ -40,7 +39,7 @@ async def ask_all(core: Core, checks: Checklist, now_ms: int) -> None:
     await checks.ask("stores", _stores(core))
     await checks.ask("buckets", _buckets(core))
     await checks.ask("backup", _backup(core, now_ms))
-    checks.look("audit log", lambda: _audit(core.settings.audit.file))
+    checks.look("audit log", lambda: audit_log(core.settings, now_ms))
 
 
 async def _tokens(core: Core) -> Sequence[Check]:
@@ -201,16 +200,6 @@ def _made_ms(stamp: Path) -> int | None:
         return int(stamp.read_text())
     except (OSError, ValueError):
         return None
-
-
-def _audit(path: Path) -> Check:
-    """Does the log end in records of ours?"""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        ending = find_ending(descriptor)
-    finally:
-        os.close(descriptor)
-    return Check("audit log", "ok", f"{path}, {ending.seq:,} records")
 
 
 def _some(lines: Sequence[str]) -> str:
