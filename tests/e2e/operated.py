@@ -177,6 +177,7 @@ def install(
     deadline_seconds: float = 5.0,
     workers: int = 1,
     limits: str = "",
+    audit: str = "",
 ) -> Operated:
     """Write the settings of an installation with this [hsm] table."""
     home.mkdir(mode=0o700, exist_ok=True)
@@ -192,7 +193,7 @@ def install(
         f"[limits]\n{limits}"
         f"[management]\nport = {management}\n"
         f'[database]\nurl = "sqlite:///{home / "hyok.db"}"\n'
-        f'[audit]\nfile = "{home / "audit" / "audit.jsonl"}"\n'
+        f'[audit]\nfile = "{home / "audit" / "audit.jsonl"}"\n{audit}'
         f'[policies]\ndirectory = "{ROOT / "policies"}"\n'
         f'[log]\nfile = "{home / "log" / "gateway.jsonl"}"\n'
         f'[hsm]\nprofile = "{hsm["profile"]}"\ndeadline_seconds = {deadline_seconds}\n'
@@ -224,7 +225,10 @@ def _template() -> Path:
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     made = install(folder / "home", init_token(folder / "token-a", "--name", "a"))
     made.furnish()
-    made.cli([*("buckets", "create", "koud", "--tenant", TENANT), *("--classification", "intern")])
+    made.cli(
+        [*("buckets", "create", "koud", "--tenant", TENANT), *("--classification", "intern")],
+        ["audit", "key", "--create"],
+    )
     made.close()
     return folder
 
