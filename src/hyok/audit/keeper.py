@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from hyok.audit.segments import Segment
 
 
+FLUSH_RECORDS = 100_000
+"""While it catches up with a long log it leaves word this often of how far it has come."""
+
+
 class TreeKeeper:
     """The tree of the log at ``log``, whose checkpoints name ``origin``.  One thread at a time.
 
@@ -41,6 +45,7 @@ class TreeKeeper:
         self._ahead: list[Segment] = []
         self._offset = 0
         self._extends = False
+        self._flushed = 0
         self.covered = 0  # records in the newest checkpoint
         self.folder.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.folder.mend_history()
@@ -106,6 +111,8 @@ class TreeKeeper:
                     break
                 *lines, rest = (rest + block).split(b"\n")
                 self._take(lines)
+                if self.size - self._flushed >= FLUSH_RECORDS:
+                    self.flush()
                 if len(rest) > LINE_BYTES_MAX:
                     raise _not_ours(self.size + 1, "it is longer than any record")
 
@@ -131,6 +138,7 @@ class TreeKeeper:
         }
         self.folder.write(self.folder.path / STATE, json.dumps(state).encode())
         self.folder.settle()
+        self._flushed = self.size
 
     def make_checkpoint(self, signer: CheckpointSigner, now_ms: int) -> Checkpoint:
         """Sign the tree as it is and keep the checkpoint.

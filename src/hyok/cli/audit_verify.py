@@ -19,11 +19,15 @@ from hyok.audit.evidence import check, prove
 from hyok.audit.search import find
 from hyok.audit.segments import segments_of
 from hyok.audit.verify import find_log, verify
+from hyok.audit.witness import prove_growth
 from hyok.cli.progress import bar
 from hyok.cli.screen import mark, moment, say
-from hyok.errors import HyokError, Malformed, NotFound
+from hyok.errors import HyokError, Malformed, NotFound, Tampered
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hyok.audit.checkpoint import Checkpoint
     from hyok.audit.verify import Report
 
 app = typer.Typer(help="The security audit log: verify it, prove records.", no_args_is_help=True)
@@ -46,6 +50,10 @@ def verify_log(
         list[Path] | None,
         typer.Option("--against", help="A checkpoint that you kept elsewhere; may be repeated."),
     ] = None,
+    witness: Annotated[
+        list[str] | None,
+        typer.Option("--witness", help="NAME=PEM of who must have co-signed each --against."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Find out whether the log is what was signed: nothing but log and public key is needed.
@@ -55,6 +63,8 @@ def verify_log(
     found = find_log(log)
     keys = [parse_public_key(each.read_bytes()) for each in key]
     kept = [parse_checkpoint(each.read_text(encoding="utf-8")) for each in against or ()]
+    for each in witness or ():
+        _check_witness(each, kept)
     total = sum(segment.path.stat().st_size for segment in segments_of(found))
     with bar("verifying", total) as tell:
         report = verify(found, keys, kept, tell)
@@ -64,6 +74,26 @@ def verify_log(
         _tell(found, report)
     if not report.good:
         sys.exit(1)
+
+
+def _check_witness(named: str, kept: Sequence[Checkpoint]) -> None:
+    """Return quietly if the witness signed all checkpoints that were kept.
+
+    Raises:
+        Malformed: the option is not NAME=PEM, or there is no checkpoint to look at.
+        Tampered: it did not sign one of them.
+    """
+    name, sign, file = named.partition("=")
+    if not sign or not kept:
+        raise Malformed("--witness is NAME=PEM, and looks at what --against names")
+    for checkpoint in kept:
+        try:
+            checkpoint.verify([parse_public_key(Path(file).read_bytes())], name)
+        except Tampered as error:
+            said = (
+                f"the witness {name} did not sign the checkpoint of {checkpoint.head.size} records"
+            )
+            raise Tampered(said) from error
 
 
 def _tell(log: Path, report: Report) -> None:
@@ -105,6 +135,18 @@ def prove_records(
     with bar("reading", total) as tell:
         document = prove(found, numbers, tell)
     sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+
+
+@app.command("prove-growth")
+def prove_growth_since(
+    old: Annotated[
+        int, typer.Argument(min=0, help="Records when the witness signed last; 0: never.")
+    ],
+    log: LogOption = None,
+) -> None:
+    """Print a proof for a witness, as JSON: the log of that many records only grew since."""
+    found = find_log(log) if log is not None else _log_of_settings()
+    sys.stdout.write(json.dumps(prove_growth(found, old), indent=2, ensure_ascii=False) + "\n")
 
 
 def _log_of_settings() -> Path:

@@ -107,6 +107,18 @@ def test_the_tree_goes_on_where_it_was_without_reading_the_log_anew(
     assert seal(log).head.root == root_of_lines(log)
 
 
+def test_a_keeper_that_was_stopped_while_it_caught_up_goes_on_from_there(
+    log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hyok.audit.keeper.FLUSH_RECORDS", 100)
+    monkeypatch.setattr("hyok.audit.keeper.BLOCK_BYTES", 5_000)
+    TreeKeeper(log, ORIGIN).follow(log.stat().st_size)  # and no more: it was killed
+    later = TreeKeeper(log, ORIGIN)
+    assert 600 <= later.size < 700
+    later.follow(log.stat().st_size)
+    assert later.make_checkpoint(Signer(), 1).head.root == root_of_lines(log)
+
+
 def _lose_state(folder: Path) -> None:
     (folder / STATE).unlink()
 
