@@ -1,5 +1,5 @@
 """``python -m hyok``."""
 
-from hyok.cli.main import main
+from hyok.cli.entry import main
 
 main()

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from hyok.audit.tiles import pinned_key
 from hyok.backends.filesystem import FileStore
 from hyok.backends.resilient import ResilientStore
 from hyok.backends.retries import Retries, RetryRules
 from hyok.backends.s3 import S3Store, Sizes
+from hyok.custody.audit_key import hsm_key, key_name, software_key
 from hyok.errors import Malformed
 from hyok.hsm.pool import HsmPool, TokenSpec
 from hyok.hsm.profile import parse_family
@@ -24,6 +26,7 @@ from hyok.http1.tls import client_context
 if TYPE_CHECKING:
     from hyok.backends.config import StoreSettings
     from hyok.backends.port import ObjectStore
+    from hyok.custody.audit_key import AuditKey
     from hyok.hsm.config import TokenSettings
     from hyok.hsm.port import Hsm
     from hyok.settings import Settings
@@ -37,6 +40,36 @@ def journal_socket(settings: Settings) -> Path:
 def agent_socket(settings: Settings, token: str) -> Path:
     """Return where the agent of a token listens."""
     return settings.installation.run_directory / f"hsm-{token}.sock"
+
+
+def audit_origin(settings: Settings) -> str:
+    """Return the name of the audit log in its checkpoints."""
+    return settings.audit.origin or f"hyok-audit/{settings.installation.name}"
+
+
+def audit_key_name(settings: Settings) -> str:
+    """Return the name of the key that signs checkpoints."""
+    return key_name(settings.installation.name, settings.audit.key_version)
+
+
+def audit_software_file(settings: Settings) -> Path | None:
+    """Return the file of that key where no HSM holds it; None: an HSM does."""
+    software = settings.hsm.software_file
+    if settings.hsm.kind != "software" or software is None:
+        return None
+    return software.with_name(f"{software.stem}-audit.json")
+
+
+def build_audit_key(settings: Settings) -> AuditKey:
+    """Return the key that signs checkpoints."""
+    name = audit_key_name(settings)
+    pinned = pinned_key(settings.audit.file, name)
+    software = audit_software_file(settings)
+    if software is not None:
+        return software_key(software, name, pinned)
+    return hsm_key(
+        [str(agent_socket(settings, token.name)) for token in settings.hsm.tokens], name, pinned
+    )
 
 
 def agent_specs(settings: Settings) -> list[AgentSpec]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NewType, Protocol, TypeVar
 
@@ -181,3 +182,24 @@ class Ask:
         """The object asked for.  Only where a bucket is known."""
         assert self.bucket is not None
         return ObjectRef(self.bucket.tenant, self.bucket.bucket_id, self.key)
+
+
+@dataclass(frozen=True, slots=True)
+class TreeHead:
+    """What a checkpoint of the audit log says: whose log, how many records, their root hash.
+
+    ``extensions`` are further lines of the signed text.
+    """
+
+    origin: str
+    size: int
+    root: bytes
+    extensions: tuple[str, ...] = ()
+
+    def text(self) -> str:
+        """Return the text that is signed, and nothing else ever is by the key that signs it.
+
+        Source: C2SP tlog-checkpoint, "Note text".
+        """
+        root = base64.b64encode(self.root).decode()
+        return "\n".join((self.origin, str(self.size), root, *self.extensions)) + "\n"

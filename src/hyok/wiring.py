@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from hyok.audit.checkpoint import time_of
 from hyok.audit.client import JournalClient
+from hyok.audit.evidence import latest
 from hyok.chores import keep_house
 from hyok.connections import build_hsm, build_store, journal_socket
 from hyok.custody.custodian import KeyCustodian
@@ -76,6 +78,7 @@ log = structlog.get_logger("hyok.wiring")
 
 UNKNOWN = ClassificationName("onbekend")
 DECISIONS_REMEMBERED_MS = 30_000
+UNCOVERED_SLACK_SECONDS = 1.0
 
 
 def clock_ms() -> int:
@@ -366,13 +369,30 @@ async def open_management(core: Core, metrics: Metrics, index: int, door: Server
         metrics.hsm_reachable.set(core.watch.reachable)
         return causes
 
+    def render() -> bytes:
+        tell_checkpoint(core.settings.audit.file, metrics)
+        return metrics.render()
+
     port = core.settings.management.port
     return await serve(
-        Management(ready, metrics.render).handle,
+        Management(ready, render).handle,
         pump=core.pump,
         host=core.settings.management.host,
         port=port + index if port else 0,
     )
+
+
+def tell_checkpoint(log: Path, metrics: Metrics) -> None:
+    """Set the numbers of the audit log's newest checkpoint: two small files are looked at."""
+    with contextlib.suppress(HyokError, OSError):
+        head = latest(log).head
+        at = (time_of(head) or 0) / 1000
+        written = log.stat().st_mtime
+        metrics.checkpoint_seconds.set(at)
+        metrics.checkpoint_records.set(head.size)
+        # A checkpoint covers what was written a moment before it, not what came while it was made.
+        waiting = written - at > UNCOVERED_SLACK_SECONDS
+        metrics.uncovered_seconds.set(max(0.0, time.time() - at) if waiting else 0.0)
 
 
 async def run_worker(settings: Settings, index: int, stop: asyncio.Event) -> None:

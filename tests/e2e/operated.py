@@ -181,6 +181,7 @@ def install(
     database: str = "",
     gateway: str = "",
     name: str = "hyok",
+    audit: str = "",
 ) -> Operated:
     """Write the settings of an installation with this [hsm] table; ``name`` tells hosts apart."""
     home.mkdir(mode=0o700, exist_ok=True)
@@ -196,7 +197,7 @@ def install(
         f"[limits]\n{limits}"
         f"[management]\nport = {management}\n"
         f'[database]\nurl = "{database or f"sqlite:///{home}/hyok.db"}"\n'
-        f'[audit]\nfile = "{home / "audit" / (name.replace("hyok", "audit") + ".jsonl")}"\n'
+        f'[audit]\nfile = "{home / "audit" / (name.replace("hyok", "audit") + ".jsonl")}"\n{audit}'
         f'[policies]\ndirectory = "{ROOT / "policies"}"\n'
         f'[log]\nfile = "{home / "log" / "gateway.jsonl"}"\n'
         f'[hsm]\nprofile = "{hsm["profile"]}"\ndeadline_seconds = {deadline_seconds}\n'
@@ -236,7 +237,10 @@ def _template() -> Path:
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     made = install(folder / "home", init_token(folder / "token-a", "--name", "a"))
     made.furnish()
-    made.cli([*("buckets", "create", "koud", "--tenant", TENANT), *("--classification", "intern")])
+    made.cli(
+        [*("buckets", "create", "koud", "--tenant", TENANT), *("--classification", "intern")],
+        ["audit", "key", "--create"],
+    )
     made.close()
     return folder
 

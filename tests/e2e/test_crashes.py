@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.integration, pytest.mark.e2e, pytest.mark.slow]
 KILLS = 100 if os.environ.get("HYOK_LONG") else 20
-VICTIMS = ("serve worker", "hyok.hsm.agent", "hyok.audit.writer", "serve worker")
+VICTIMS = ("serve worker", "hyok.hsm.agent", "hyok.cli.audit_writer", "serve worker")
 BUCKET = "vertrouwelijk"
 KEPT = "intern"  # its keyring records are mirrored, so it outlives the database
 PART = 5 << 20

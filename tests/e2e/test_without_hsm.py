@@ -80,7 +80,7 @@ def test_long_bodies_and_many_streams_stay_within_their_memory(tmp_path: Path) -
         client = installation.client(max_pool_connections=80)
         client.put_object(Bucket="intern", Key="warm", Body=bytes(3_000_000))
         client.get_object(Bucket="intern", Key="warm")["Body"].read()
-        parts = ("serve worker", "hyok.hsm.agent", "hyok.audit.writer")
+        parts = ("serve worker", "hyok.hsm.agent", "hyok.cli.audit_writer")
         pids = [pid for part in parts for pid in installation.pids(part)]
         before = sum(map(peak_kib, pids))
         block = bytes(range(256)) * 4096

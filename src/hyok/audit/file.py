@@ -13,9 +13,11 @@ import fcntl
 import hashlib
 import json
 import os
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hyok.audit.segments import last_seq
 from hyok.errors import Conflict, Tampered, Unavailable
 
 if TYPE_CHECKING:
@@ -109,19 +111,21 @@ def _last_good(tail: bytes, *, whole: bool) -> tuple[int, dict[str, object]] | N
 class LogFile:
     """The file, open and locked.  Blocking; one thread at a time.
 
+    ``wait_seconds``: how long a writer that is ending may still have it.
+
+    ``durable_bytes``, how many bytes of whole lines are on disk, may be read by any thread.
+
     Raises:
         Conflict: another writer has the file.
         Tampered: the file's end is none that this program writes.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, wait_seconds: float = 0.0) -> None:
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         self._descriptor = os.open(path, flags, 0o600)
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        if not _lock(self._descriptor, wait_seconds):
             os.close(self._descriptor)
-            raise Conflict(f"Another process writes the audit log {path}.") from error
+            raise Conflict(f"Another process writes the audit log {path}.")
         try:
             self.ending = find_ending(self._descriptor)
             if self.ending.torn_bytes:
@@ -130,7 +134,9 @@ class LogFile:
             os.close(self._descriptor)
             raise
         self._size = self.ending.good_bytes
-        self._seq = self.ending.seq
+        # A file that begins after others were rotated away goes on with their numbers.
+        self._seq = self.ending.seq or last_seq(path)
+        self.durable_bytes = 0
         _sync_directory(path)
 
     def begin(self, at_ms: int) -> None:
@@ -166,6 +172,8 @@ class LogFile:
             os.fdatasync(self._descriptor)
         self._size += len(raw)
         self._seq += len(records)
+        if sync:
+            self.durable_bytes = self._size
 
     def _write(self, raw: bytes) -> None:
         view = memoryview(raw)
@@ -174,11 +182,26 @@ class LogFile:
 
     def sync(self) -> None:
         """Put on disk what was written without."""
+        size = self._size
         os.fdatasync(self._descriptor)
+        self.durable_bytes = size
 
     def close(self) -> None:
         """Let go of the file and its lock."""
         os.close(self._descriptor)
+
+
+def _lock(descriptor: int, wait_seconds: float) -> bool:
+    until = time.monotonic() + wait_seconds
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= until:
+                return False
+            time.sleep(0.02)
+        else:
+            return True
 
 
 def _ours(at_ms: int, action: str, outcome: str) -> dict[str, object]:

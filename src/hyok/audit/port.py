@@ -1,11 +1,13 @@
-"""Journal: where every use of a key and every decision is recorded."""
+"""Journal: where every use of a key and every decision is recorded; and who signs it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from hyok.audit.checkpoint import NoteSignature
     from hyok.audit.record import AuditRecord
+    from hyok.vocabulary import TreeHead
 
 
 class Journal(Protocol):
@@ -22,3 +24,22 @@ class Journal(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+class CheckpointSigner(Protocol):
+    """A key that signs checkpoints.  Blocking; asked by one thread.
+
+    ``software``: no HSM guards it, and every checkpoint has to say so.
+    """
+
+    software: bool
+
+    def sign(self, head: TreeHead) -> NoteSignature:
+        """Return the signature over the checkpoint with this head.
+
+        Raises:
+            Unavailable: the key cannot be reached now.
+            NotFound: there is no key.
+            Tampered: it is another key than before.
+        """
+        ...

@@ -4,31 +4,34 @@ It listens on a Unix socket of mode 0600 and takes records only from processes o
 Group commit: while one batch goes to disk the next one gathers, so a thousand waiting records cost
 one sync.  Batched records are written at once and synced within half a second.
 
-Run: ``python -m hyok.audit.writer --socket PATH --file PATH``.  SIGTERM ends it in order.
+Beside it a thread keeps the Merkle tree and makes checkpoints.  `hyok.cli.audit_writer` runs it;
+SIGTERM ends it in order.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import os
 import signal
 import socket
 import struct
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
 from hyok.audit.file import LINE_BYTES_MAX, LogFile, parse_line
+from hyok.audit.sealing import CheckpointThread
 from hyok.audit.wire import BATCHED, DURABLE
-from hyok.errors import HyokError, Unavailable
+from hyok.errors import Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from hyok.audit.port import CheckpointSigner
+    from hyok.audit.sealing import CheckpointRules
 
 SYNC_SECONDS_MAX = 0.5
 """Batched records are on disk this soon; a crash may lose one second, and we keep a margin."""
@@ -37,7 +40,8 @@ WAITING_MAX = 20_000
 """Records taken and not yet written; beyond it clients wait in their sockets."""
 
 BATCH_RECORDS_MAX = 4_096
-EXIT_DISK = 74
+LOCK_SECONDS_MAX = 10.0
+"""How long a writer before us may take for its last checkpoint."""
 
 
 class AuditWriter:
@@ -218,51 +222,41 @@ def _listen(path: Path) -> socket.socket:
     return sock
 
 
-async def serve(socket_path: Path, file_path: Path) -> None:
-    """Write the log until SIGTERM or SIGINT.
+async def serve(
+    socket_path: Path,
+    file_path: Path,
+    rules: CheckpointRules,
+    signer: Callable[[], CheckpointSigner] | None,
+) -> None:
+    """Write the log until SIGTERM or SIGINT, and keep its tree.
+
+    ``signer`` is called once, later, in another thread.
 
     Raises:
         Conflict: another process writes this file.
         Tampered: the file's end is none that this program writes.
         OSError: the disk failed.
     """
-    log = LogFile(file_path)
+    log = LogFile(file_path, LOCK_SECONDS_MAX)
     log.begin(_now_ms())
     writer = AuditWriter(log)
+    tree = CheckpointThread(file_path, lambda: log.durable_bytes, rules, signer)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, writer.stop)
     server = await loop.create_unix_server(writer.connect, sock=_listen(socket_path))
+    tree.start()
     try:
         await writer.run()
         log.end(_now_ms())
     finally:
         server.close()
         writer.close()
-        log.close()
+        await asyncio.to_thread(tree.stop)
+        # Before the file is let go: the next writer makes a socket of its own there.
         socket_path.unlink(missing_ok=True)  # noqa: ASYNC240 - the process ends here
+        log.close()
 
 
 def _now_ms() -> int:
     return time.time_ns() // 1_000_000
-
-
-def main() -> int:
-    """Run the writer; return its exit code."""
-    parser = argparse.ArgumentParser(prog="python -m hyok.audit.writer")
-    parser.add_argument("--socket", type=Path, required=True)
-    parser.add_argument("--file", type=Path, required=True)
-    wanted = parser.parse_args()
-    try:
-        asyncio.run(serve(wanted.socket, wanted.file))
-    except HyokError as error:
-        sys.stderr.write(f"audit writer: {error.explain()}\n")
-        return 1
-    except OSError as error:
-        sys.stderr.write(f"audit writer: {error.strerror}\n")
-        return EXIT_DISK
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

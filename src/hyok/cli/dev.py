@@ -11,6 +11,7 @@ import signal
 import socket
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,6 +26,7 @@ from hyok.cli.keys import create_kek
 from hyok.cli.pull import pull_hsm, put_back
 from hyok.cli.screen import mark, say
 from hyok.cli.supervisor import Supervisor, forbid_core_dumps
+from hyok.connections import build_audit_key
 from hyok.custody.custodian import TENANT_CLASSIFICATION
 from hyok.custody.secret_box import CLASSIFICATION as SECRETS
 from hyok.custody.secret_box import TENANT as SYSTEM
@@ -224,6 +226,8 @@ async def _furnish(settings: Settings, home: Path) -> None:
     core = open_core(settings)
     try:
         await _make_keys(core)
+        with suppress(Conflict):  # made by an earlier start that did not get so far
+            build_audit_key(settings).create()
         for name in BUCKETS:
             classification = ClassificationName(name.replace("-", "_"))
             wanted = NewBucket(name, TENANT, settings.default_store, classification)

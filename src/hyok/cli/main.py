@@ -8,6 +8,7 @@ import typer
 
 from hyok.cli import (
     apps,
+    audit_key,
     backup,
     buckets,
     dev,
@@ -44,6 +45,7 @@ open_command.register(app)
 recover.register(app)
 backup.register(app)
 app.add_typer(hsm.app, name="hsm")
+app.add_typer(audit_key.app, name="audit")
 app.add_typer(keys.app, name="keys")
 app.add_typer(apps.app, name="apps")
 app.add_typer(buckets.app, name="buckets")

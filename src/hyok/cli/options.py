@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hyok import settings as settings_file
+from hyok.cli.screen import moment
 from hyok.errors import Malformed
 
 if TYPE_CHECKING:
     from hyok.settings import Settings
+
+__all__ = ["ConfigOption", "JsonOption", "find_config", "load", "moment"]
 
 DEV_CONFIG = Path(".hyok/hyok.toml")
 SYSTEM_CONFIG = Path("/etc/hyok/hyok.toml")
@@ -48,8 +50,3 @@ def load(config: Path | None) -> tuple[Settings, Path]:
     """Return the settings and where they stand."""
     path = find_config(config)
     return settings_file.load(path), path
-
-
-def moment(at_ms: int) -> str:
-    """Return a time for people, UTC."""
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(at_ms / 1000))

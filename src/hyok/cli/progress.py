@@ -59,3 +59,12 @@ def share(word: str) -> Iterator[Callable[[int, int, int], None]]:
             )
 
         yield tell
+
+
+@contextmanager
+def bar(word: str, total_bytes: int) -> Iterator[Callable[[int], None]]:
+    """Yield what to call with the bytes read so far, out of a total that is known."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as shown:
+        task = shown.add_task(word, total=total_bytes)
+        yield lambda size_bytes: shown.update(task, completed=size_bytes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -42,3 +43,8 @@ def show(rows: Sequence[Mapping[str, object]], *, as_json: bool, empty: str) -> 
     for row in rows:
         table.add_row(*(str(value) for value in row.values()))
     out.print(table)
+
+
+def moment(at_ms: int) -> str:
+    """Return a time for people, UTC."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(at_ms / 1000))

@@ -12,7 +12,14 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from hyok.connections import agent_specs, journal_socket
+from hyok.connections import (
+    agent_socket,
+    agent_specs,
+    audit_key_name,
+    audit_origin,
+    audit_software_file,
+    journal_socket,
+)
 from hyok.errors import Unavailable
 from hyok.hsm.supervise import AgentSupervisor
 
@@ -87,18 +94,7 @@ class Supervisor:
         self._settings = settings
         self._config = config
         self._agents = AgentSupervisor(agent_specs(settings))
-        self._writer = Child(
-            "audit writer",
-            [
-                sys.executable,
-                "-m",
-                "hyok.audit.writer",
-                "--socket",
-                str(journal_socket(settings)),
-                "--file",
-                str(settings.audit.file),
-            ],
-        )
+        self._writer = Child("audit writer", _writer_command(settings))
         self._workers = [
             Child(
                 f"worker {index}",
@@ -172,6 +168,21 @@ class Supervisor:
             for child in (self._writer, *self._workers)
             if child.process is not None
         }
+
+
+def _writer_command(settings: Settings) -> list[str]:
+    audit = settings.audit
+    command = [sys.executable, "-m", "hyok.cli.audit_writer"]
+    command += ["--socket", str(journal_socket(settings)), "--file", str(audit.file)]
+    command += ["--origin", audit_origin(settings), "--key", audit_key_name(settings)]
+    command += ["--checkpoint-records", str(audit.checkpoint_records)]
+    command += ["--checkpoint-seconds", str(audit.checkpoint_seconds)]
+    software = audit_software_file(settings)
+    if software is not None:
+        return [*command, "--software-file", str(software)]
+    for token in settings.hsm.tokens:
+        command += ["--agent", str(agent_socket(settings, token.name))]
+    return command
 
 
 def _wait(done: Callable[[], bool], cause: str) -> None:

@@ -148,6 +148,19 @@ class Agent:
                     part for name, value in token.find() for part in (name.encode(), value)
                 )
             case _:
+                return self._sign(question)
+
+    def _sign(self, question: Question) -> tuple[bytes, ...]:
+        keys = self._token.signing
+        match question.verb, question.fields:
+            case Verb.CREATE_SIGNING, (name,):
+                return (keys.create(_text(name)),)
+            case Verb.SIGNING_KEY, (name,):
+                return (keys.public_point(_text(name)),)
+            case Verb.SIGN_CHECKPOINT, (name, origin, size, root, *more):
+                lines = tuple(_text(line) for line in more)
+                return (keys.sign(_text(name), _text(origin), size, root, lines),)
+            case _:
                 raise Malformed("the question has fields that its verb does not know")
 
     def _status(self) -> tuple[bytes, ...]:

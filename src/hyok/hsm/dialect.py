@@ -30,6 +30,8 @@ class Dialect:
     oaep_mechanism: int = 0x9  # CKM_RSA_PKCS_OAEP
     rsa_generation: int = 0x0  # CKM_RSA_PKCS_KEY_PAIR_GEN
     rsa_bits: int = 3072
+    ec_generation: int = 0x1040  # CKM_EC_KEY_PAIR_GEN
+    ecdsa_mechanism: int = 0x1041  # CKM_ECDSA, over our SHA-256; or one that hashes itself
     extractable: bool = False  # true only where the vendor's backup needs it
     omitted: tuple[int, ...] = ()  # attributes that the module refuses in a template
 

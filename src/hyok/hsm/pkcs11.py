@@ -34,8 +34,9 @@ from hyok.hsm.keks import (
     session_key_attributes,
 )
 from hyok.hsm.recovery import Step, step_after, step_after_open
+from hyok.hsm.signing_keys import SigningKeys
 from hyok.hsm.structures import Mechanism
-from hyok.hsm.wire import PROVE_PREFIX
+from hyok.hsm.wire import PROVE_PREFIX, SIGNING_PREFIX
 
 if TYPE_CHECKING:
     from hyok.hsm.cryptoki import Module
@@ -59,6 +60,7 @@ class Pkcs11Token:
     def __init__(self, module: Module, label: str, dialect: Dialect, sessions: Sessions) -> None:
         self._module, self._label, self.dialect = module, label, dialect
         self.sessions = sessions
+        self.signing = SigningKeys(module, label, dialect, sessions)
         self._seen: set[str] = set()
         self._create_lock = threading.Lock()
 
@@ -131,8 +133,11 @@ class Pkcs11Token:
 
         Raises:
             Conflict: a key of this name exists.
+            Malformed: the name is one of the keys that sign.
         """
         self._check_in_use(profile)
+        if kek_id.startswith(SIGNING_PREFIX):
+            raise Malformed("a KEK may not have the name of a key that signs")
         with self._create_lock:
             return self.sessions.run(
                 lambda _: self._generate(Profile(profile), kek_id),

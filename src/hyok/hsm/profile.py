@@ -62,6 +62,12 @@ class RsaOaep(_Strict):
     bits: Annotated[int, Field(ge=3072, le=8192)] = 3072
 
 
+class Ecdsa(_Strict):
+    """Signatures of checkpoints: CKM_ECDSA over our SHA-256, or CKM_ECDSA_SHA256 (0x1044)."""
+
+    mechanism: Literal[0x1041, 0x1044] = 0x1041
+
+
 class Limits(_Strict):
     """What the family bounds."""
 
@@ -99,6 +105,7 @@ class Family(_Strict):
     aes_gcm: AesGcm = AesGcm()
     aes_kwp: AesKwp = AesKwp()
     rsa_oaep: RsaOaep = RsaOaep()
+    ecdsa: Ecdsa = Ecdsa()
     limits: Limits = Limits()
     proof: Proof = Proof()
 
@@ -133,6 +140,7 @@ class Family(_Strict):
             kwp_call=self.aes_kwp.call,
             oaep_mechanism=self.rsa_oaep.mechanism,
             rsa_bits=self.rsa_oaep.bits,
+            ecdsa_mechanism=self.ecdsa.mechanism,
             extractable=self.extractable,
             omitted=self.omitted_attributes,
         )

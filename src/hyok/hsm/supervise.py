@@ -269,8 +269,10 @@ class _Keeper:
                 return
 
 
-def ask(socket_path: str, verb: Verb, timeout_seconds: float) -> Answer:
-    """Return an agent's answer to a question without fields; blocking, for operators' commands.
+def ask(
+    socket_path: str, verb: Verb, timeout_seconds: float, fields: tuple[bytes, ...] = ()
+) -> Answer:
+    """Return an agent's answer to a question; blocking, for what is asked now and then.
 
     Raises:
         Unavailable: nothing answers there.
@@ -279,7 +281,7 @@ def ask(socket_path: str, verb: Verb, timeout_seconds: float) -> Answer:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.settimeout(timeout_seconds)
             connection.connect(socket_path)
-            connection.sendall(encode_question(Question(1, verb, ())))
+            connection.sendall(encode_question(Question(1, verb, fields)))
             with connection.makefile("rb") as file:
                 head = file.read(LENGTH.size)
                 if len(head) < LENGTH.size:

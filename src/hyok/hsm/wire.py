@@ -21,6 +21,9 @@ from hyok.errors import Malformed
 QUESTION_BYTES_MAX = 16 << 10
 ANSWER_BYTES_MAX = 1 << 20
 PROVE_PREFIX = "hyok-prove/"
+SIGNING_PREFIX = "hyok-audit/"
+"""Names of keys that sign checkpoints of the audit log; no KEK may have one."""
+
 LENGTH = struct.Struct(">I")
 _QUESTION = struct.Struct(">IB")
 _ANSWER = struct.Struct(">IBQ")
@@ -41,6 +44,9 @@ class Verb(IntEnum):
     RESET = 9  # forget that the PIN was refused; one login is tried again
     PROBE = 10  # -> mechanism numbers (u32 each), what the self-test showed
     DISCARD = 11  # kek_id that begins with PROVE_PREFIX: destroy what a proof made
+    CREATE_SIGNING = 12  # name that begins with SIGNING_PREFIX -> public point
+    SIGNING_KEY = 13  # name -> public point
+    SIGN_CHECKPOINT = 14  # name, origin, size (u64), root hash, further line* -> r ‖ s
 
 
 class Outcome(IntEnum):

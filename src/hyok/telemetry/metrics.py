@@ -34,6 +34,21 @@ class Metrics:
         self.hsm_reachable = Gauge(
             "hyok_hsm_reachable_info", "1 while the HSM answers.", registry=self.registry
         )
+        self.checkpoint_seconds = Gauge(
+            "hyok_audit_checkpoint_timestamp_seconds",
+            "When the newest checkpoint of the audit log was signed, unix time; 0: never.",
+            registry=self.registry,
+        )
+        self.checkpoint_records = Gauge(
+            "hyok_audit_checkpoint_records",
+            "How many records of the audit log it covers.",
+            registry=self.registry,
+        )
+        self.uncovered_seconds = Gauge(
+            "hyok_audit_uncovered_seconds",
+            "How long the log has had records that no checkpoint covers, at most; 0: it has none.",
+            registry=self.registry,
+        )
 
     def request(
         self, operation: str, status: int, seconds: float, bytes_in: int, bytes_out: int

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 
 class WriterProcess:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *more: str) -> None:
+        self.more = more
         self.socket = folder / "audit.sock"
         self.file = folder / "audit.jsonl"
         self.process: subprocess.Popen[bytes] | None = None
@@ -24,8 +25,9 @@ class WriterProcess:
         self.process = subprocess.Popen(
             [
                 sys.executable,
-                *("-m", "hyok.audit.writer"),
+                *("-m", "hyok.cli.audit_writer"),
                 *("--socket", str(self.socket), "--file", str(self.file)),
+                *self.more,
             ],
             stderr=subprocess.PIPE,
         )

@@ -21,11 +21,13 @@ from hyok.backends.port import Stored
 from hyok.cli.buckets import create_bucket
 from hyok.cli.certificates import make_development_certificates
 from hyok.cli.diagnosis import door, host
+from hyok.cli.diagnosis.audit import audit_log
 from hyok.cli.diagnosis.check import Check, Checklist
 from hyok.cli.diagnosis.services import ask_all
 from hyok.cli.keys import create_kek
 from hyok.cli.main import app
 from hyok.cli.session import services
+from hyok.connections import build_audit_key
 from hyok.database.rows import BACKUP_MADE, put_setting
 from hyok.database.tables import keks
 from hyok.errors import Unavailable
@@ -73,6 +75,7 @@ def furnished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         try:
             for pair in (("system", "secrets"), ("t", "tenant"), ("t", "intern")):
                 await create_kek(core, *pair)
+            build_audit_key(settings).create()
             wanted = NewBucket("dossiers", "t", "local", ClassificationName("intern"))
             await create_bucket(core, wanted)
         finally:
@@ -104,7 +107,8 @@ async def asked(home: Path, spoil: Callable[[Any], Any] = lambda _: None) -> dic
 async def test_a_sound_installation_is_ok_but_for_its_backup(home: Path) -> None:
     found = await asked(home)
     order = ["tokens", "keys", "keys in use", "key age", "stores", "buckets", "plaintext"]
-    assert list(found) == [*order, "backup", "audit log"]
+    order += ["backup", "audit log", "audit checkpoint"]
+    assert list(found) == order
     assert {name for name, check in found.items() if check.word != "ok"} == {"backup"}
     assert "vertrouwelijk" in found["backup"].means
     left = [path for path in (home / "store").rglob("*") if "probe" in path.name and path.is_file()]
@@ -212,6 +216,35 @@ async def test_a_store_that_gives_back_other_bytes_fails_its_probe(home: Path) -
     found = (await asked(home, lies))["stores"]
     assert found.word == "FAIL"
     assert "other bytes" in found.said
+
+
+async def test_a_log_that_is_not_signed_or_was_changed_is_told(home: Path) -> None:
+    tree = home / "audit" / "audit.jsonl.tree"
+
+    async def checkpoint(mode: str = "development", later_ms: int = 0) -> Check:
+        def in_mode(core: Any) -> None:
+            installation = core.settings.installation.model_copy(update={"mode": mode})
+            core.settings = core.settings.model_copy(update={"installation": installation})
+
+        core = open_core(settings_of(home))
+        try:
+            in_mode(core)
+            return audit_log(core.settings, clock_ms() + later_ms)[-1]
+        finally:
+            await core.close()
+
+    assert (await checkpoint(later_ms=DAY_MS)).word == "ok"  # nothing came since
+    with (home / "audit" / "audit.jsonl").open("ab") as log:
+        log.write(b'{"action":"a","seq":1000}\n')
+    assert (await checkpoint()).word == "ok"
+    assert (await checkpoint(later_ms=DAY_MS)).word == "warn"
+    (tree / "problem.txt").write_text("HY-5107 the log's first 9 records are not …")
+    assert (await checkpoint()).word == "FAIL"
+    (tree / "problem.txt").unlink()
+    (tree / "key-1.pem").unlink()
+    assert (await checkpoint()).word == "warn"
+    unsigned = await checkpoint("production")
+    assert (unsigned.word, unsigned.next_step) == ("FAIL", "hyok audit key --create")
 
 
 async def test_an_audit_log_that_is_missing_or_foreign_fails(home: Path) -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from typing import TYPE_CHECKING
 
-from hyok.audit.file import find_ending
+from hyok.cli.diagnosis.audit import audit_log
 from hyok.cli.diagnosis.check import Check
 from hyok.cli.options import moment
 from hyok.custody.custodian import TENANT_CLASSIFICATION
@@ -19,7 +18,6 @@ from hyok.objects.probe import probe_store
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from hyok.cli.diagnosis.check import Checklist, Word
     from hyok.custody.kek import Kek
@@ -40,7 +38,7 @@ async def ask_all(core: Core, checks: Checklist, now_ms: int) -> None:
     await checks.ask("buckets", _buckets(core))
     await checks.ask("plaintext", _plaintext(core))
     await checks.ask("backup", _backup(core, now_ms))
-    checks.look("audit log", lambda: _audit(core.settings.audit.file))
+    checks.look("audit log", lambda: audit_log(core.settings, now_ms))
 
 
 async def _tokens(core: Core) -> Sequence[Check]:
@@ -205,16 +203,6 @@ async def _backup(core: Core, now_ms: int) -> Check:
     if days < BACKUP_DAYS_MAX:
         return Check("backup", "ok", said)
     return Check("backup", "FAIL", said, means, "hyok backup FILE, daily")
-
-
-def _audit(path: Path) -> Check:
-    """Does the log end in records of ours?"""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        ending = find_ending(descriptor)
-    finally:
-        os.close(descriptor)
-    return Check("audit log", "ok", f"{path}, {ending.seq:,} records")
 
 
 def _some(lines: Sequence[str]) -> str:

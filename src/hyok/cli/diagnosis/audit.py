@@ -1,0 +1,65 @@
+"""The audit log: does it end well, and is it signed?"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from hyok.audit.checkpoint import time_of
+from hyok.audit.evidence import latest
+from hyok.audit.file import find_ending
+from hyok.audit.tiles import PROBLEM, folder_of, pinned_key
+from hyok.cli.diagnosis.check import Check
+from hyok.cli.options import moment
+from hyok.connections import audit_key_name
+from hyok.errors import NotFound
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hyok.cli.diagnosis.check import Word
+    from hyok.settings import Settings
+
+LATE_TIMES = 5
+"""A checkpoint is late when it is due for so many times its interval."""
+
+NAME = "audit checkpoint"
+
+
+def audit_log(settings: Settings, now_ms: int) -> Sequence[Check]:
+    """Does the log end in records of ours, and how old is its last checkpoint?"""
+    path = settings.audit.file
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        ending = find_ending(descriptor)
+    finally:
+        os.close(descriptor)
+    log = Check("audit log", "ok", f"{path}, {ending.seq:,} records")
+    return [log, _checkpoint(settings, ending.seq, now_ms)]
+
+
+def _checkpoint(settings: Settings, records: int, now_ms: int) -> Check:
+    path = settings.audit.file
+    problem = folder_of(path) / PROBLEM
+    if problem.exists():
+        means = "somebody may have changed the log; no checkpoint is signed"
+        step = "docs/operate.md, 'The audit log was changed'"
+        return Check(NAME, "FAIL", problem.read_text().strip(), means, step)
+    development = settings.installation.mode == "development"
+    unsigned: Word = "warn" if development else "FAIL"
+    means = "changes to the log would not be seen"
+    if not pinned_key(path, audit_key_name(settings)).exists():
+        said = "the log is not signed: its key was not made yet"
+        return Check(NAME, unsigned, said, means, "hyok audit key --create")
+    try:
+        head = latest(path).head
+    except NotFound:
+        return Check(NAME, "warn", "none was made yet", means, "wait a minute, and look again")
+    at_ms = time_of(head) or 0
+    later = records - head.size
+    said = f"{head.size:,} records at {moment(at_ms)} UTC, {later:,} since"
+    late_ms = LATE_TIMES * 1000 * settings.audit.checkpoint_seconds
+    if later > 0 and now_ms - at_ms > late_ms:
+        means = "changes to the records since then would not be seen"
+        return Check(NAME, "warn", said, means, "hyok hsm status; the gateway's log says why")
+    return Check(NAME, "ok", said)
