@@ -17,10 +17,12 @@ import structlog
 
 from hyok.audit.client import JournalClient
 from hyok.connections import build_hsm, build_store, journal_socket
+from hyok.custody.break_glass import GrantBook
 from hyok.custody.custodian import KeyCustodian
 from hyok.custody.failing_tokens import FailingTokens
 from hyok.custody.keks import KekCatalog
 from hyok.custody.keyring import Keyring
+from hyok.custody.officers import OfficerRegister
 from hyok.custody.secret_box import HsmSecretBox
 from hyok.custody.watch import HsmWatch
 from hyok.database.engine import Database
@@ -50,6 +52,8 @@ from hyok.objects.streams import Rooms
 from hyok.objects.uploads import UploadLedger
 from hyok.objects.vault import ObjectVault
 from hyok.objects.version_listing import VersionListings
+from hyok.officer.break_glass import BreakGlassDesk
+from hyok.officer.hooks import Hooks
 from hyok.policy.cedar import CedarEngine
 from hyok.policy.classifications import Classifications
 from hyok.policy.decision import CachedEngine, StoreFacts
@@ -79,6 +83,9 @@ UPLOADS_LOOK_SECONDS = 10.0
 """How soon a worker forgets the key of an upload that another one ended."""
 USES_SECONDS = 60.0
 """How often the last use of access keys is written down."""
+
+GRANTS_SECONDS = 2.0
+"""How soon it is told that a break-glass grant has ended; it ends by the clock anyway."""
 
 DECISIONS_REMEMBERED_MS = 30_000
 
@@ -135,9 +142,13 @@ class Core:
     multipart: MultipartVault
     listings: Listings
     pump: PumpPool
+    register: OfficerRegister
+    break_glass: BreakGlassDesk
+    hooks: Hooks
 
     async def close(self) -> None:
         """Let go of everything, in the order that loses nothing."""
+        await self.hooks.close()
         await self.journal.close()
         for store in self.stores.values():
             await store.close()
@@ -203,6 +214,8 @@ def open_core(settings: Settings) -> Core:
         entropy=secrets.token_bytes,
         clock_ms=clock_ms,
     )
+    box = HsmSecretBox(hsm, keks, secrets.token_bytes)
+    grants = GrantBook(database, box, journal, clock_ms)
     custodian = KeyCustodian(
         classifications=classifications,
         engine=engine,
@@ -216,8 +229,8 @@ def open_core(settings: Settings) -> Core:
         keyring=keyring,
         entropy=secrets.token_bytes,
         clock_ms=clock_ms,
+        grants=grants,
     )
-    box = HsmSecretBox(hsm, keks, secrets.token_bytes)
     access_keys = AccessKeys(database, box)
     issuers = [issuer.issuer for issuer in settings.web_identity.issuers]
     sessions = Sessions(database, box, issuers=issuers)
@@ -239,8 +252,13 @@ def open_core(settings: Settings) -> Core:
         mirror=mirror,
         box=box,
     )
+    register = OfficerRegister(database, box, clock_ms)
+    hooks = Hooks(settings.officers)
     return Core(
         box=box,
+        register=register,
+        break_glass=BreakGlassDesk(grants, register, journal, hooks, clock_ms),
+        hooks=hooks,
         settings=settings,
         database=database,
         hsm=hsm,
@@ -334,6 +352,7 @@ async def keep_house(core: Core) -> None:
     chores: tuple[tuple[float, Callable[[], Awaitable[object]]], ...] = (
         (UPLOADS_LOOK_SECONDS, core.multipart.forget_ended),
         (USES_SECONDS, core.access_keys.write_uses),
+        (GRANTS_SECONDS, core.break_glass.end_past),
         (STORE_SWEEP_SECONDS, partial(sweep_stores, core)),
         (MIRROR_SECONDS, partial(keep_mirrors, core)),
     )

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hyok.cli.acting import (
+    AsOption,
+    KeyOption,
+    Login,
+    PassphraseOption,
+    ReasonOption,
+    propose,
+)
 from hyok.cli.options import ConfigOption, JsonOption, moment
 from hyok.cli.screen import say, show
 from hyok.cli.session import operator_ask, run
+from hyok.custody.quorum import Act
 from hyok.objects.registry import NewBucket
 from hyok.vocabulary import ClassificationName
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from hyok.custody.proposal import Effect
     from hyok.vocabulary import Bucket
     from hyok.wiring import Core
 
@@ -66,26 +75,50 @@ async def create_bucket(core: Core, wanted: NewBucket) -> Bucket:
 
 
 @app.command()
-def publish(name: BucketArgument, config: ConfigOption = None) -> None:
-    """Let anybody read the bucket's public objects, without credentials."""
-    _set_public(config, name, public=True)
-    say(f"bucket {name} is open to readers without credentials")
+def publish(
+    name: BucketArgument,
+    reason: ReasonOption = "",
+    person: AsOption = "",
+    key: KeyOption = None,
+    passphrase_file: PassphraseOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Propose that anybody reads the bucket's public objects, without credentials."""
+    login = Login(person, key, passphrase_file)
+    propose(config, login, Act.PUBLISH, {"bucket": name}, reason, as_json=as_json)
 
 
 @app.command()
-def withdraw(name: BucketArgument, config: ConfigOption = None) -> None:
-    """Close a published bucket: only applications read it from now on."""
-    _set_public(config, name, public=False)
-    say(f"bucket {name} is closed to readers without credentials")
+def withdraw(
+    name: BucketArgument,
+    reason: ReasonOption = "",
+    person: AsOption = "",
+    key: KeyOption = None,
+    passphrase_file: PassphraseOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Propose to close a published bucket: only applications read it from then on."""
+    login = Login(person, key, passphrase_file)
+    propose(config, login, Act.WITHDRAW, {"bucket": name}, reason, as_json=as_json)
 
 
-def _set_public(config: ConfigOption, name: str, *, public: bool) -> None:
-    async def act(core: Core) -> None:
-        bucket = await core.registry.get(name)
-        ask = replace(operator_ask("bucket:publish", bucket.tenant), bucket=bucket)
-        await core.keeper.set_public(ask, public=public)
-
-    run(config, act)
+@app.command()
+def lower(
+    name: BucketArgument,
+    to: Annotated[str, typer.Option("--to", help="The lower classification.")],
+    reason: ReasonOption = "",
+    person: AsOption = "",
+    key: KeyOption = None,
+    passphrase_file: PassphraseOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Propose a lower default for what is written from then on."""
+    login = Login(person, key, passphrase_file)
+    effect: Effect = {"bucket": name, "to": to}
+    propose(config, login, Act.LOWER_BUCKET, effect, reason, as_json=as_json)
 
 
 @app.command("list")

@@ -7,8 +7,10 @@ import sys
 import typer
 
 from hyok.cli import (
+    approvals,
     apps,
     backup,
+    break_glass,
     buckets,
     dev,
     doctor,
@@ -17,6 +19,8 @@ from hyok.cli import (
     hsm,
     init,
     keys,
+    objects,
+    officers,
     peek,
     recover,
     serve,
@@ -45,6 +49,10 @@ app.add_typer(hsm.app, name="hsm")
 app.add_typer(keys.app, name="keys")
 app.add_typer(apps.app, name="apps")
 app.add_typer(buckets.app, name="buckets")
+app.add_typer(objects.app, name="objects")
+app.add_typer(officers.app, name="officers")
+app.add_typer(approvals.app, name="approvals")
+app.add_typer(break_glass.app, name="break-glass")
 
 
 def main() -> None:

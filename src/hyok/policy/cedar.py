@@ -116,7 +116,7 @@ class CedarEngine:
 def _store_guardrail(rule: Classification, question: Question) -> str:
     """Residency and supplier: decided for writes, before the first byte leaves."""
     facts = question.store_facts
-    writes = question.action in {"object:put", "bucket:create"}
+    writes = question.action in {"object:put", "object:lower", "bucket:create"}
     if facts is None or not writes:
         return ""
     wanted = rule.stores
@@ -153,5 +153,7 @@ def _request(question: Question) -> dict[str, object]:
             "purpose": question.purpose,
             "zone": question.zone,
             "public": question.public,
+            "approved": question.approved,
+            "breakGlass": question.break_glass,
         },
     }

@@ -22,7 +22,7 @@ NEEDS_NO_JSON = {
     *("dev", "init", "serve gateway", "serve worker"),
     # acts, whose answer is the exit code
     *("apps revoke", "apps end-sessions", "apps keys end", "apps keys revoke"),
-    *("apps trust add", "apps trust remove", "buckets publish", "buckets withdraw"),
+    *("apps trust add", "apps trust remove", "break-glass end", "break-glass review"),
 }
 OTHERS = ("hsm", "keys")  # looked at where they are at home
 
