@@ -12,6 +12,8 @@ from sqlalchemy import delete, insert, select, update
 from tests.peers.postgresql import PostgreSQL
 from tests.unit.officer.desk import Desk, furnished
 
+from hyok.custody.approvals import CARRY_ON_MS
+from hyok.custody.proposal import Decision
 from hyok.custody.quorum import Act, Quorum, Verdict
 from hyok.custody.signing import KeySigner
 from hyok.database.engine import Database
@@ -393,6 +395,73 @@ async def test_an_emptied_register_does_not_make_a_new_beginning(desk: Desk) -> 
         await desk.register.read()
 
 
+# -- whose key it is ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", ["the author's own", "another approver's", "nobody's"])
+async def test_a_genuine_signature_of_somebody_else_is_not_an_approval(
+    desk: Desk, key: str
+) -> None:
+    proposal = await approved(desk, ("bram",))
+    case = await desk.actions.get(proposal)
+    stranger = KeySigner(Ed25519PrivateKey.generate())
+    signer = {"the author's own": desk.keys["anna"], "another approver's": desk.keys["bram"]}
+    made = Decision(
+        proposal_id=proposal,
+        digest=case.proposal.digest,
+        person="chris",
+        verdict=APPROVE,
+        at_ms=desk.now[0],
+        sequence=2,
+        method="ed25519",
+    )
+    values = {
+        "proposal_id": proposal,
+        "sequence": 2,
+        "person": "chris",
+        "verdict": "approve",
+        "method": "ed25519",
+        "at_ms": desk.now[0],
+        "reason": "",
+        "proof": await signer.get(key, stranger).sign(made.statement()),
+    }
+    await edit(desk, insert(officer_decisions).values(**values))
+    await refused(desk, proposal, Tampered, "HY-2507")
+
+
+async def test_a_value_of_the_hsm_is_no_approval_of_somebody_without_that_login(
+    desk: Desk,
+) -> None:
+    soft = desk.beside(development=True)
+    case = await soft.actions.propose(desk.sign("anna"), Act.EXPORT, {"bucket": "b"}, "waarom")
+    proposal = case.proposal.proposal_id
+    made = Decision(
+        proposal_id=proposal,
+        digest=case.proposal.digest,
+        person="chris",  # who has a key and no development login
+        verdict=APPROVE,
+        at_ms=desk.now[0],
+        sequence=1,
+        method="development",
+    )
+    proof = await desk.as_developer("chris").sign(made.statement())
+    values = {"proposal_id": proposal, "sequence": 1, "person": "chris", "proof": proof}
+    more = {"verdict": "approve", "method": "development", "at_ms": desk.now[0], "reason": ""}
+    await edit(desk, insert(officer_decisions).values(**values, **more))
+    with pytest.raises(Tampered):
+        await soft.actions.execute(desk.sign("anna"), proposal)
+    assert desk.act.done == []
+
+
+async def test_a_clock_that_is_behind_spoils_nothing(desk: Desk) -> None:
+    proposal = await desk.propose()
+    desk.now[0] -= 5_000
+    for person in ("bram", "chris"):
+        await desk.actions.decide(desk.sign(person), proposal, APPROVE)
+    await desk.actions.execute(desk.sign("anna"), proposal)
+    assert len(desk.act.done) == 1
+
+
 # -- races and crashes --------------------------------------------------------------------------
 
 
@@ -424,6 +493,32 @@ async def test_a_refusal_in_the_moment_of_the_claim_wins_or_comes_too_late(desk:
     assert len(desk.act.done) == (not isinstance(execution, HyokError))
 
 
+async def test_a_refusal_between_the_look_and_the_claim_stops_it(desk: Desk) -> None:
+    proposal = await approved(desk)
+    other, seal = desk.beside(), desk.box.seal
+
+    async def after_a_refusal(purpose: str, plain: bytes) -> bytes:
+        """Seal the execution only once somebody has refused: all was proven before."""
+        await other.actions.decide(desk.sign("dewi"), proposal, REFUSE)
+        return await seal(purpose, plain)
+
+    desk.box.seal = after_a_refusal  # type: ignore[method-assign]
+    await refused(desk, proposal, Conflict, "HY-3102")
+    assert (await other.actions.get(proposal)).standing(desk.now[0]).state == "refused"
+
+
+@pytest.mark.parametrize("changed", [{"claimed_ms": 1_800_000_009_000}, {"executor": "dewi"}])
+async def test_when_an_execution_began_and_by_whom_cannot_be_changed(
+    desk: Desk, changed: dict[str, object]
+) -> None:
+    proposal = await approved(desk)
+    desk.act.fail = [Unavailable("the store is away")]
+    with pytest.raises(Unavailable):
+        await desk.actions.execute(desk.sign("anna"), proposal)
+    await edit(desk, update(executions).values(**changed))
+    await refused(desk, proposal, Tampered, "HY-2507")
+
+
 async def test_what_was_broken_off_is_carried_on_and_what_failed_is_over(desk: Desk) -> None:
     proposal = await approved(desk)
     desk.act.fail = [Unavailable("the store is away")]
@@ -432,6 +527,11 @@ async def test_what_was_broken_off_is_carried_on_and_what_failed_is_over(desk: D
     assert (await desk.actions.get(proposal)).standing(desk.now[0]).state == "executing"
     with pytest.raises(Conflict):  # begun is begun: nobody refuses it any more
         await desk.actions.decide(desk.sign("dewi"), proposal, REFUSE)
+    began = desk.now[0]
+    desk.now[0] += CARRY_ON_MS + 1
+    with pytest.raises(Conflict, match="too long ago"):
+        await desk.actions.execute(desk.sign("bram"), proposal)
+    desk.now[0] = began
     await desk.actions.execute(desk.sign("bram"), proposal)
     assert len(desk.act.done) == 1
     proposal = await approved(desk)

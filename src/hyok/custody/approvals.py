@@ -42,7 +42,7 @@ from hyok.custody.quorum import (
 )
 from hyok.custody.signing import DEVELOPMENT, verify
 from hyok.database.tables import executions, proposals
-from hyok.errors import NotFound, Refused, Tampered
+from hyok.errors import Conflict, NotFound, Refused, Tampered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from hyok.database.engine import Database
 
 LISTED_MAX = 200
+CARRY_ON_MS = 7 * 86_400_000
 ENDED = frozenset(str(state) for state, to in TRANSITIONS.items() if not to)
 
 
@@ -175,7 +176,8 @@ class Approvals:
             digest=case.proposal.digest,
             person=officer.person,
             verdict=verdict,
-            at_ms=now,
+            # A host whose clock is a little behind the author's must not spoil the sequence.
+            at_ms=max(now, case.decisions[-1].at_ms),
             sequence=len(case.decisions),
             method=signer.method,
             reason=reason,
@@ -209,6 +211,7 @@ class Approvals:
         now = self._clock_ms()
         standing = case.standing(now, needed)
         if standing.state is State.EXECUTING:
+            _check_fresh(case, now)
             return case
         if standing.state is State.OPEN:
             raise Refused(
@@ -357,6 +360,22 @@ class Approvals:
     async def _sealed(self, proposal: Proposal, execution: Execution) -> bytes:
         return await self._box.seal(
             _execution_purpose(proposal.proposal_id), _execution_document(proposal, execution)
+        )
+
+
+def _check_fresh(case: Case, now_ms: int) -> None:
+    """Return quietly if a broken-off execution may still be carried on.
+
+    Raises:
+        Conflict: it was begun so long ago that the world has moved on (code HY-2505).
+    """
+    assert case.execution is not None
+    if now_ms - case.execution.claimed_ms > CARRY_ON_MS:
+        raise Conflict(
+            "This execution was broken off too long ago to be carried on.",
+            code="HY-2505",
+            effect="Nothing was done.",
+            next_step="propose the act anew",
         )
 
 

@@ -13,7 +13,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
-    NoEncryption,
     PrivateFormat,
     PublicFormat,
     load_pem_private_key,
@@ -31,6 +30,7 @@ ED25519 = "ed25519"
 DEVELOPMENT = "development"
 KEY_BYTES = 32
 SIGNATURE_BYTES = 64
+PASSPHRASE_BYTES_MIN = 12
 _DOMAIN = b"hyok officer\n"
 """In front of what is signed, so that a signature for another purpose is none here."""
 
@@ -107,9 +107,19 @@ async def verify(decision: Decision, proof: bytes, register: Register, box: HsmS
 
 
 def make_key(passphrase: bytes) -> tuple[bytes, str]:
-    """Return a new key as PEM, and its public half in hex; an empty passphrase leaves it open."""
+    """Return a new key as PEM, sealed with ``passphrase``, and its public half in hex.
+
+    Raises:
+        Malformed: the passphrase is too short (code HY-2509).
+    """
+    if len(passphrase) < PASSPHRASE_BYTES_MIN:
+        raise Malformed(
+            f"a passphrase has at least {PASSPHRASE_BYTES_MIN} characters",
+            code="HY-2509",
+            effect="No key was made.",
+        )
     key = Ed25519PrivateKey.generate()
-    how = BestAvailableEncryption(passphrase) if passphrase else NoEncryption()
+    how = BestAvailableEncryption(passphrase)
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, how)
     return pem, KeySigner(key).identity.partition(":")[2]
 
@@ -121,7 +131,7 @@ def read_key(pem: bytes, passphrase: bytes) -> KeySigner:
         Malformed: it is no Ed25519 key, or the passphrase is wrong (code HY-2509).
     """
     try:
-        key = load_pem_private_key(pem, passphrase or None)
+        key = load_pem_private_key(pem, passphrase)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise _no_key() from error
     if not isinstance(key, Ed25519PrivateKey):

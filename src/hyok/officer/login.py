@@ -28,7 +28,7 @@ def sign_in(
     Args:
         person: of a development login; empty where a key says who it is.
         key_file: an Ed25519 key as PEM.
-        passphrase: asked for only where the key is sealed with one.
+        passphrase: what the key is sealed with.
         box: vouches for a development login.
         development: whether this is a development installation.
 
@@ -44,7 +44,14 @@ def sign_in(
             raise Malformed(
                 f"the key file {key_file} cannot be read: {error.strerror}", code="HY-2509"
             ) from error
-        return read_key(pem, passphrase() if b"ENCRYPTED" in pem else b"")
+        if b"ENCRYPTED" not in pem:
+            raise Malformed(
+                f"the key in {key_file} is not sealed with a passphrase",
+                code="HY-2509",
+                effect="Nothing was signed.",
+                next_step="make one with hyok officers key",
+            )
+        return read_key(pem, passphrase())
     if not person:
         raise NotAuthenticated(
             "Nothing says which officer acts.",
