@@ -29,12 +29,16 @@ UPLOADS_LOOK_SECONDS = 10.0
 USES_SECONDS = 60.0
 """How often the last use of access keys is written down."""
 
+GRANTS_SECONDS = 2.0
+"""How soon it is told that a break-glass grant has ended; it ends by the clock anyway."""
+
 
 async def keep_house(core: Core, clock_ms: Callable[[], int]) -> None:
     """Run each chore at its own pace; one that fails has its next turn.  Runs for ever."""
     chores: tuple[tuple[float, Callable[[], Awaitable[object]]], ...] = (
         (UPLOADS_LOOK_SECONDS, core.multipart.forget_ended),
         (USES_SECONDS, core.access_keys.write_uses),
+        (GRANTS_SECONDS, core.break_glass.end_past),
         (STORE_SWEEP_SECONDS, partial(sweep_stores, core, clock_ms)),
         (MIRROR_SECONDS, partial(keep_mirrors, core)),
     )

@@ -21,6 +21,7 @@ from hyok.errors import Malformed
 from hyok.gateway.config import GatewaySettings, LimitSettings, ManagementSettings
 from hyok.hsm.config import HsmSettings
 from hyok.identity.config import WebIdentitySettings
+from hyok.officer.config import OfficerSettings
 from hyok.telemetry.config import LogSettings
 from hyok.vocabulary import LOOPBACK
 
@@ -44,6 +45,7 @@ class Settings(BaseModel, extra="forbid", frozen=True):
     hsm: HsmSettings
     policies: PolicySettings = PolicySettings()
     web_identity: WebIdentitySettings = WebIdentitySettings()
+    officers: OfficerSettings = OfficerSettings()
     stores: tuple[StoreSettings, ...]
     log: LogSettings = LogSettings()
 

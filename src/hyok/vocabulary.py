@@ -176,6 +176,7 @@ class Ask:
     classification: ClassificationName | None = None  # None: the object's own says (reads)
     scope_label: str = ""  # value of the tag `zaak`, else `betrokkene`
     trace_id: str = ""
+    approval: str = ""  # the proposal of officers that is being executed
 
     @property
     def ref(self) -> ObjectRef:

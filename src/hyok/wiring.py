@@ -19,10 +19,12 @@ from hyok.audit.client import JournalClient
 from hyok.audit.evidence import latest
 from hyok.chores import keep_house
 from hyok.connections import build_hsm, build_store, journal_socket
+from hyok.custody.break_glass import GrantBook
 from hyok.custody.custodian import KeyCustodian
 from hyok.custody.failing_tokens import FailingTokens
 from hyok.custody.keks import KekCatalog
 from hyok.custody.keyring import Keyring
+from hyok.custody.officers import OfficerRegister
 from hyok.custody.secret_box import HsmSecretBox
 from hyok.custody.watch import HsmWatch
 from hyok.database.engine import Database
@@ -58,6 +60,8 @@ from hyok.objects.streams import Rooms
 from hyok.objects.uploads import UploadLedger
 from hyok.objects.vault import ObjectVault
 from hyok.objects.version_listing import VersionListings
+from hyok.officer.break_glass import BreakGlassDesk
+from hyok.officer.hooks import Hooks
 from hyok.policy.cedar import CedarEngine
 from hyok.policy.classifications import Classifications
 from hyok.policy.decision import CachedEngine, StoreFacts
@@ -137,9 +141,13 @@ class Core:
     adopter: Adopter
     plain_versions: PlainVersions
     leases: Leases
+    register: OfficerRegister
+    break_glass: BreakGlassDesk
+    hooks: Hooks
 
     async def close(self) -> None:
         """Let go of everything, in the order that loses nothing."""
+        await self.hooks.close()
         await self.journal.close()
         for store in self.stores.values():
             await store.close()
@@ -205,6 +213,8 @@ def open_core(settings: Settings) -> Core:
         entropy=secrets.token_bytes,
         clock_ms=clock_ms,
     )
+    box = HsmSecretBox(hsm, keks, secrets.token_bytes)
+    grants = GrantBook(database, box, journal, clock_ms)
     custodian = KeyCustodian(
         classifications=classifications,
         engine=engine,
@@ -218,8 +228,8 @@ def open_core(settings: Settings) -> Core:
         keyring=keyring,
         entropy=secrets.token_bytes,
         clock_ms=clock_ms,
+        grants=grants,
     )
-    box = HsmSecretBox(hsm, keks, secrets.token_bytes)
     access_keys = AccessKeys(database, box)
     issuers = [issuer.issuer for issuer in settings.web_identity.issuers]
     sessions = Sessions(database, box, issuers=issuers)
@@ -253,8 +263,13 @@ def open_core(settings: Settings) -> Core:
         mirror=mirror,
         box=box,
     )
+    register = OfficerRegister(database, box, clock_ms)
+    hooks = Hooks(settings.officers)
     return Core(
         box=box,
+        register=register,
+        break_glass=BreakGlassDesk(grants, register, journal, hooks, clock_ms),
+        hooks=hooks,
         settings=settings,
         database=database,
         hsm=hsm,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from botocore.exceptions import ClientError
-from tests.e2e import running
+from tests.e2e import four_eyes, running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -97,10 +97,11 @@ def test_a_bucket_is_public_only_once_an_officer_says_so_and_only_where_its_clas
     )
     path = "/openbaar/folder/a%20b.txt"
     assert unsigned(installation, path)[0] == 403
-    refused = hyok(installation, "buckets", "publish", "intern")
+    demo = ("--as", "demo-anna", "--reason", "proef")
+    refused = hyok(installation, "buckets", "publish", "intern", *demo)
     assert refused.returncode != 0
     assert "HY-3205" in refused.stdout + refused.stderr
-    assert hyok(installation, "buckets", "publish", "openbaar").returncode == 0
+    four_eyes.together(installation.home / "hyok.toml", ["buckets", "publish", "openbaar"])
     deadline = time.monotonic() + SEEN_SECONDS_MAX
     while unsigned(installation, path)[0] != 200:
         assert time.monotonic() < deadline
@@ -112,7 +113,7 @@ def test_a_bucket_is_public_only_once_an_officer_says_so_and_only_where_its_clas
     for path_of, method in (("/openbaar", "GET"), (path, "DELETE"), ("/intern/x", "GET")):
         assert unsigned(installation, path_of, method)[0] == 403
     assert client.get_bucket_policy_status(Bucket="openbaar")["PolicyStatus"]["IsPublic"]
-    assert hyok(installation, "buckets", "withdraw", "openbaar").returncode == 0
+    four_eyes.together(installation.home / "hyok.toml", ["buckets", "withdraw", "openbaar"])
     deadline = time.monotonic() + SEEN_SECONDS_MAX
     while unsigned(installation, path)[0] != 403:
         assert time.monotonic() < deadline
@@ -126,7 +127,7 @@ def test_settings_survive_the_loss_of_the_database_and_a_public_bucket_is_closed
     installation = running.start(home, "--reset")
     client = installation.client()
     client.put_bucket_cors(Bucket="openbaar", CORSConfiguration={"CORSRules": [RULE]})
-    assert hyok(installation, "buckets", "publish", "openbaar").returncode == 0
+    four_eyes.together(installation.home / "hyok.toml", ["buckets", "publish", "openbaar"])
     assert installation.stop() == 0
     for file in home.glob("hyok.db*"):
         file.unlink()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.compat.matrix import content
-from tests.e2e import operated
+from tests.e2e import four_eyes, operated
 from tests.fakes.hsm_tokens import HAS_NSS
 
 if TYPE_CHECKING:
@@ -58,10 +58,9 @@ def test_open_and_recover_need_the_file_of_keys_and_the_hsm_and_nothing_else(
                 for key, body in held[bucket].items():
                     s3.put_object(Bucket=bucket, Key=key, Body=body)
         keys = tmp_path / "keys.json"
-        shown, *_ = made.cli(
-            ["keys", "list", "--json"],
-            *(["export", f"s3://{bucket}", str(tmp_path / "out" / bucket)] for bucket in held),
-        )
+        shown, *_ = made.cli(["keys", "list", "--json"])
+        exports = [["export", f"s3://{name}", f"{tmp_path}/out/{name}"] for name in held]
+        four_eyes.together(made.config, *exports, who=four_eyes.found(made.config))
         keys.write_text(shown)
         named = ("--keys", str(keys))
         assert gateway.stop() == 0

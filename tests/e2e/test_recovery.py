@@ -8,6 +8,8 @@ import io
 import json
 import os
 import shutil
+import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -17,7 +19,7 @@ from typing import Any
 import pytest
 from boto3.s3.transfer import TransferConfig
 from tests.compat.matrix import ODD_KEYS, content
-from tests.e2e import running
+from tests.e2e import four_eyes, running
 
 from hyok.backends.filesystem import FileStore
 
@@ -38,6 +40,21 @@ def hyok(home: Path, *arguments: str, ok: tuple[int, ...] = (0,)) -> str:
     )
     assert done.returncode in ok, done.stdout + done.stderr
     return done.stdout
+
+
+def failing(home: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "hyok", *arguments, "--config", str(config_of(home))],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    return done.stderr
+
+
+def config_of(home: Path) -> Path:
+    return home / "hyok.toml"
 
 
 def fill(s3: Any, bucket: str) -> dict[str, bytes]:
@@ -76,7 +93,7 @@ def left(tmp_path_factory: pytest.TempPathFactory) -> Any:
     made = running.start(home, "--reset")
     s3 = made.client()
     held = {bucket: fill(s3, bucket) for bucket in (*KEPT, SHREDDABLE)}
-    hyok(home, "export", "s3://geheim", str(folder / "while-running"))
+    four_eyes.together(config_of(home), ["export", "s3://geheim", f"{folder}/while-running"])
     assert made.stop() == 0
     return home, held, folder
 
@@ -123,7 +140,7 @@ def lone_open(config: Path, *arguments: str) -> subprocess.CompletedProcess[str]
 def test_an_export_opens_with_the_hsm_alone(left: Any, bucket: str, tmp_path: Path) -> None:
     home, held, _ = left
     folder = tmp_path / "export"
-    hyok(home, "export", f"s3://{bucket}", str(folder))
+    four_eyes.together(config_of(home), ["export", f"s3://{bucket}", str(folder)])
     raw = b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
     for body in (*list(held[bucket])[:6], "ontsnapt", hashlib.sha256(b"").hexdigest()):
         assert body.encode() not in raw
@@ -145,19 +162,34 @@ def test_an_export_made_beside_a_running_gateway_is_whole(left: Any, tmp_path: P
 def test_an_export_that_was_broken_off_goes_on(left: Any, tmp_path: Path) -> None:
     home, held, _ = left
     folder = tmp_path / "export"
-    hyok(home, "export", "s3://intern", str(folder))
-    (folder / "manifest" / "000001").unlink()
+    config = config_of(home)
+    [proposal] = four_eyes.propose(config, four_eyes.DEMO, ["export", "s3://intern", str(folder)])
+    hyok(home, "approvals", "approve", proposal, *four_eyes.DEMO[1])
+    execute = ("approvals", "execute", proposal, *four_eyes.DEMO[0])
+    process = subprocess.Popen(
+        [sys.executable, "-m", "hyok", *execute, "--config", str(config)],
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    while not (folder / "objects" / "0000" / "00000002").exists():
+        assert process.poll() is None
+        time.sleep(0.002)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
     plain = str(tmp_path / "no")
     assert "no last page" in hyok(home, "open", str(folder), "--to", plain, ok=(1,))
-    hyok(home, "export", "s3://intern", str(folder))
+    with sqlite3.connect(home / "hyok.db") as database:
+        database.execute("DELETE FROM leases")  # the dead one's ends by itself after two minutes
+    hyok(home, *execute)
     hyok(home, "open", str(folder), "--to", str(tmp_path / "plain"))
     assert opened(tmp_path / "plain") == held["intern"]
+    assert "HY-2505" in failing(home, *execute)  # once is once
 
 
 def test_a_changed_export_gives_no_wrong_byte(left: Any, tmp_path: Path) -> None:
     home, held, _ = left
     folder = tmp_path / "export"
-    hyok(home, "export", "s3://intern", str(folder))
+    four_eyes.together(config_of(home), ["export", "s3://intern", str(folder)])
     files = sorted((folder / "objects").rglob("0*1")) + sorted((folder / "objects").rglob("0*2"))
     one, two = files[0], files[1]
     raw = bytearray(one.read_bytes())

@@ -8,11 +8,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hyok.cli import jobs, old_versions
+from hyok.cli.acting import (
+    AsOption,
+    KeyOption,
+    Login,
+    PassphraseOption,
+    ReasonOption,
+    propose,
+)
 from hyok.cli.options import ConfigOption, JsonOption, moment
 from hyok.cli.progress import counting
 from hyok.cli.registrations import record
 from hyok.cli.screen import mark, say, show
 from hyok.cli.session import operator_ask, run
+from hyok.custody.quorum import Act
 from hyok.errors import Malformed
 from hyok.jobs.catalog import SEAL as JOB_SEAL
 from hyok.objects.adopting import ACTION as ADOPT
@@ -23,6 +32,7 @@ from hyok.vocabulary import ClassificationName
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from hyok.custody.proposal import Effect
     from hyok.jobs.catalog import Progress
     from hyok.objects.adopting import AdoptReport
     from hyok.vocabulary import Bucket
@@ -179,26 +189,48 @@ def _tell_adopted(found: AdoptReport, *, as_json: bool) -> None:
 
 
 @app.command()
-def publish(name: BucketArgument, config: ConfigOption = None) -> None:
-    """Let anybody read the bucket's public objects, without credentials."""
-    _set_public(config, name, public=True)
-    say(f"bucket {name} is open to readers without credentials")
+def publish(
+    name: BucketArgument,
+    reason: ReasonOption = "",
+    person: AsOption = "",
+    key: KeyOption = None,
+    passphrase_file: PassphraseOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Propose that anybody reads the bucket's public objects, without credentials."""
+    login = Login(person, key, passphrase_file)
+    propose(config, login, Act.PUBLISH, {"bucket": name}, reason, as_json=as_json)
 
 
 @app.command()
 def withdraw(name: BucketArgument, config: ConfigOption = None) -> None:
-    """Close a published bucket: only applications read it from now on."""
-    _set_public(config, name, public=False)
+    """Close a published bucket at once, alone: only applications read it from now on."""
+
+    async def act(core: Core) -> None:
+        bucket = await core.registry.get(name)
+        ask = replace(operator_ask("bucket:withdraw", bucket.tenant), bucket=bucket)
+        await core.keeper.set_public(ask, public=False)
+
+    run(config, act)
     say(f"bucket {name} is closed to readers without credentials")
 
 
-def _set_public(config: ConfigOption, name: str, *, public: bool) -> None:
-    async def act(core: Core) -> None:
-        bucket = await core.registry.get(name)
-        ask = replace(operator_ask("bucket:publish", bucket.tenant), bucket=bucket)
-        await core.keeper.set_public(ask, public=public)
-
-    run(config, act)
+@app.command()
+def lower(
+    name: BucketArgument,
+    to: Annotated[str, typer.Option("--to", help="The lower classification.")],
+    reason: ReasonOption = "",
+    person: AsOption = "",
+    key: KeyOption = None,
+    passphrase_file: PassphraseOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Propose a lower default for what is written from then on."""
+    login = Login(person, key, passphrase_file)
+    effect: Effect = {"bucket": name, "to": to}
+    propose(config, login, Act.LOWER_BUCKET, effect, reason, as_json=as_json)
 
 
 @app.command("list")

@@ -23,13 +23,16 @@ from hyok.cli.apps import create_app
 from hyok.cli.buckets import create_bucket
 from hyok.cli.certificates import make_development_certificates
 from hyok.cli.keys import create_kek
+from hyok.cli.officers import found_officer
 from hyok.cli.pull import pull_hsm, put_back
 from hyok.cli.screen import mark, say
 from hyok.cli.supervisor import Supervisor, forbid_core_dumps
 from hyok.connections import build_audit_key
 from hyok.custody.custodian import TENANT_CLASSIFICATION
+from hyok.custody.quorum import Role
 from hyok.custody.secret_box import CLASSIFICATION as SECRETS
 from hyok.custody.secret_box import TENANT as SYSTEM
+from hyok.custody.signing import DEVELOPMENT
 from hyok.errors import Conflict, Unavailable
 from hyok.hsm.setup import init_softhsm, softhsm_module
 from hyok.identity.apps import App
@@ -38,6 +41,7 @@ from hyok.vocabulary import ClassificationName
 from hyok.wiring import open_core
 
 if TYPE_CHECKING:
+    from hyok.custody.proposal import Effect
     from hyok.settings import Settings
     from hyok.wiring import Core
 
@@ -50,6 +54,10 @@ MANAGEMENT_PORT = 9443
 SOCKET_PATH_BYTES_MAX = 90  # the kernel takes 107 with the file's name
 READY_SECONDS_MAX = 120.0
 """A machine under load takes long to start Python; who waits sees the processes start."""
+DEMO_OFFICERS = {
+    "demo-anna": (Role.SECURITY, Role.OWNER),
+    "demo-bram": (Role.SECURITY, Role.PRIVACY),
+}
 BUCKETS = ("openbaar", "intern", "vertrouwelijk", "zeer-vertrouwelijk", "geheim", "onbekend")
 
 DEMO = '''"""Seals a file, reads it back and shows its length; run it while `hyok dev` runs."""
@@ -236,6 +244,7 @@ async def _furnish(settings: Settings, home: Path) -> None:
             except Conflict:
                 continue
         await _make_apps(core, settings, home)
+        await _make_officers(core)
     finally:
         await core.close()
 
@@ -247,6 +256,20 @@ async def _make_keys(core: Core) -> None:
     for tenant, classification in wanted:
         if (tenant, classification) not in known:
             await create_kek(core, tenant, classification)
+
+
+async def _make_officers(core: Core) -> None:
+    """Make two demo officers, so that what takes two persons can be tried; and no more."""
+    known = (await core.register.read()).officers
+    for person, roles in DEMO_OFFICERS.items():
+        if person not in known:
+            effect: Effect = {
+                "person": person,
+                "name": f"{person} (demo)",
+                "roles": sorted(roles),
+                "identities": [f"{DEVELOPMENT}:{person}"],
+            }
+            await found_officer(core, effect)
 
 
 async def _make_apps(core: Core, settings: Settings, home: Path) -> None:
@@ -312,7 +335,11 @@ def _tell(settings: Settings, home: Path) -> None:
         "ok",
         f'embedded object store  (what "the cloud" sees: {hyok_command} peek s3://intern/brief.pdf)',
     )
-    mark("ok", "5 classifications (and onbekend, gerubriceerd), 2 apps, audit log started")
+    mark(
+        "ok",
+        "5 classifications (and onbekend, gerubriceerd), 2 apps, 2 demo officers, "
+        "audit log started",
+    )
     say(f"Gateway  {demo['endpoint']}")
     say("Try it:")
     say(f"  export AWS_ACCESS_KEY_ID={demo['access_key']} AWS_SECRET_ACCESS_KEY={demo['secret']}")
@@ -322,6 +349,10 @@ def _tell(settings: Settings, home: Path) -> None:
     say(
         f"Then: {hyok_command} peek s3://vertrouwelijk/README.md   "
         f"{hyok_command} explain <request-id>   {hyok_command} doctor"
+    )
+    say(
+        f"And:  {hyok_command} buckets publish openbaar --as demo-anna --reason look   "
+        "(then approve it --as demo-bram)"
     )
     if not soft:
         say(

@@ -7,9 +7,11 @@ import sys
 import typer
 
 from hyok.cli import (
+    approvals,
     apps,
     audit_key,
     backup,
+    break_glass,
     buckets,
     dev,
     doctor,
@@ -19,6 +21,8 @@ from hyok.cli import (
     init,
     jobs,
     keys,
+    objects,
+    officers,
     peek,
     recover,
     serve,
@@ -50,6 +54,10 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(apps.app, name="apps")
 app.add_typer(buckets.app, name="buckets")
 app.add_typer(jobs.app, name="jobs")
+app.add_typer(objects.app, name="objects")
+app.add_typer(officers.app, name="officers")
+app.add_typer(approvals.app, name="approvals")
+app.add_typer(break_glass.app, name="break-glass")
 
 
 def main() -> None:

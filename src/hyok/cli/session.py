@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 from hyok.cli.options import load
 from hyok.cli.supervisor import Supervisor, forbid_core_dumps
 from hyok.connections import journal_socket
+from hyok.telemetry.logs import keep_off_standard_output
 from hyok.vocabulary import Ask, Principal
 from hyok.wiring import clock_ms, open_core
 
@@ -62,6 +63,7 @@ def is_answering_socket(path: Path) -> bool:
 def run(config: Path | None, act: Callable[[Core], Awaitable[T]]) -> T:
     """Run ``act`` with the installation's services."""
     forbid_core_dumps()
+    keep_off_standard_output()
     settings, path = load(config)
     with services(settings, path):
         return asyncio.run(_run(settings, act))

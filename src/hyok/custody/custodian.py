@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
     from hyok.audit.port import Journal
+    from hyok.custody.decisions import Grants
     from hyok.custody.failing_tokens import FailingTokens
     from hyok.custody.kek import Kek
     from hyok.custody.keks import KekCatalog
@@ -58,6 +59,7 @@ class KeyCustodian:
         keyring: Keyring,
         entropy: Callable[[int], bytes],
         clock_ms: Callable[[], int],
+        grants: Grants | None = None,
     ) -> None:
         self._classifications = classifications
         self._keyring = keyring
@@ -72,6 +74,7 @@ class KeyCustodian:
             keks=keks,
             opaque=self._fixed.opaque,
             clock_ms=clock_ms,
+            grants=grants,
         )
         self._uploads = UploadSecrets(clock_ms)
         self._secrets = WrapSecrets(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from hyok.audit.record import AuditRecord
 from hyok.errors import HyokError, Refused, Tampered, Unavailable
@@ -24,11 +24,20 @@ CHANGES = (
     ":abort",
     ":configure",
     ":publish",
+    ":lower",
     ":lock",
     ":bypass-governance",
     ":adopt",
 )
 """Ends of the actions that leave something changed: their intent is recorded before they happen."""
+
+
+class Grants(Protocol):
+    """Who may read what beyond their rights at this moment; filled by `custody.break_glass`."""
+
+    async def covering(self, ask: Ask, level: int) -> str:
+        """Return the id of a grant that covers this reading now, or nothing."""
+        ...
 
 
 class Decisions:
@@ -48,7 +57,9 @@ class Decisions:
         keks: KekCatalog,
         opaque: Callable[[Ask], Awaitable[str]],
         clock_ms: Callable[[], int],
+        grants: Grants | None = None,
     ) -> None:
+        self._grants = grants
         self._classifications = classifications
         self._engine = engine
         self._store_facts = store_facts
@@ -87,6 +98,7 @@ class Decisions:
     ) -> Decision:
         rule = self._classifications.get(classification) if classification else None
         store = ask.bucket.store if ask.bucket is not None else ""
+        grant = await self._grant(ask, rule.level if rule is not None else 0)
         question = Question(
             principal=ask.principal,
             action=ask.action,
@@ -98,6 +110,8 @@ class Decisions:
             purpose=ask.principal.purpose,
             zone=self._zone,
             public=ask.bucket is not None and ask.bucket.public,
+            approved=bool(ask.approval),
+            break_glass=bool(grant),
         )
         decision = self._engine.decide(question)
         if not decision.allowed:
@@ -115,7 +129,18 @@ class Decisions:
                 "Access Denied: " + (", ".join(decision.reasons) or "no rule permits this"),
                 reason="AccessDenied",
             )
+        if grant or ask.approval:
+            # On every record from here on: by whose word this was done.
+            word = f"grant:{grant}" if grant else f"proposal:{ask.approval}"
+            return Decision(decision.allowed, (*decision.reasons, word))
         return decision
+
+    async def _grant(self, ask: Ask, level: int) -> str:
+        """Return the break-glass grant under which an app reads this, or nothing."""
+        reads = ask.action in {"object:get", "object:head"} and ask.principal.kind == "app"
+        if self._grants is None or not reads or ask.bucket is None:
+            return ""
+        return await self._grants.covering(ask, level)
 
     async def record(
         self,

@@ -3,6 +3,7 @@
 Only types that SQLite and PostgreSQL share.  Rows are read and written by the folder that owns the
 noun (custody: keks, keyring, tombstones; identity: apps, access keys, trusts, session keys;
 objects: buckets, uploads).
+What officers are, said and did is custody's: officers, proposals, break_glass.
 A change here needs a migration; a test compares the two.
 """
 
@@ -344,4 +345,89 @@ job_failures = Table(
     Column("text", Text, nullable=False),
     Column("at_ms", BigInteger, nullable=False),
     ForeignKeyConstraint(["job_id"], ["jobs.job_id"], ondelete="CASCADE"),
+)
+
+# Who decides.  `officer_register` seals a digest of all rows of the first two tables, so that none
+# of them can be changed alone.
+officers = Table(
+    "officers",
+    metadata,
+    Column("person", String(NAME_CHARS_MAX), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("roles", JSON, nullable=False),
+    Column("state", String(16), nullable=False),  # active | revoked
+    Column("created_ms", BigInteger, nullable=False),
+    Column("revoked_ms", BigInteger, nullable=True),
+    CheckConstraint("state IN ('active', 'revoked')", name="state"),
+)
+
+officer_identities = Table(
+    "officer_identities",
+    metadata,
+    Column("identity", String(255), primary_key=True),  # kind:value; belongs to one person for ever
+    Column("person", String(NAME_CHARS_MAX), ForeignKey("officers.person"), nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Index(None, "person"),
+)
+
+officer_register = Table(
+    "officer_register",
+    metadata,
+    Column("register", Integer, primary_key=True, autoincrement=False),  # 1: there is one
+    Column("number", BigInteger, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    CheckConstraint("register = 1", name="one"),
+)
+
+proposals = Table(
+    "proposals",
+    metadata,
+    Column("proposal_id", String(32), primary_key=True),
+    Column("act", String(32), nullable=False),
+    Column("author", String(NAME_CHARS_MAX), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column(
+        "sealed", LargeBinary, nullable=False
+    ),  # the canonical bytes; the rest is for looking up
+    Column("created_ms", BigInteger, nullable=False),
+    Column("expires_ms", BigInteger, nullable=False),
+    Index(None, "state", "created_ms"),
+)
+
+officer_decisions = Table(
+    "officer_decisions",
+    metadata,
+    Column("proposal_id", String(32), ForeignKey("proposals.proposal_id"), primary_key=True),
+    Column("sequence", Integer, primary_key=True),  # 0: the author's own act
+    Column("person", String(NAME_CHARS_MAX), nullable=False),
+    Column("verdict", String(16), nullable=False),
+    Column("method", String(16), nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("reason", Text, nullable=False, server_default=""),
+    Column("proof", LargeBinary, nullable=False),  # signature, or a sealed value of the HSM's
+    UniqueConstraint("proposal_id", "person", "verdict"),
+)
+
+executions = Table(
+    "executions",
+    metadata,
+    Column("proposal_id", String(32), ForeignKey("proposals.proposal_id"), primary_key=True),
+    Column("executor", String(NAME_CHARS_MAX), nullable=False),
+    Column("claimed_ms", BigInteger, nullable=False),
+    Column("outcome", String(16), nullable=False),  # running | done | failed
+    Column("sealed", LargeBinary, nullable=False),  # digest, executor, time and outcome
+    Column("finished_ms", BigInteger, nullable=True),
+    CheckConstraint("outcome IN ('running', 'done', 'failed')", name="outcome"),
+)
+
+break_glass = Table(
+    "break_glass",
+    metadata,
+    Column("grant_id", String(32), ForeignKey("proposals.proposal_id"), primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),  # for whom, what, from when until when
+    Column("ends_ms", BigInteger, nullable=False),
+    Column("ended_ms", BigInteger, nullable=True),  # null: nobody was told yet that it ended
+    Column("review_due_ms", BigInteger, nullable=False),
+    Column("sealed_review", LargeBinary, nullable=True),  # null: the review is open
+    Index(None, "ended_ms"),
 )

@@ -194,6 +194,17 @@ class BucketRegistry:
         """
         return await self._change(bucket_id, lambda _row: {"adoption": mode})
 
+    async def lower(
+        self, bucket_id: str, to: ClassificationName, allowed: frozenset[str]
+    ) -> Bucket:
+        """Give a bucket a lower default; ``allowed``: what may stand there already.
+
+        Raises:
+            NotFound: no such bucket (reason ``NoSuchBucket``).
+        """
+        values: dict[str, object] = {"classification": to, "allowed": sorted(allowed)}
+        return await self._change(bucket_id, lambda _row: values)
+
     async def _change(
         self, bucket_id: str, change: Callable[[dict[str, object]], dict[str, object]]
     ) -> Bucket:
@@ -325,8 +336,21 @@ class BucketKeeper:
         """
         bucket = ask.bucket
         assert bucket is not None
-        rule = self._classifications.get(bucket.classification)
-        if public and rule.access.anonymous != "read":
+        if public:
+            self.check_publishable(bucket)
+        # Opening takes several officers; to close what should not be open must not wait for them.
+        ask = replace(ask, action="bucket:publish" if public else "bucket:withdraw")
+        await self._custodian.decide(ask)
+        await self._registry.set_public(bucket.bucket_id, public=public)
+        await self._custodian.conclude(ask, "done")
+
+    def check_publishable(self, bucket: Bucket) -> None:
+        """Return quietly if the bucket may be opened to readers without credentials.
+
+        Raises:
+            Refused: its classification lets nobody read unsigned (code HY-3205).
+        """
+        if self._classifications.get(bucket.classification).access.anonymous != "read":
             raise Refused(
                 f"Objects of classification {bucket.classification} are never read without "
                 "credentials.",
@@ -334,8 +358,19 @@ class BucketKeeper:
                 code="HY-3205",
                 next_step="use a bucket of a classification with access.anonymous: read",
             )
+
+    async def lower(self, ask: Ask, to: ClassificationName) -> None:
+        """Lower what is written to the bucket from now on; what stands there stays readable.
+
+        Raises:
+            Refused: the officers did not approve it; Unavailable.
+        """
+        bucket = ask.bucket
+        assert bucket is not None
         await self._custodian.decide(ask)
-        await self._registry.set_public(bucket.bucket_id, public=public)
+        allowed = bucket.allowed | self._classifications.at_least(bucket.classification)
+        changed = await self._registry.lower(bucket.bucket_id, to, allowed)
+        await self.keep_registration(changed)
         await self._custodian.conclude(ask, "done")
 
     async def keep_registration(self, bucket: Bucket, *, only_if_missing: bool = False) -> None:

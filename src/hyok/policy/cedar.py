@@ -116,7 +116,10 @@ class CedarEngine:
 def _store_guardrail(rule: Classification, question: Question) -> str:
     """Residency and supplier: decided for writes, before the first byte leaves."""
     facts = question.store_facts
-    writes = question.action in {"object:put", "object:seal", "bucket:create", "bucket:adopt"}
+    writes = question.action in {
+        *("object:put", "object:seal", "object:lower"),
+        *("bucket:create", "bucket:adopt"),
+    }
     if facts is None or not writes:
         return ""
     wanted = rule.stores
@@ -153,5 +156,7 @@ def _request(question: Question) -> dict[str, object]:
             "purpose": question.purpose,
             "zone": question.zone,
             "public": question.public,
+            "approved": question.approved,
+            "breakGlass": question.break_glass,
         },
     }

@@ -12,7 +12,14 @@ import re
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from hyok.errors import Malformed, NotFound
 
@@ -24,6 +31,7 @@ _DURATION = re.compile(r"([0-9]{1,6})([smhd])").fullmatch
 WRITE_TTL_MS_MAX = 24 * 3_600_000
 READ_CACHE_MS_MAX = 24 * 3_600_000
 ROTATE_MS_MAX = 5 * 365 * 86_400_000
+BREAK_GLASS_MS_MAX = 24 * 3_600_000
 
 
 def parse_duration(text: object) -> int:
@@ -35,6 +43,8 @@ def parse_duration(text: object) -> int:
         raise ValueError("a duration is a number with s, m, h or d, such as 15m, or none")
     return int(found[1]) * _UNITS_MS[found[2]]
 
+
+OfficerRole = Literal["security-officer", "process-owner", "privacy-officer", "archivist"]
 
 DurationMs = Annotated[int, BeforeValidator(parse_duration)]
 
@@ -124,6 +134,20 @@ class Approvals(_Strict):
     export: Annotated[int, Field(ge=1, le=5)]
 
 
+class BreakGlass(_Strict):
+    """What it takes to read beyond one's rights in an emergency, and for how long."""
+
+    approvals: Annotated[int, Field(ge=2, le=5)]
+    among: tuple[OfficerRole, ...]  # one approval of each, by a person of its own
+    at_most_ms: Annotated[DurationMs, Field(gt=0, le=BREAK_GLASS_MS_MAX)]
+
+    @model_validator(mode="after")
+    def _can_be_reached(self) -> BreakGlass:
+        if len(set(self.among)) != len(self.among) or len(self.among) > self.approvals:
+            raise ValueError("among: each role once, and no more roles than approvals")
+        return self
+
+
 class Classification(_Strict):
     """One classification."""
 
@@ -138,6 +162,7 @@ class Classification(_Strict):
     audit: Audit
     retention: Retention
     approvals: Approvals
+    break_glass: BreakGlass | None = None  # None: never
 
 
 class Classifications:
@@ -234,10 +259,7 @@ def _unmet(rule: Classification) -> Iterator[str]:
         yield f"bulk-read guard {rule.access.bulk_read_guard}"
     if rule.retention.gate != "none":
         yield f"the {rule.retention.gate} is asked before destruction"
-    yield (
-        f"approvals of officers: {approvals.lower} to lower, {approvals.destroy_key} to destroy "
-        f"a key, {approvals.export} to export"
-    )
+    yield f"approvals of officers to destroy a key: {approvals.destroy_key}"
 
 
 def _parse(name: str, text: str) -> Classification:

@@ -37,6 +37,8 @@ class Question:
     purpose: str
     zone: str
     public: bool = False  # the bucket is open to readers without credentials
+    approved: bool = False  # officers approved exactly this act
+    break_glass: bool = False  # officers let this app read exactly this object, for now
 
 
 @dataclass(frozen=True, slots=True)

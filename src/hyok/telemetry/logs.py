@@ -51,3 +51,12 @@ def configure(level: str = "info", file: Path | None = None) -> None:
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(level=logging.WARNING, stream=stream)
+
+
+def keep_off_standard_output() -> None:
+    """Write lines of a command that people or programs read to standard error."""
+    structlog.configure(
+        # Looked up for every line: a program that runs several commands may change its streams.
+        logger_factory=lambda *_args: structlog.PrintLogger(sys.stderr),
+        cache_logger_on_first_use=False,
+    )

@@ -23,7 +23,8 @@ NEEDS_NO_JSON = {
     *("audit prove", "audit prove-growth", "audit witness"),  # print documents
     # acts, whose answer is the exit code
     *("apps revoke", "apps end-sessions", "apps keys end", "apps keys revoke"),
-    *("apps trust add", "apps trust remove", "buckets publish", "buckets withdraw"),
+    *("apps trust add", "apps trust remove", "break-glass end", "break-glass review"),
+    "buckets withdraw",
 }
 OTHERS = ("hsm", "keys")  # looked at where they are at home
 

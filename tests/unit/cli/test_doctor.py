@@ -28,8 +28,9 @@ from hyok.cli.keys import create_kek
 from hyok.cli.main import app
 from hyok.cli.session import services
 from hyok.connections import build_audit_key
+from hyok.custody.quorum import Officer, Role
 from hyok.database.rows import BACKUP_MADE, put_setting
-from hyok.database.tables import keks
+from hyok.database.tables import keks, officers
 from hyok.errors import Unavailable
 from hyok.objects.registry import NewBucket
 from hyok.vocabulary import ClassificationName
@@ -104,15 +105,40 @@ async def asked(home: Path, spoil: Callable[[Any], Any] = lambda _: None) -> dic
     return {check.name: check for check in checks.found}
 
 
-async def test_a_sound_installation_is_ok_but_for_its_backup(home: Path) -> None:
+async def test_a_sound_installation_is_ok_but_for_backup_and_officers(home: Path) -> None:
     found = await asked(home)
-    order = ["tokens", "keys", "keys in use", "key age", "stores", "buckets", "plaintext"]
+    order = [
+        "tokens",
+        "keys",
+        "keys in use",
+        "key age",
+        "stores",
+        "buckets",
+        "plaintext",
+        "officers",
+    ]
     order += ["backup", "audit log", "audit checkpoint"]
     assert list(found) == order
-    assert {name for name, check in found.items() if check.word != "ok"} == {"backup"}
+    assert {name for name, check in found.items() if check.word != "ok"} == {"backup", "officers"}
     assert "vertrouwelijk" in found["backup"].means
     left = [path for path in (home / "store").rglob("*") if "probe" in path.name and path.is_file()]
     assert left == []
+
+
+async def test_officers_are_there_and_an_edited_row_of_theirs_is_found(home: Path) -> None:
+    async def found_two(core: Any) -> None:
+        for person in ("anna", "bram"):
+            officer = Officer(person, person, frozenset({Role.SECURITY}))
+            await core.register.add(officer, frozenset({f"development:{person}"}))
+
+    async def edit(core: Any) -> None:
+        change = update(officers).where(officers.c.person == "anna").values(name="iemand anders")
+        await core.database.run(lambda connection: connection.execute(change))
+
+    assert (await asked(home, found_two))["officers"].word == "ok"
+    found = (await asked(home, edit))["officers"]
+    assert found.word == "FAIL"
+    assert "not genuine" in found.said
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,8 @@ def question(case: dict[str, Any]) -> Question:
         purpose=principal.purpose,
         zone=case.get("zone", "municipality"),
         public=case.get("public", False),
+        approved=case.get("approved", False),
+        break_glass=case.get("break-glass", False),
     )
 
 

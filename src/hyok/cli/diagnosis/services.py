@@ -37,6 +37,7 @@ async def ask_all(core: Core, checks: Checklist, now_ms: int) -> None:
     await checks.ask("stores", _stores(core))
     await checks.ask("buckets", _buckets(core))
     await checks.ask("plaintext", _plaintext(core))
+    await checks.ask("officers", _officers(core, now_ms))
     await checks.ask("backup", _backup(core, now_ms))
     checks.look("audit log", lambda: audit_log(core.settings, now_ms))
 
@@ -183,6 +184,27 @@ async def _plaintext(core: Core) -> Check:
             "plaintext", "warn", _some(found), means, "hyok buckets adopt NAME --mode seal"
         )
     return Check("plaintext", "ok", "no bucket is known to hold objects in clear")
+
+
+async def _officers(core: Core, now_ms: int) -> Check:
+    """Can several persons decide, are their rows genuine, is a break-glass review overdue?"""
+    register = await core.register.read()
+    late = [
+        found.grant.grant_id
+        for found in await core.break_glass.book.all()
+        if found.review is None and now_ms > found.review_due_ms
+    ]
+    if not register.founded:
+        means = "nothing can be approved: no export, no publishing, no break-glass"
+        step = "hyok officers key, hyok officers add, for two persons at least"
+        return Check("officers", "warn", "there are none who decide yet", means, step)
+    if late:
+        means = "an emergency reading was never judged"
+        return Check(
+            "officers", "warn", f"review overdue: {_some(late)}", means, "hyok break-glass list"
+        )
+    active = sum(officer.active for officer in register.officers.values())
+    return Check("officers", "ok", f"{active} active, their rows are genuine")
 
 
 async def _backup(core: Core, now_ms: int) -> Check:

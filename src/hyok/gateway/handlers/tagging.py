@@ -104,7 +104,7 @@ def _judge(services: Services, call: Call, facts: ObjectFacts, tags: Mapping[str
             reason="AccessDenied",
             code="HY-3207",
             effect="Nothing was changed.",
-            next_step="ask an officer to write the object anew under the lower class",
+            next_step="ask officers for it: hyok objects lower",
         )
     # A copy may stand above what its tags say, as its source did; there it stays.
     least = facts.classification

@@ -1,0 +1,145 @@
+"""`hyok break-glass`: reading beyond one's rights in an emergency, by quorum, for a short time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hyok.cli.acting import (
+    AsOption,
+    KeyOption,
+    Login,
+    PassphraseOption,
+    ReasonOption,
+    act,
+    propose,
+)
+from hyok.cli.options import ConfigOption, JsonOption, moment
+from hyok.cli.peek import split_address
+from hyok.cli.screen import say, show
+from hyok.cli.session import run
+from hyok.custody.quorum import Act
+from hyok.errors import Malformed
+from hyok.wiring import clock_ms
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hyok.custody.break_glass import Grant, Granted
+    from hyok.custody.proposal import Effect
+    from hyok.custody.signing import Signer
+    from hyok.officer.actions import OfficerActions
+    from hyok.wiring import Core
+
+app = typer.Typer(help="Reading beyond one's rights in an emergency.", no_args_is_help=True)
+GrantArgument = Annotated[str, typer.Argument(help="As hyok break-glass list shows it.")]
+
+
+@app.command()
+def request(
+    addresses: Annotated[
+        list[str],
+        typer.Argument(help="s3://bucket/prefix/ (ends in a slash), or objects of one bucket."),
+    ],
+    reader: Annotated[str, typer.Option("--app", help="The application that reads.")],
+    minutes: Annotated[int, typer.Option("--minutes", min=1, help="For how long.")],
+    ticket: Annotated[str, typer.Option("--ticket", help="Where the emergency is written down.")],
+    classification: Annotated[
+        str, typer.Option("--classification", help="The highest it opens; default: the bucket's.")
+    ] = "",
+    reason: ReasonOption = "",
+    person: AsOption = "",
+    key: KeyOption = None,
+    passphrase_file: PassphraseOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Propose that an application reads named objects beyond its rights, for a short time."""
+    named = [split_address(address) for address in addresses]
+    buckets = {bucket for bucket, _ in named}
+    if len(buckets) != 1:
+        raise Malformed("one proposal is about one bucket", effect="Nothing was proposed.")
+    keys = [name for _, name in named]
+    is_prefix = len(keys) == 1 and keys[0].endswith("/")
+    effect: Effect = {
+        "app": reader,
+        "bucket": buckets.pop(),
+        "keys": [] if is_prefix else keys,
+        "prefix": keys[0] if is_prefix else "",
+        "minutes": minutes,
+        "ticket": ticket,
+    }
+    if classification:
+        effect["classification"] = classification
+    login = Login(person, key, passphrase_file)
+    propose(config, login, Act.BREAK_GLASS, effect, reason, as_json=as_json)
+
+
+@app.command("list")
+def list_grants(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """List grants, and which of them nobody has reviewed."""
+
+    async def look(core: Core) -> Sequence[Granted]:
+        await core.break_glass.end_past()
+        return await core.break_glass.book.all()
+
+    now = clock_ms()
+    rows = [
+        {
+            "grant": found.grant.grant_id,
+            "app": found.grant.app,
+            "bucket": found.grant.bucket,
+            "classification": found.grant.classification,
+            "ticket": found.grant.ticket,
+            "state": "running" if now < found.grant.ends_ms else "ended",
+            "ends": moment(found.grant.ends_ms),
+            "review": _review(found, now),
+            "review due": moment(found.review_due_ms),
+        }
+        for found in run(config, look)
+    ]
+    show(rows, as_json=as_json, empty="There was no break-glass.")
+
+
+def _review(found: Granted, now_ms: int) -> str:
+    if found.review is not None:
+        return f"by {found.review['reviewer']}"
+    return "overdue" if now_ms > found.review_due_ms else "open"
+
+
+@app.command()
+def end(
+    grant: GrantArgument,
+    person: AsOption = "",
+    key: KeyOption = None,
+    passphrase_file: PassphraseOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """End a grant before its hour; running gateways follow within five seconds."""
+
+    async def work(core: Core, actions: OfficerActions, signer: Signer) -> Grant:
+        del actions
+        return await core.break_glass.end(signer, grant)
+
+    act(config, Login(person, key, passphrase_file), work)
+    say(f"break-glass {grant} has ended; its review is open")
+
+
+@app.command()
+def review(
+    grant: GrantArgument,
+    finding: Annotated[str, typer.Option("--finding", help="What you found.")],
+    person: AsOption = "",
+    key: KeyOption = None,
+    passphrase_file: PassphraseOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Close the review of a grant that has ended."""
+
+    async def work(core: Core, actions: OfficerActions, signer: Signer) -> None:
+        del actions
+        await core.break_glass.review(signer, grant, finding)
+
+    act(config, Login(person, key, passphrase_file), work)
+    say(f"break-glass {grant} was reviewed")

@@ -1,0 +1,244 @@
+"""OfficerRegister: who the officers are, in rows of which none can be changed alone.
+
+One sealed value holds a digest of every row of officers and their identities; it is opened whenever
+they are read.  So a row that was edited, added, removed or put back is found before it counts.
+The first two are registered by whoever founds the installation; from then on it takes a proposal.
+
+Source: docs/officers.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection, func, insert, select, update
+
+from hyok.custody.proposal import canonical, not_genuine
+from hyok.custody.quorum import HELD_ALONE, Officer, Role, check_roles
+from hyok.database.tables import officer_identities, officer_register, officers, proposals
+from hyok.errors import Conflict, NotAuthenticated, NotFound, Tampered
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from hyok.custody.secret_box import HsmSecretBox
+    from hyok.database.engine import Database
+
+FOUNDERS = 2
+"""With fewer who decide, nobody could approve anything."""
+
+_REGISTER = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Register:
+    """Every officer by person, and whose each identity is; proven."""
+
+    officers: Mapping[str, Officer]
+    identities: Mapping[str, str]  # kind:value -> person
+    founded: bool  # two who decide were there once
+    number: int  # of changes
+
+    def get(self, person: str) -> Officer:
+        """Return an officer.
+
+        Raises:
+            NotFound: there is none of this name (code HY-2501).
+        """
+        found = self.officers.get(person)
+        if found is None:
+            raise NotFound(
+                f"There is no officer {person}.", code="HY-2501", next_step="hyok officers list"
+            )
+        return found
+
+    def person_of(self, identity: str) -> Officer:
+        """Return the active officer who signs in with ``identity``.
+
+        Raises:
+            NotAuthenticated: it is nobody's, or theirs who left (code HY-2501).
+        """
+        found = self.officers.get(self.identities.get(identity, ""))
+        if found is None or not found.active:
+            raise NotAuthenticated(
+                "This key or login belongs to no active officer.",
+                code="HY-2501",
+                effect="Nothing was changed.",
+                next_step="hyok officers list",
+            )
+        return found
+
+    def identities_of(self, person: str) -> frozenset[str]:
+        """Return what somebody may sign in with."""
+        return frozenset(word for word, whose in self.identities.items() if whose == person)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    people: tuple[tuple[str, str, tuple[str, ...], str], ...]
+    identities: tuple[tuple[str, str], ...]
+    number: int
+    sealed: bytes
+
+    def document(self, number: int, *, founded: bool) -> bytes:
+        """Return what is sealed."""
+        listed = {"officers": self.people, "identities": self.identities}
+        digest = sha256(canonical(listed)).hexdigest()
+        return canonical({"digest": digest, "number": number, "founded": founded})
+
+
+class OfficerRegister:
+    """The tables `officers`, `officer_identities` and `officer_register`."""
+
+    def __init__(self, database: Database, box: HsmSecretBox, clock_ms: Callable[[], int]) -> None:
+        self._database = database
+        self._box = box
+        self._clock_ms = clock_ms
+
+    async def read(self) -> Register:
+        """Return the officers.  One HSM call.
+
+        Raises:
+            Tampered: a row was changed by other hands than ours (code HY-2507).
+            Unavailable: database or HSM do not answer.
+        """
+        return await self._proven(await self._database.read(_read))
+
+    async def add(self, officer: Officer, identities: frozenset[str]) -> None:
+        """Write an officer down, with what they sign in with; the same again changes nothing.
+
+        Raises:
+            Conflict: the person is known, or an identity is another's, for ever.
+            Malformed: roles that do not go together (code HY-2510).
+        """
+        check_roles(officer.roles)
+        known = await self.read()
+        if known.officers.get(officer.person) == officer and identities <= known.identities_of(
+            officer.person
+        ):
+            return
+        if officer.person in known.officers:
+            raise Conflict(f"There is an officer {officer.person} already.", code="HY-2504")
+        taken = sorted(word for word in identities if word in known.identities)
+        if taken:
+            raise Conflict(
+                f"{taken[0]} is {known.identities[taken[0]]}'s; a key or login is one person's.",
+                code="HY-2504",
+                effect="Nothing was changed.",
+            )
+        now = self._clock_ms()
+
+        def act(connection: Connection) -> None:
+            connection.execute(
+                insert(officers).values(
+                    person=officer.person,
+                    name=officer.name,
+                    roles=sorted(officer.roles),
+                    state="active",
+                    created_ms=now,
+                )
+            )
+            for word in sorted(identities):
+                connection.execute(
+                    insert(officer_identities).values(
+                        identity=word, person=officer.person, created_ms=now
+                    )
+                )
+
+        await self._change(known, act)
+
+    async def revoke(self, person: str) -> None:
+        """Let somebody decide no more; their earlier approvals stop counting.
+
+        Raises:
+            Conflict: too few who decide would be left.
+        """
+        known = await self.read()
+        if not known.get(person).active:
+            return
+        left = [o for o in _deciding(known.officers) if o.person != person]
+        if len(left) < FOUNDERS:
+            raise Conflict(
+                f"Without {person} fewer than {FOUNDERS} officers are left who decide.",
+                code="HY-2510",
+                effect="Nothing was changed.",
+                next_step="hyok officers add",
+            )
+        values = {"state": "revoked", "revoked_ms": self._clock_ms()}
+        change = update(officers).where(officers.c.person == person).values(**values)
+        await self._change(known, lambda connection: connection.execute(change))
+
+    async def _change(self, known: Register, act: Callable[[Connection], object]) -> None:
+        """Change rows and the seal over them at once, if nobody else did meanwhile."""
+        # The digest is over rows that stand only inside the transaction, and sealing takes the HSM:
+        # so they are written, read and rolled back once to learn it.
+        rows = await self._database.run(lambda connection: _rehearsed(connection, act))
+        founded = known.founded or len(_deciding(_people(rows))) >= FOUNDERS
+        number = known.number + 1
+        sealed = await self._box.seal(_purpose(number), rows.document(number, founded=founded))
+
+        def write(connection: Connection) -> None:
+            if _read(connection).number != known.number:
+                raise Conflict("The officers were changed meanwhile.", code="HY-3102")
+            act(connection)
+            values = {"number": number, "sealed": sealed}
+            if connection.execute(update(officer_register).values(**values)).rowcount == 0:
+                connection.execute(insert(officer_register).values(register=_REGISTER, **values))
+
+        await self._database.run(write)
+
+    async def _proven(self, rows: _Rows) -> Register:
+        if not rows.sealed:
+            if rows.people or rows.identities or rows.number:
+                raise not_genuine("an officer")
+            return Register({}, {}, founded=False, number=0)
+        try:
+            sealed = await self._box.open(_purpose(rows.number), rows.sealed)
+        except Tampered as error:
+            raise not_genuine("the register of officers") from error
+        founded = sealed == rows.document(rows.number, founded=True)
+        if not founded and sealed != rows.document(rows.number, founded=False):
+            raise not_genuine("an officer")
+        return Register(_people(rows), dict(rows.identities), founded, rows.number)
+
+
+def _rehearsed(connection: Connection, act: Callable[[Connection], object]) -> _Rows:
+    nested = connection.begin_nested()
+    try:
+        act(connection)
+        return _read(connection)
+    finally:
+        nested.rollback()
+
+
+def _read(connection: Connection) -> _Rows:
+    people = connection.execute(select(officers).order_by(officers.c.person)).all()
+    words = connection.execute(
+        select(officer_identities).order_by(officer_identities.c.identity)
+    ).all()
+    register = connection.execute(select(officer_register)).one_or_none()
+    if register is None and connection.scalar(select(func.count()).select_from(proposals)):
+        raise not_genuine("the register of officers")
+    return _Rows(
+        tuple((row.person, row.name, tuple(row.roles), row.state) for row in people),
+        tuple((row.identity, row.person) for row in words),
+        0 if register is None else register.number,
+        b"" if register is None else register.sealed,
+    )
+
+
+def _people(rows: _Rows) -> dict[str, Officer]:
+    return {
+        person: Officer(person, name, frozenset(map(Role, roles)), state == "active")
+        for person, name, roles, state in rows.people
+    }
+
+
+def _deciding(found: Mapping[str, Officer]) -> list[Officer]:
+    return [o for o in found.values() if o.active and not o.roles & HELD_ALONE]
+
+
+def _purpose(number: int) -> str:
+    return f"officers {number}"
