@@ -11,6 +11,7 @@ from hyok.database.leases import Leases
 from hyok.officer.actions import OfficerActions
 from hyok.officer.break_glass import GrantBreakGlass
 from hyok.officer.bucket_acts import LowerBucket, PublishBucket
+from hyok.officer.key_acts import DestroyKey
 from hyok.officer.object_acts import ExportBucket, LowerObject
 from hyok.officer.officer_acts import AddOfficer, RevokeOfficer
 from hyok.wiring import clock_ms
@@ -34,7 +35,6 @@ def build_actions(core: Core, progress: Callable[[int, int], None] = _silent) ->
         approvals=Approvals(
             core.database, core.box, core.register, development=development, clock_ms=clock_ms
         ),
-        # Act.DESTROY_KEY has its rule and its quorum; the act itself comes with the life of keys.
         performers={
             Act.ADD_OFFICER: AddOfficer(core.register),
             Act.REVOKE_OFFICER: RevokeOfficer(core.register),
@@ -43,6 +43,16 @@ def build_actions(core: Core, progress: Callable[[int, int], None] = _silent) ->
             Act.LOWER_OBJECT: LowerObject(core.vault, registry, classes, clock_ms),
             Act.EXPORT: ExportBucket(
                 core.vault, core.keyring, core.box, registry, classes, progress
+            ),
+            Act.DESTROY_KEY: DestroyKey(
+                keks=core.keks,
+                rotation=core.rotation,
+                hsm=core.hsm,
+                custodian=core.custodian,
+                registry=registry,
+                stores=core.stores,
+                classifications=classes,
+                progress=progress,
             ),
             Act.BREAK_GLASS: GrantBreakGlass(
                 core.break_glass.book, registry, core.access_keys, classes

@@ -25,6 +25,7 @@ from hyok.custody.failing_tokens import FailingTokens
 from hyok.custody.keks import KekCatalog
 from hyok.custody.keyring import Keyring
 from hyok.custody.officers import OfficerRegister
+from hyok.custody.rotation import KeyRotation
 from hyok.custody.secret_box import HsmSecretBox
 from hyok.custody.watch import HsmWatch
 from hyok.database.engine import Database
@@ -123,6 +124,7 @@ class Core:
     classifications: Classifications
     keks: KekCatalog
     keyring: Keyring
+    rotation: KeyRotation
     custodian: KeyCustodian
     access_keys: AccessKeys
     sessions: Sessions
@@ -278,6 +280,14 @@ def open_core(settings: Settings) -> Core:
         classifications=classifications,
         keks=keks,
         keyring=keyring,
+        rotation=KeyRotation(
+            database=database,
+            hsm=hsm,
+            keks=keks,
+            mirror=mirror,
+            entropy=secrets.token_bytes,
+            clock_ms=clock_ms,
+        ),
         custodian=custodian,
         access_keys=access_keys,
         sessions=sessions,

@@ -221,6 +221,36 @@ async def test_one_kek_never_opens_the_tokens_of_another(opened, profile, reques
 
 
 @each
+async def test_two_keys_are_not_one_and_one_is_itself(opened, profile, request) -> None:
+    async with opened() as hsm:
+        kek = await hsm.create_kek(name_of(request) + "/1", profile)
+        other = await hsm.create_kek(name_of(request) + "/2", profile)
+        assert await hsm.is_same_key(kek, kek)
+        assert not await hsm.is_same_key(kek, other)
+
+
+@each
+async def test_a_destroyed_key_is_gone_for_good_and_others_are_not(
+    opened, profile, request
+) -> None:
+    async with opened() as hsm:
+        kek = await hsm.create_kek(name_of(request) + "/1", profile)
+        other = await hsm.create_kek(name_of(request) + "/2", profile)
+        token, _ = await hsm.new_token(kek, SCOPE)
+        with pytest.raises(Tampered):
+            await hsm.destroy_kek(dataclasses.replace(kek, check_value=b"12345678"))
+        await hsm.check(kek)
+        assert await hsm.destroy_kek(kek)
+        for _ in range(2):
+            for call in (hsm.check(kek), hsm.secret(kek, SCOPE, token)):
+                with pytest.raises(NotFound):
+                    await call
+            assert await hsm.destroy_kek(kek)  # again: nothing is left to do
+        await hsm.check(other)
+        assert len((await hsm.new_token(other, SCOPE))[1]) == 32
+
+
+@each
 async def test_many_callers_at_once_each_get_their_own_answer(opened, profile, request) -> None:
     async with opened() as hsm:
         kek = await hsm.create_kek(name_of(request), profile)

@@ -62,6 +62,20 @@ def share(word: str) -> Iterator[Callable[[int, int, int], None]]:
 
 
 @contextmanager
+def steps(word: str) -> Iterator[Callable[[int, int], None]]:
+    """Yield what to call with the things done, and all there are."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:,.0f} of {task.total:,.0f}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as shown:
+        task = shown.add_task(word, total=1)
+        yield lambda done, total: shown.update(task, completed=done, total=max(total, 1))
+
+
+@contextmanager
 def bar(word: str, total_bytes: int) -> Iterator[Callable[[int], None]]:
     """Yield what to call with the bytes read so far, out of a total that is known."""
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())

@@ -1,4 +1,4 @@
-"""The audit record of an operator's change to who may ask: apps, access keys, trusts, sessions."""
+"""The audit record of an operator's change to apps, access keys, trusts, sessions, keys or jobs."""
 
 from __future__ import annotations
 
@@ -11,8 +11,17 @@ if TYPE_CHECKING:
     from hyok.wiring import Core
 
 
-async def record(core: Core, action: str, tenant: str, *facts: str) -> None:
+async def record(
+    core: Core,
+    action: str,
+    tenant: str,
+    *facts: str,
+    kek_id: str = "",
+    outcome: str = "done",
+) -> None:
     """Record that a change was made, and what it was; durable on return.
+
+    ``outcome``: ``pending`` before it is made, ``failed`` when it was not.
 
     Raises:
         Unavailable: the log does not confirm.
@@ -21,13 +30,14 @@ async def record(core: Core, action: str, tenant: str, *facts: str) -> None:
     await core.journal.record(
         AuditRecord(
             at_ms=ask.at_ms,
-            phase="conclude",
+            phase="intend" if outcome == "pending" else "conclude",
             action=action,
-            outcome="done",
+            outcome=outcome,
             actor=ask.principal.id,
             tenant=tenant,
             origin=ask.origin,
             request_id=ask.request_id,
+            kek_id=kek_id,
             reasons=facts,
         ),
         durable=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sqlalchemy import insert, select, update
@@ -11,7 +12,7 @@ from hyok.custody.key_states import KeyState, check_transition
 from hyok.database.epoch_rows import EpochRows
 from hyok.database.rows import bump_epoch
 from hyok.database.tables import keks, tenants
-from hyok.errors import NotFound, Unavailable
+from hyok.errors import Conflict, NotFound, Unavailable
 from hyok.hsm.port import KekSpec
 
 if TYPE_CHECKING:
@@ -23,6 +24,13 @@ if TYPE_CHECKING:
     from hyok.hsm.port import Hsm
 
 EPOCH = "keks"
+KEYRING_EPOCH = "keyring"
+"""Bumped in the transaction that destroys a record or ends a key: within seconds no process writes
+or reads with what it has in memory.  Else an object written in that hour would be lost the moment
+it is stored."""
+
+ORPHANS_MAX = 10
+"""How many keys in a row may be in the HSM and not in the database before we give up."""
 
 
 class KekCatalog:
@@ -76,23 +84,51 @@ class KekCatalog:
         Raises:
             Conflict: another process made one at the same moment.
         """
-        self._rows.stale()
-        versions = [
-            kek.version
-            for kek in await self.all()
-            if (kek.tenant, kek.classification) == (tenant, classification)
-        ]
-        version = max(versions, default=0) + 1
-        spec = await hsm.create_kek(kek_id(tenant, classification, version), profile)
-        made = Kek(spec, tenant, classification, version, KeyState.ACTIVE, now_ms)
-        await self.adopt([made], now_ms)
-        await self._deactivate_before(made)
-        return made
+        made = await self.make(hsm, tenant, classification, profile, now_ms)
+        return await self.activate(made)
 
-    async def _deactivate_before(self, made: Kek) -> None:
-        """Let the versions before ``made`` open what they wrote, and write no more."""
+    async def make(
+        self, hsm: Hsm, tenant: str, classification: str, profile: int, now_ms: int
+    ) -> Kek:
+        """Make the next version of a key in the HSM, pre-active: it serves nothing yet.
+
+        Raises:
+            Conflict: another process made one at the same moment.
+        """
+        self._rows.stale()
+        version = max(
+            (kek.version for kek in await self.versions(tenant, classification)), default=0
+        )
+        for _ in range(ORPHANS_MAX):
+            version += 1
+            try:
+                spec = await hsm.create_kek(kek_id(tenant, classification, version), profile)
+            except Conflict:
+                # A process that made it was killed before it wrote it down: its number is spent.
+                continue
+            made = Kek(spec, tenant, classification, version, KeyState.PRE_ACTIVE, now_ms)
+            await self.adopt([made], now_ms)
+            return made
+        raise Conflict(
+            f"{ORPHANS_MAX} names of the key {tenant}/{classification} are taken in the HSM.",
+            code="HY-2107",
+            next_step="look which keys the token holds, and whose they are",
+        )
+
+    async def versions(self, tenant: str, classification: str) -> Sequence[Kek]:
+        """Return every version of a tenant's key for a classification, the oldest first."""
+        mine = (tenant, classification)
+        return [kek for kek in await self.all() if (kek.tenant, kek.classification) == mine]
+
+    async def activate(self, made: Kek) -> Kek:
+        """Let a new version write, and those before it open what they wrote; in one step.
+
+        Raises:
+            Conflict: it is in a state from which none becomes active.
+        """
 
         def act(connection: Connection) -> None:
+            self._change(connection, made.kek_id, KeyState.ACTIVE)
             connection.execute(
                 update(keks)
                 .where(
@@ -107,6 +143,7 @@ class KekCatalog:
 
         await self._database.run(act)
         self._rows.stale()
+        return replace(made, state=KeyState.ACTIVE)
 
     async def adopt(self, found: Sequence[Kek], now_ms: int) -> None:
         """Write key versions down; those known already stay as they are."""
@@ -151,17 +188,20 @@ class KekCatalog:
         """
 
         def act(connection: Connection) -> None:
-            row = connection.execute(
-                select(keks.c.state).where(keks.c.kek_id == name)
-            ).one_or_none()
-            if row is None:
-                raise NotFound(f"there is no key {name}")
-            check_transition(KeyState(row.state), to)
-            connection.execute(update(keks).where(keks.c.kek_id == name).values(state=str(to)))
+            self._change(connection, name, to)
             bump_epoch(connection, EPOCH)
+            # Keys that it wrapped are in memory, with the state that was judged when they came.
+            bump_epoch(connection, KEYRING_EPOCH)
 
         await self._database.run(act)
         self._rows.stale()
+
+    def _change(self, connection: Connection, name: str, to: KeyState) -> None:
+        row = connection.execute(select(keks.c.state).where(keks.c.kek_id == name)).one_or_none()
+        if row is None:
+            raise NotFound(f"There is no key {name}.", code="HY-2310", next_step="hyok keys list")
+        check_transition(KeyState(row.state), to)
+        connection.execute(update(keks).where(keks.c.kek_id == name).values(state=str(to)))
 
 
 def _load(connection: Connection) -> Mapping[str, Kek]:

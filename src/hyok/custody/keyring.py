@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hyok.custody.intermediate_key import FOREVER, IK, Lifetime, handed, wipe
+from hyok.custody.keks import KEYRING_EPOCH
 from hyok.custody.key_states import KeyState, Use, check_use
 from hyok.custody.keyring_rows import KeyringRows
 from hyok.custody.port import KEYRING_FOLDER, TOMBSTONES_FOLDER
@@ -37,10 +38,6 @@ LEASE = 1024
 """Writes that a process takes from an IK's count at a time."""
 
 RACES_MAX = 8
-
-EPOCH = "keyring"
-"""Bumped in the transaction that destroys a record: within seconds no process writes or reads with
-its key from memory.  Else an object written in that hour would be lost the moment it is stored."""
 
 MARKS_MAX = 100_000
 """Leases and marks of mirrored records held; beyond it they are taken anew."""
@@ -79,7 +76,9 @@ class Keyring:
         self._reading: SecretCache[IK] = SecretCache(clock_ms, wipe)
         self._writing: SecretCache[IK] = SecretCache(clock_ms, wipe)
         self._records: SecretCache[tuple[bytes, int]] = SecretCache(clock_ms, lambda _record: None)
-        self._destroyed: EpochRows[None] = EpochRows(database, clock_ms, EPOCH, lambda _c: {})
+        self._destroyed: EpochRows[None] = EpochRows(
+            database, clock_ms, KEYRING_EPOCH, lambda _c: {}
+        )
         self._heeded: Mapping[str, None] | None = None
         self._leases: dict[tuple[str, str, str], _Lease] = {}
         self._mirrored: set[tuple[bytes, str]] = set()

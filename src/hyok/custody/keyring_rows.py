@@ -8,13 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import insert, or_, select, update
+from sqlalchemy import func, insert, or_, select, update
 
 from hyok.database.tables import keyring, tombstones
 from hyok.errors import Conflict
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from sqlalchemy import Connection
 
@@ -31,6 +31,16 @@ class Row:
     created_ms: int
     destroyed: bool = False
     classification: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A record and the key version that keeps it."""
+
+    ik_id: bytes
+    scope: str
+    kek_id: str
+    raw: bytes
 
 
 class KeyringRows:
@@ -133,6 +143,73 @@ class KeyringRows:
                 Row(row.ik_id, row.record, row.created_ms, classification=row.classification)
                 for row in connection.execute(query)
             ]
+
+        return await self._database.read(act)
+
+    async def behind(
+        self, tenant: str, classification: str, kek_id: str, *, after: bytes = b"", limit: int
+    ) -> Sequence[Kept]:
+        """Return records that are kept under another key than ``kek_id``, in order of their ids."""
+        query = (
+            select(keyring.c.ik_id, keyring.c.scope, keyring.c.kek_id, keyring.c.record)
+            .where(
+                keyring.c.tenant == tenant,
+                keyring.c.classification == classification,
+                keyring.c.record.is_not(None),
+                keyring.c.kek_id != kek_id,
+                keyring.c.ik_id > after,
+            )
+            .order_by(keyring.c.ik_id)
+            .limit(limit)
+        )
+
+        def act(connection: Connection) -> Sequence[Kept]:
+            rows = connection.execute(query)
+            return [Kept(row.ik_id, row.scope, row.kek_id, row.record) for row in rows]
+
+        return await self._database.read(act)
+
+    async def kept(self, ik_id: bytes) -> Kept | None:
+        """Return a record and the key version that keeps it; None: there is none any more."""
+        query = select(keyring.c.scope, keyring.c.kek_id, keyring.c.record).where(
+            keyring.c.ik_id == ik_id, keyring.c.record.is_not(None)
+        )
+
+        def act(connection: Connection) -> Kept | None:
+            row = connection.execute(query).one_or_none()
+            return None if row is None else Kept(ik_id, row.scope, row.kek_id, row.record)
+
+        return await self._database.read(act)
+
+    async def rewrite(self, renewed: Sequence[tuple[Kept, bytes]], kek_id: str) -> int:
+        """Write records anew under ``kek_id``, where they still are what was read; return how many.
+
+        One transaction: a process that is killed leaves all of them or none.
+        """
+
+        def act(connection: Connection) -> int:
+            changed = 0
+            for kept, raw in renewed:
+                done = connection.execute(
+                    update(keyring)
+                    .where(keyring.c.ik_id == kept.ik_id, keyring.c.record == kept.raw)
+                    .values(record=raw, kek_id=kek_id)
+                )
+                changed += done.rowcount
+            return changed
+
+        return await self._database.run(act)
+
+    async def count_by_kek(self) -> Mapping[str, int]:
+        """Return how many records each key version keeps."""
+        query = (
+            select(keyring.c.kek_id, func.count().label("records"))
+            .where(keyring.c.record.is_not(None))
+            .group_by(keyring.c.kek_id)
+        )
+
+        def act(connection: Connection) -> Mapping[str, int]:
+            return {row.kek_id: row.records for row in connection.execute(query)}
 
         return await self._database.read(act)
 

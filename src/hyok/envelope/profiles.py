@@ -81,6 +81,14 @@ def hmac_check_input(kek_id: str) -> bytes:
     return b"HYOK1 kek check" + length_prefixed(kek_id)
 
 
+def same_key_input(nonce: bytes) -> bytes:
+    """Return what two KEKs of profile 1 sign to show whether they are one key.
+
+    No input of another purpose begins so (format.md §10), and the nonce is fresh.
+    """
+    return b"HYOK1 kek same" + nonce
+
+
 def check_value_hmac(kek: bytes, kek_id: str) -> bytes:
     """Return the check value of a KEK of profile 1."""
     return hmac.digest(kek, hmac_check_input(kek_id), "sha256")[:CHECK_VALUE_BYTES]

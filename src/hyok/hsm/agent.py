@@ -135,6 +135,12 @@ class Agent:
                 seed, iv = os.urandom(32), os.urandom(12)
                 sealed = token.seal(_profile(profile), _text(kek_id), _text(scope), seed, iv)
                 return (sealed, seed)
+            case _:
+                return self._keep(question)
+
+    def _keep(self, question: Question) -> tuple[bytes, ...]:
+        token = self._token
+        match question.verb, question.fields:
             case Verb.CREATE, (profile, kek_id):
                 return token.create(_profile(profile), _text(kek_id))
             case Verb.PROBE, ():
@@ -143,6 +149,12 @@ class Agent:
             case Verb.DISCARD, (kek_id,):
                 token.discard(_text(kek_id))
                 return ()
+            case Verb.DESTROY, (kek_id,):
+                token.destroy(_text(kek_id))
+                return ()
+            case Verb.SAME_KEY, (profile, kek_id, other):
+                same = token.is_same_key(_profile(profile), _text(kek_id), _text(other))
+                return (bytes([same]),)
             case Verb.FIND, ():
                 return tuple(
                     part for name, value in token.find() for part in (name.encode(), value)

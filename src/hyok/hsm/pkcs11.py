@@ -7,6 +7,7 @@ Source: docs/format.md, sections 10 and 13.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from hyok.envelope.profiles import (
     hmac_check_input,
     hmac_input,
     join_gcm_token,
+    same_key_input,
     split_gcm_token,
 )
 from hyok.errors import Conflict, Malformed, NotFound, Refused, Tampered
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
 SECRET_BYTES = 32
 KEY_SOUGHT_ANEW_SECONDS = 30.0
 GENERATION_TIMES = 12  # an RSA key may take a slow module a minute
+_ACTION_PROHIBITED = 0x01B
 _ATTRIBUTE_VALUE_INVALID, _DEVICE_REMOVED, _MECHANISM_PARAM_INVALID = 0x013, 0x032, 0x071
 
 
@@ -202,18 +205,59 @@ class Pkcs11Token:
         """
         if not kek_id.startswith(PROVE_PREFIX):
             raise Malformed("only what a proof made can be destroyed here")
+        self._destroy(kek_id)
+
+    def destroy(self, kek_id: str) -> None:
+        """Destroy the KEK of this name; on return a search of the token finds none.
+
+        Raises:
+            Malformed: the name is one of the keys that sign.
+            NotFound: there is none.
+        """
+        if kek_id.startswith(SIGNING_PREFIX):
+            raise Malformed("a key that signs checkpoints is not destroyed here")
+        if not self._destroy(kek_id):
+            raise NotFound(f"no key in the token {self._label} has the name {kek_id}")
+
+    def _destroy(self, kek_id: str) -> int:
         wanted: Attributes = {ck.CKA_TOKEN: True, ck.CKA_LABEL: kek_id.encode()}
 
-        def work(_: Session) -> None:
+        def work(_: Session) -> int:
             session = self._module.open_session(self.sessions.slot, writable=True)
             try:
-                for handle in self._module.find(session, wanted):
+                handles = self._module.find(session, wanted)
+                for handle in handles:
                     self._module.destroy(session, handle)
+                if self._module.find(session, wanted):
+                    raise CryptokiError("C_DestroyObject", _ACTION_PROHIBITED)
+                return len(handles)
             finally:
                 self._module.close_session(session)
 
-        self.sessions.run(work, _never_again)
+        destroyed = self.sessions.run(work, _never_again)
         self._seen.discard(kek_id)
+        return destroyed
+
+    def is_same_key(self, profile: int, kek_id: str, other: str) -> bool:
+        """Say whether two names stand for one key: what the first one makes, the second one opens.
+
+        Of profiles 1 to 3; the names of a pair are compared by its public key.
+        """
+        nonce = os.urandom(SECRET_BYTES)
+        if profile == Profile.HMAC_SHA256:
+            data = same_key_input(nonce)
+            return self._signed(kek_id, data) == self._signed(other, data)
+        token = self.seal(profile, kek_id, "", nonce, os.urandom(12))
+
+        def work(session: Session) -> bytes:
+            key = self._key(session, other, ck.CKO_SECRET_KEY)
+            # Under the first one's name, so that nothing but the key itself can make a difference.
+            return self._open(session.handle, profile, key, (kek_id, "", token))
+
+        try:
+            return self.sessions.run(work, step_after_open) == nonce
+        except Tampered:
+            return False
 
     def find(self) -> list[tuple[str, bytes]]:
         """Return ``(kek_id, check value)`` of every KEK of profile 1 whose name is its own."""

@@ -193,6 +193,43 @@ class HsmPool:
 
         return await self._somewhere(nameless, work)
 
+    async def is_same_key(self, kek: KekSpec, other: KekSpec) -> bool:
+        if kek.profile != other.profile:
+            return False
+        if kek.profile == Profile.RSA_OAEP_SHA256:
+            return kek.public_key == other.public_key
+
+        async def work(member: Member) -> bool:
+            seconds = self._attempt_seconds
+            if (said := await member.check_once(other, seconds)) is not None:
+                _fail(other, said)
+            fields = (bytes([kek.profile]), kek.kek_id.encode(), other.kek_id.encode())
+            answer = await member.ask_about(kek, Verb.SAME_KEY, fields, seconds)
+            return _done(kek, answer)[0] == b"\x01"
+
+        return await self._somewhere(kek, work)
+
+    async def destroy_kek(self, kek: KekSpec) -> Sequence[str]:
+        for member in self._members:
+            try:
+                if (said := await member.check(kek, self._attempt_seconds)) is None:
+                    fields = (kek.kek_id.encode(),)
+                    said = await member.ask(Verb.DESTROY, fields, self._attempt_seconds)
+            except OtherKey as error:
+                raise _other_key(kek.kek_id) from error
+            except MemberFailed as error:
+                self._mend(member)
+                raise Unavailable(
+                    f"the HSM token {member.spec.name} does not answer",
+                    code="HY-2101",
+                    effect=f"The KEK {kek.kek_id} may still be there; it serves nothing any more.",
+                    next_step="hyok hsm status; then do the same again",
+                ) from error
+            if said.outcome is not Outcome.NOT_FOUND:
+                _done(kek, said)
+        self._proven.pop(kek.kek_id, None)
+        return [member.spec.name for member in self._members]
+
     async def health(self) -> Sequence[TokenHealth]:
         wall_ms = time.time_ns() // 1_000_000
         return [member.health(wall_ms) for member in self._members]

@@ -82,6 +82,22 @@ class Hsm(Protocol):
         """Return every KEK of profile 1 in the token, with its check value computed."""
         ...
 
+    async def is_same_key(self, kek: KekSpec, other: KekSpec) -> bool:
+        """Say whether two names stand for one key, so that the one opens what the other wraps."""
+        ...
+
+    async def destroy_kek(self, kek: KekSpec) -> Sequence[str]:
+        """Destroy a KEK in every token of the group; return the names of the tokens.
+
+        May be repeated: a token that has no such key any more counts as done.
+
+        Raises:
+            Unavailable: a token does not answer; some of the others may have destroyed it already.
+            Tampered: another key carries this name in a token; it was left alone.
+            Refused: a token will not let go of it (code HY-2109).
+        """
+        ...
+
     async def health(self) -> Sequence[TokenHealth]: ...
 
     async def close(self) -> None: ...

@@ -112,6 +112,20 @@ class SoftwareHsm:
             if held.profile is Profile.HMAC_SHA256
         ]
 
+    async def is_same_key(self, kek: KekSpec, other: KekSpec) -> bool:
+        one, two = self._checked(kek), self._checked(other)
+        if isinstance(one.key, bytes) or isinstance(two.key, bytes):
+            return one.profile is two.profile and one.key == two.key
+        return _public_der(one.key) == _public_der(two.key)
+
+    async def destroy_kek(self, kek: KekSpec) -> Sequence[str]:
+        if kek.kek_id in self._keks:
+            self._checked(kek)
+            del self._keks[kek.kek_id]
+            if self._path is not None:
+                _write(self._path, self._keks)
+        return [TOKEN_NAME]
+
     async def health(self) -> Sequence[TokenHealth]:
         return [
             TokenHealth(TOKEN_NAME, True, 0, "", self._calls, 0, 0.0, 0.0)  # noqa: FBT003 - in order

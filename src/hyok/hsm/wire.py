@@ -47,6 +47,8 @@ class Verb(IntEnum):
     CREATE_SIGNING = 12  # name that begins with SIGNING_PREFIX -> public point
     SIGNING_KEY = 13  # name -> public point
     SIGN_CHECKPOINT = 14  # name, origin, size (u64), root hash, further line* -> r ‖ s
+    DESTROY = 15  # kek_id: the key of this name is no more
+    SAME_KEY = 16  # profile (1 to 3), kek_id, kek_id -> 01 if both names stand for one key
 
 
 class Outcome(IntEnum):

@@ -11,7 +11,8 @@ from sqlalchemy import delete, insert, update
 from tests.unit.custody.test_custodian import READ, House, asking, bucket, build, house, issue
 
 from hyok.custody.intermediate_key import IK, Lifetime
-from hyok.custody.keyring import EPOCH, LEASE
+from hyok.custody.keks import KEYRING_EPOCH as EPOCH
+from hyok.custody.keyring import LEASE
 from hyok.custody.secrets_cache import ByteSecrets, SecretCache
 from hyok.database.epoch_rows import POLL_MS
 from hyok.database.rows import bump_epoch

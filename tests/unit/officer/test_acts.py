@@ -14,16 +14,19 @@ from tests.unit.objects.vaults import Vaults, vaults_over
 from hyok.custody.approval_rows import Execution, Rows
 from hyok.custody.approvals import Case
 from hyok.custody.break_glass import Grant, GrantBook
+from hyok.custody.key_states import KeyState
 from hyok.custody.officers import Register
 from hyok.custody.proposal import Effect, Proposal
 from hyok.custody.quorum import Act
+from hyok.custody.rotation import KeyRotation
 from hyok.custody.secret_box import HsmSecretBox
 from hyok.database.tables import break_glass, proposals
-from hyok.errors import Conflict, HyokError, Malformed, Refused
+from hyok.errors import Conflict, HyokError, Malformed, NotFound, Refused
 from hyok.objects.facts import PutFacts
 from hyok.objects.mirror import StoreMirror
 from hyok.objects.registry import BucketKeeper, BucketRegistry
 from hyok.officer.bucket_acts import LowerBucket, PublishBucket
+from hyok.officer.key_acts import DestroyKey
 from hyok.officer.object_acts import LowerObject
 from hyok.vocabulary import Ask, Principal
 
@@ -77,6 +80,24 @@ class Acts:
             box=box,
         )
         self.publish = PublishBucket(self.registry, keeper, CLASSES)
+        self.rotation = KeyRotation(
+            database=house.database,
+            hsm=house.hsm,
+            keks=house.keks,
+            mirror=house.mirror,
+            entropy=secrets.token_bytes,
+            clock_ms=lambda: house.now[0],
+        )
+        self.destroy_key = DestroyKey(
+            keks=house.keks,
+            rotation=self.rotation,
+            hsm=house.hsm,
+            custodian=house.custodian,
+            registry=self.registry,
+            stores={"local": vaults.store},
+            classifications=CLASSES,
+            progress=lambda _objects, _bytes: None,
+        )
         self.lower_bucket = LowerBucket(self.registry, keeper, CLASSES)
         self.lower_object = LowerObject(vaults.vault, self.registry, CLASSES, lambda: house.now[0])
 
@@ -200,6 +221,76 @@ async def test_a_bucket_is_opened_only_where_its_class_lets_it(acts: Acts) -> No
     alone = replace(alone, principal=replace(alone.principal, kind="officer"))
     await acts.keeper.set_public(alone, public=False)
     assert not (await acts.registry.get("open")).public
+
+
+async def rotated(acts: Acts, classification: str) -> None:
+    kek, _ = await acts.rotation.next_version("t", classification)
+    done = await acts.rotation.move(kek, await acts.registry.all())
+    assert done.whole
+
+
+async def test_a_key_version_is_destroyed_only_when_it_keeps_nothing(acts: Acts) -> None:
+    vaults = acts.vaults
+    for name in ("intern", "nog een"):
+        await vaults.put(vaults.ask(name), name.encode())
+    key: Effect = {"key": "t/intern/1"}
+    with pytest.raises(Conflict) as said:  # active
+        await acts.destroy_key.plan(key)
+    assert said.value.code == "HY-2302"
+    await vaults.house.keks.create(vaults.house.hsm, "t", "intern", 1, 1)
+    with pytest.raises(Conflict) as said:
+        await acts.destroy_key.plan(key)
+    assert said.value.code == "HY-2311"
+    await rotated(acts, "intern")
+    with pytest.raises(Refused, match="no rule permits"):
+        await executed(Act.DESTROY_KEY, acts.destroy_key, key, approved=False)
+    plan = await acts.destroy_key.plan(key)
+    assert plan.quorum.approvals == CLASSES.get("intern").approvals.destroy_key
+    await executed(Act.DESTROY_KEY, acts.destroy_key, key)
+    kek = await vaults.house.keks.find("t/intern/1")
+    assert kek is not None
+    assert kek.state is KeyState.DESTROYED
+    with pytest.raises(NotFound):
+        await vaults.house.hsm.check(kek.spec)
+    vaults.house.now[0] += 5_000
+    for name in ("intern", "nog een"):
+        assert await vaults.get(vaults.ask(name)) == name.encode()
+    await executed(Act.DESTROY_KEY, acts.destroy_key, key)  # carried on: nothing is left to do
+
+
+async def test_a_copy_in_a_bucket_that_was_not_renewed_keeps_its_key(acts: Acts) -> None:
+    vaults = acts.vaults
+    await vaults.put(vaults.ask("intern", classification="intern"), b"intern")
+    kek, _ = await acts.rotation.next_version("t", "intern")
+    await acts.rotation.move(kek, [])  # killed before it came to the buckets
+    with pytest.raises(Conflict) as said:
+        await acts.destroy_key.plan({"key": "t/intern/1"})
+    assert said.value.code == "HY-2311"
+    await rotated(acts, "intern")
+    assert (await acts.destroy_key.plan({"key": "t/intern/1"})).tenant == "t"
+
+
+async def test_an_object_that_keeps_its_key_alone_keeps_its_kek(acts: Acts) -> None:
+    vaults = acts.vaults
+    await vaults.make_bucket("kluis", "geheim")
+    await vaults.put(vaults.ask("stuk", bucket_id="kluis"), b"geheim")
+    vaults.house.now[0] += 5_000  # the registry looks again
+    await rotated(acts, "geheim")
+    with pytest.raises(Conflict, match="1 objects of bucket kluis") as said:
+        await acts.destroy_key.plan({"key": "t/geheim/1"})
+    assert said.value.code == "HY-2311"
+    ask = vaults.ask("stuk", "object:delete", bucket_id="kluis")
+    may = replace(ask.principal, grants=frozenset({"delete"}), clearance=100)
+    await vaults.vault.delete(replace(ask, principal=may))
+    await executed(Act.DESTROY_KEY, acts.destroy_key, {"key": "t/geheim/1"})
+
+
+async def test_the_key_of_our_own_rows_is_never_destroyed(acts: Acts) -> None:
+    with pytest.raises(Refused) as said:
+        await acts.destroy_key.plan({"key": "system/secrets/1"})
+    assert said.value.code == "HY-2313"
+    with pytest.raises(NotFound):
+        await acts.destroy_key.plan({"key": "t/nergens/1"})
 
 
 # -- break-glass at the gateway ----------------------------------------------------------------

@@ -1,0 +1,186 @@
+"""The life of a key in real processes: rotated under load, suspended, destroyed by two officers."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import subprocess
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from botocore.exceptions import ClientError
+from tests.e2e import four_eyes, operated, running
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = [pytest.mark.integration, pytest.mark.e2e, pytest.mark.slow]
+LONG_RUN = bool(os.environ.get("HYOK_LONG"))
+CASES = 2_000 if LONG_RUN else 60
+SEEN_SECONDS_MAX = 5.0
+ROTATE = ["keys", "rotate", "--tenant", "gemeente", "--json", "--classification"]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[running.Running]:
+    made = running.start(tmp_path_factory.mktemp("keys") / "home", "--reset")
+    yield made
+    assert made.stop() == 0
+
+
+def keys(home: running.Running) -> dict[str, dict[str, Any]]:
+    shown = operated.cli(home.home / "hyok.toml", [["keys", "list", "--json"]])[0]
+    return {row["kek_id"]: row for row in json.loads(shown)}
+
+
+def newest(home: running.Running, classification: str) -> str:
+    found = [name for name in keys(home) if name.startswith(f"gemeente/{classification}/")]
+    return max(found, key=lambda name: int(name.rpartition("/")[2]))
+
+
+def facts_of_store(home: running.Running) -> dict[str, tuple[int, int]]:
+    """Return size and time of every object that the store has, the reserved prefix left out."""
+    found = {}
+    for path in (home.home / "store").rglob("*"):
+        if path.is_file() and ".hyok" not in path.parts:
+            found[str(path)] = (path.stat().st_size, path.stat().st_mtime_ns)
+    return found
+
+
+def test_a_rotation_under_load_touches_no_object_and_every_one_reads_on(
+    home: running.Running,
+) -> None:
+    config = home.home / "hyok.toml"
+    client = home.client()
+    bodies = {f"zaak-{number}": secrets.token_bytes(300) for number in range(CASES)}
+    for name, body in bodies.items():
+        client.put_object(Bucket="vertrouwelijk", Key=name, Body=body, Tagging=f"zaak={name}")
+    before = facts_of_store(home)
+    stop, failures = threading.Event(), []
+
+    def load() -> None:
+        mine = home.client()
+        while not stop.is_set():
+            name = secrets.choice(list(bodies))
+            try:
+                got = mine.get_object(Bucket="vertrouwelijk", Key=name)["Body"].read()
+                assert got == bodies[name]
+            except (ClientError, AssertionError) as error:
+                failures.append(error)
+
+    thread = threading.Thread(target=load)
+    thread.start()
+    try:
+        [done] = json.loads(operated.cli(config, [[*ROTATE, "vertrouwelijk"]])[0])
+    finally:
+        stop.set()
+        thread.join()
+    assert failures == []
+    assert done["new"]
+    assert done["records"] >= CASES
+    assert done["hsm_calls"] == 2 * done["records"]
+    assert done["failed"] == 0
+    assert facts_of_store(home) == before, "no object is touched"
+    under = {name: row["records"] for name, row in keys(home).items() if "/vertrouwelijk/" in name}
+    assert under[done["kek_id"]] == sum(under.values()) == done["records"]
+
+    old = f"gemeente/vertrouwelijk/{int(done['kek_id'].rpartition('/')[2]) - 1}"
+    [said] = four_eyes.together(config, ["keys", "destroy", old])
+    assert "destroyed" in said
+    row = keys(home)[old]
+    assert row["state"] == "destroyed"
+    time.sleep(SEEN_SECONDS_MAX)
+    for name, body in bodies.items():
+        got = client.get_object(Bucket="vertrouwelijk", Key=name)
+        assert got["Body"].read() == body
+    client.put_object(Bucket="vertrouwelijk", Key="nieuw", Body=b"nieuw", Tagging="zaak=nieuw")
+    [doctor] = [line for line in _doctor(home) if line["name"] == "keys in use"]
+    assert doctor["word"] == "ok"
+
+
+def _doctor(home: running.Running) -> list[dict[str, Any]]:
+    shown = operated.cli(home.home / "hyok.toml", [["doctor", "--json"]], ok=(0, 1))[0]
+    found: list[dict[str, Any]] = json.loads(shown)
+    return found
+
+
+def test_a_key_that_keeps_objects_is_not_destroyed(home: running.Running) -> None:
+    config = home.home / "hyok.toml"
+    home.client().put_object(Bucket="geheim", Key="alleen", Body=b"alleen")
+    old = newest(home, "geheim")
+    operated.cli(config, [[*ROTATE, "geheim"]])
+    refused = operated.cli(
+        config, [["keys", "destroy", old, "--reason", "oud", "--as", "demo-anna"]], ok=(1,)
+    )
+    assert refused == [""]
+    assert home.client().get_object(Bucket="geheim", Key="alleen")["Body"].read() == b"alleen"
+    operated.cli(config, [["jobs", "rewrap", "geheim"]])
+    four_eyes.together(config, ["keys", "destroy", old])
+    time.sleep(SEEN_SECONDS_MAX)
+    assert home.client().get_object(Bucket="geheim", Key="alleen")["Body"].read() == b"alleen"
+
+
+def test_a_suspended_key_serves_nobody_within_five_seconds_until_it_is_resumed(
+    home: running.Running,
+) -> None:
+    config = home.home / "hyok.toml"
+    client = home.client()
+    client.put_object(Bucket="intern", Key="nota", Body=b"nota")
+    key = newest(home, "intern")
+    why = ("--reason", "onderzoek")
+    operated.cli(config, [["keys", "suspend", key, *why]])
+    began = time.monotonic()
+    while True:
+        try:
+            client.get_object(Bucket="intern", Key="nota")["Body"].read()
+        except ClientError as error:
+            assert error.response["Error"]["Code"] in {"AccessDenied", "ServiceUnavailable"}
+            break
+        assert time.monotonic() - began < SEEN_SECONDS_MAX
+        time.sleep(0.1)
+    with pytest.raises(ClientError):
+        client.put_object(Bucket="intern", Key="nota", Body=b"anders")
+    operated.cli(config, [["keys", "resume", key, *why]])
+    began = time.monotonic()
+    while True:
+        try:
+            assert client.get_object(Bucket="intern", Key="nota")["Body"].read() == b"nota"
+            break
+        except ClientError:
+            assert time.monotonic() - began < SEEN_SECONDS_MAX
+            time.sleep(0.1)
+    records = (home.home / "audit" / "audit.jsonl").read_text().splitlines()
+    mine = [json.loads(line) for line in records if '"key:state"' in line]
+    assert [(line["phase"], line["kek_id"]) for line in mine[-4:]] == [
+        ("intend", key),
+        ("conclude", key),
+    ] * 2
+    assert all("reason onderzoek" in line["reasons"] for line in mine[-4:])
+
+
+def test_a_rotation_that_is_killed_is_ended_by_the_next_one(
+    home: running.Running,
+) -> None:
+    config = home.home / "hyok.toml"
+    client = home.client()
+    for number in range(CASES):
+        client.put_object(
+            Bucket="vertrouwelijk", Key=f"dood-{number}", Body=b"x", Tagging=f"zaak=dood-{number}"
+        )
+    for seconds in (0.6, 0.9, 1.2, 1.5):
+        command = [sys.executable, "-m", "hyok", *ROTATE, "vertrouwelijk", "--config", str(config)]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+            time.sleep(seconds)
+            process.kill()
+    [done] = json.loads(operated.cli(config, [[*ROTATE, "vertrouwelijk"]])[0])
+    assert done["failed"] == 0
+    under = {name: row for name, row in keys(home).items() if "/vertrouwelijk/" in name}
+    kept = {name for name, row in under.items() if row["records"]}
+    assert kept == {done["kek_id"]}
+    for number in range(CASES):
+        got = client.get_object(Bucket="vertrouwelijk", Key=f"dood-{number}")
+        assert got["Body"].read() == b"x"
