@@ -22,6 +22,7 @@ from hyok.connections import build_hsm, build_store, journal_socket
 from hyok.custody.break_glass import GrantBook
 from hyok.custody.custodian import KeyCustodian
 from hyok.custody.failing_tokens import FailingTokens
+from hyok.custody.freezes import Freezes
 from hyok.custody.keks import KekCatalog
 from hyok.custody.keyring import Keyring
 from hyok.custody.officers import OfficerRegister
@@ -146,6 +147,7 @@ class Core:
     register: OfficerRegister
     break_glass: BreakGlassDesk
     hooks: Hooks
+    freezes: Freezes
 
     async def close(self) -> None:
         """Let go of everything, in the order that loses nothing."""
@@ -216,6 +218,7 @@ def open_core(settings: Settings) -> Core:
         clock_ms=clock_ms,
     )
     box = HsmSecretBox(hsm, keks, secrets.token_bytes)
+    freezes = Freezes(database, clock_ms)
     grants = GrantBook(database, box, journal, clock_ms)
     custodian = KeyCustodian(
         classifications=classifications,
@@ -230,6 +233,7 @@ def open_core(settings: Settings) -> Core:
         keyring=keyring,
         entropy=secrets.token_bytes,
         clock_ms=clock_ms,
+        freezes=freezes,
         grants=grants,
     )
     access_keys = AccessKeys(database, box)
@@ -272,6 +276,7 @@ def open_core(settings: Settings) -> Core:
         register=register,
         break_glass=BreakGlassDesk(grants, register, journal, hooks, clock_ms),
         hooks=hooks,
+        freezes=freezes,
         settings=settings,
         database=database,
         hsm=hsm,

@@ -14,6 +14,7 @@ from hyok.cli.options import ConfigOption, JsonOption, load, moment
 from hyok.cli.screen import mark, say, show
 from hyok.cli.session import run, services
 from hyok.connections import agent_socket, agent_specs, build_token
+from hyok.custody.key_states import KeyState
 from hyok.errors import Malformed, NotFound, Refused, Tampered, Unavailable
 from hyok.hsm.prove import prove as prove_module
 from hyok.hsm.setup import NSS_LABEL, init_nss, init_softhsm
@@ -110,7 +111,7 @@ def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Ask every token of the group about every key, and say how it is."""
 
     async def act(core: Core) -> list[dict[str, object]]:
-        keks = await core.keks.all()
+        keks = [one for one in await core.keks.all() if one.state is not KeyState.DESTROYED]
         if core.settings.hsm.kind == "software":
             return [await _state_of(core.hsm, keks)]
         rows = []

@@ -17,6 +17,7 @@ from hyok.cli import (
     doctor,
     explain,
     export,
+    freezes,
     hsm,
     init,
     jobs,
@@ -48,6 +49,7 @@ export.register(app)
 open_command.register(app)
 recover.register(app)
 backup.register(app)
+freezes.register(app)
 app.add_typer(hsm.app, name="hsm")
 app.add_typer(audit_key.app, name="audit")
 app.add_typer(keys.app, name="keys")

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from hyok.audit.port import Journal
     from hyok.custody.decisions import Grants
     from hyok.custody.failing_tokens import FailingTokens
+    from hyok.custody.freezes import Freezes
     from hyok.custody.kek import Kek
     from hyok.custody.keks import KekCatalog
     from hyok.custody.keyring import Keyring
@@ -59,6 +60,7 @@ class KeyCustodian:
         keyring: Keyring,
         entropy: Callable[[int], bytes],
         clock_ms: Callable[[], int],
+        freezes: Freezes,
         grants: Grants | None = None,
     ) -> None:
         self._classifications = classifications
@@ -74,6 +76,7 @@ class KeyCustodian:
             keks=keks,
             opaque=self._fixed.opaque,
             clock_ms=clock_ms,
+            freezes=freezes,
             grants=grants,
         )
         self._uploads = UploadSecrets(clock_ms)

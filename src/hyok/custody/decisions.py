@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from hyok.audit.record import AuditRecord
+from hyok.custody.freezes import refusal
 from hyok.errors import HyokError, Refused, Tampered, Unavailable
 from hyok.policy.decision import Decision, Question
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from hyok.audit.port import Journal
+    from hyok.custody.freezes import Freezes
     from hyok.custody.keks import KekCatalog
     from hyok.policy.classifications import Classifications
     from hyok.policy.decision import Engine, StoreFacts
@@ -58,8 +60,10 @@ class Decisions:
         keks: KekCatalog,
         opaque: Callable[[Ask], Awaitable[str]],
         clock_ms: Callable[[], int],
+        freezes: Freezes,
         grants: Grants | None = None,
     ) -> None:
+        self._freezes = freezes
         self._grants = grants
         self._classifications = classifications
         self._engine = engine
@@ -97,6 +101,7 @@ class Decisions:
     async def permit(
         self, ask: Ask, classification: str, object_id: bytes, key_name: str
     ) -> Decision:
+        await self._check_not_frozen(ask, classification, object_id, key_name)
         rule = self._classifications.get(classification) if classification else None
         store = ask.bucket.store if ask.bucket is not None else ""
         grant = await self._grant(ask, rule.level if rule is not None else 0)
@@ -135,6 +140,29 @@ class Decisions:
             word = f"grant:{grant}" if grant else f"proposal:{ask.approval}"
             return Decision(decision.allowed, (*decision.reasons, word))
         return decision
+
+    async def _check_not_frozen(
+        self, ask: Ask, classification: str, object_id: bytes, key_name: str
+    ) -> None:
+        """Return quietly if nothing that this is about is frozen.
+
+        Raises:
+            Refused: something is (code HY-2315); recorded.
+        """
+        freeze = await self._freezes.touching(ask)
+        if freeze is None:
+            return
+        await self.record(
+            ask,
+            "conclude",
+            "denied",
+            classification,
+            object_id=object_id,
+            kek_id=key_name,
+            reasons=(freeze.word,),
+            durable=True,
+        )
+        raise refusal(freeze)
 
     async def _grant(self, ask: Ask, level: int) -> str:
         """Return the break-glass grant under which an app reads this, or nothing."""

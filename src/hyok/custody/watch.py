@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from hyok.custody.key_states import KeyState
 from hyok.errors import HyokError, Unavailable
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class HsmWatch:
     async def look(self) -> bool:
         """Ask now; return whether the HSM answers."""
         try:
-            known = await self._keks.all()
+            known = [k for k in await self._keks.all() if k.state is not KeyState.DESTROYED]
         except HyokError as error:  # the database has a line of its own in /readyz
             self.reachable, self.cause = not isinstance(error, Unavailable), str(error)
             return self.reachable

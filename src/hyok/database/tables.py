@@ -431,3 +431,15 @@ break_glass = Table(
     Column("sealed_review", LargeBinary, nullable=True),  # null: the review is open
     Index(None, "ended_ms"),
 )
+
+# What nobody uses until it is thawed.
+freezes = Table(
+    "freezes",
+    metadata,
+    Column("kind", String(8), primary_key=True),
+    Column("name", String(128), primary_key=True),
+    Column("since_ms", BigInteger, nullable=False),
+    Column("by", String(128), nullable=False),
+    Column("reason", Text, nullable=False),
+    CheckConstraint("kind IN ('app', 'bucket', 'tenant', 'store')", name="kind"),
+)

@@ -14,6 +14,7 @@ from tests.fakes.memory_journal import MemoryJournal
 
 from hyok.custody.custodian import TENANT_CLASSIFICATION, KeyCustodian
 from hyok.custody.failing_tokens import FailingTokens
+from hyok.custody.freezes import Freezes
 from hyok.custody.keks import KekCatalog
 from hyok.custody.key_states import ALLOWED_USES, TRANSITIONS, KeyState, Use, check_use
 from hyok.custody.keyring import Keyring
@@ -108,6 +109,7 @@ def build(path: Path, hsm: MemoryHsm, mirror: Mirror, now: list[int]) -> House:
         keyring=keyring,
         entropy=secrets.token_bytes,
         clock_ms=lambda: now[0],
+        freezes=Freezes(database, lambda: now[0]),
     )
     return House(database, hsm, journal, mirror, keks, keyring, watch, custodian, now)
 

@@ -13,7 +13,7 @@ from hyok.custody.key_states import KeyState
 from hyok.custody.secret_box import CLASSIFICATION as SECRETS
 from hyok.custody.secret_box import TENANT as SYSTEM
 from hyok.database.rows import BACKUP_MADE, setting
-from hyok.errors import HyokError
+from hyok.errors import HyokError, NotFound
 from hyok.objects.probe import probe_store
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ async def ask_all(core: Core, checks: Checklist, now_ms: int) -> None:
     await checks.ask("keys", _keys(core))
     await checks.ask("keys in use", _needed(core))
     await checks.ask("key age", _ages(core, now_ms))
+    await checks.ask("rotation", _rotations(core))
     await checks.ask("stores", _stores(core))
     await checks.ask("buckets", _buckets(core))
     await checks.ask("plaintext", _plaintext(core))
@@ -77,14 +78,21 @@ async def _keys(core: Core) -> Check:
         return Check("keys", "FAIL", "there are none", "nothing can be sealed", step)
     bad = []
     for kek in keks:
+        gone = kek.state is KeyState.DESTROYED
         try:
             await core.hsm.check(kek.spec)
+        except NotFound as error:
+            if not gone:
+                bad.append(f"{kek.kek_id}: {error.cause}")
         except HyokError as error:
             bad.append(f"{kek.kek_id}: {error.cause}")
+        else:
+            if gone:
+                bad.append(f"{kek.kek_id}: it was destroyed, and the HSM has it again")
     if bad:
         means = "what is sealed under them does not open"
         return Check("keys", "FAIL", _some(bad), means, "hyok hsm status; restore the token's keys")
-    return Check("keys", "ok", f"{len(keks)} keys answer their check values")
+    return Check("keys", "ok", f"{len(keks)} keys are what was written down")
 
 
 async def _needed(core: Core) -> Check:
@@ -128,7 +136,28 @@ async def _ages(core: Core, now_ms: int) -> Check:
         "warn",
         _some([f"{kek.kek_id}, {(now_ms - kek.created_ms) // DAY_MS} days" for kek in old]),
         "rotation is due",
-        f"hyok keys create --tenant {first.tenant} --classification {first.classification}",
+        f"hyok keys rotate --tenant {first.tenant} --classification {first.classification}",
+    )
+
+
+async def _rotations(core: Core) -> Check:
+    """Is every keyring record under the version that writes, and none under one that was lost?"""
+    counts = await core.rotation.count_by_kek()
+    behind = [
+        kek
+        for kek in await core.keks.all()
+        if counts.get(kek.kek_id) and kek.state is not KeyState.ACTIVE
+    ]
+    if not behind:
+        return Check("rotation", "ok", "every keyring record is under an active key")
+    first = behind[0]
+    compromised = any(kek.state is KeyState.COMPROMISED for kek in behind)
+    return Check(
+        "rotation",
+        "FAIL" if compromised else "warn",
+        _some([f"{kek.kek_id}, {kek.state}: {counts[kek.kek_id]:,} records" for kek in behind]),
+        "these versions cannot be destroyed; what a compromised one keeps must be sealed anew",
+        f"hyok keys rotate --tenant {first.tenant} --classification {first.classification}",
     )
 
 
