@@ -244,7 +244,7 @@ class Classifications:
 
 def _unmet(rule: Classification) -> Iterator[str]:
     """Yield the demands that this version leaves to people."""
-    stores, keys, approvals = rule.stores, rule.keys, rule.approvals
+    stores, keys = rule.stores, rule.keys
     if stores.copies > 1:
         parents = ", distinct parents" if stores.distinct_parents else ""
         yield f"copies over {stores.copies} suppliers{parents}"
@@ -259,7 +259,6 @@ def _unmet(rule: Classification) -> Iterator[str]:
         yield f"bulk-read guard {rule.access.bulk_read_guard}"
     if rule.retention.gate != "none":
         yield f"the {rule.retention.gate} is asked before destruction"
-    yield f"approvals of officers to destroy a key: {approvals.destroy_key}"
 
 
 def _parse(name: str, text: str) -> Classification:
