@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from hyok.custody.approvals import Approvals
 from hyok.custody.quorum import Act
+from hyok.custody.shredding import KeyShredder
 from hyok.database.leases import Leases
 from hyok.officer.actions import OfficerActions
 from hyok.officer.break_glass import GrantBreakGlass
@@ -14,6 +15,8 @@ from hyok.officer.bucket_acts import LowerBucket, PublishBucket
 from hyok.officer.key_acts import DestroyKey
 from hyok.officer.object_acts import ExportBucket, LowerObject
 from hyok.officer.officer_acts import AddOfficer, RevokeOfficer
+from hyok.officer.shred_acts import ShredCase
+from hyok.officer.statement_rows import StatementBook
 from hyok.wiring import clock_ms
 
 if TYPE_CHECKING:
@@ -53,6 +56,19 @@ def build_actions(core: Core, progress: Callable[[int, int], None] = _silent) ->
                 stores=core.stores,
                 classifications=classes,
                 progress=progress,
+            ),
+            Act.SHRED: ShredCase(
+                shredder=KeyShredder(core.database, core.mirror, clock_ms),
+                custodian=core.custodian,
+                registry=registry,
+                stores=core.stores,
+                classifications=classes,
+                book=StatementBook(core.database),
+                journal=core.journal,
+                installation=core.settings.installation.name,
+                backups_kept_days=core.settings.database.backups_kept_days,
+                progress=progress,
+                clock_ms=clock_ms,
             ),
             Act.BREAK_GLASS: GrantBreakGlass(
                 core.break_glass.book, registry, core.access_keys, classes

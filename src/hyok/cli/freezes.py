@@ -103,16 +103,13 @@ async def _check_known(core: Core, kind: Frozen, name: str) -> None:
     Raises:
         NotFound: there is none (code HY-2316).
     """
-    match kind:
-        case Frozen.APP:
-            known = [app.app_id for app in await core.access_keys.list_apps()]
-        case Frozen.BUCKET:
-            known = [bucket.bucket_id for bucket in await core.registry.all()]
-        case Frozen.TENANT:
-            known = [kek.tenant for kek in await core.keks.all()]
-        case Frozen.STORE:
-            known = list(core.stores)
-    if name not in known:
+    known = {
+        Frozen.APP: {app.app_id for app in await core.access_keys.list_apps()},
+        Frozen.BUCKET: {bucket.bucket_id for bucket in await core.registry.all()},
+        Frozen.TENANT: {kek.tenant for kek in await core.keks.all()},
+        Frozen.STORE: set(core.stores),
+    }
+    if name not in known[kind]:
         raise NotFound(f"There is no {kind} {name}.", code="HY-2316", effect="Nothing was frozen.")
 
 

@@ -27,6 +27,7 @@ from hyok.cli import (
     peek,
     recover,
     serve,
+    shred,
 )
 from hyok.cli import open as open_command
 from hyok.errors import HyokError
@@ -59,6 +60,7 @@ app.add_typer(jobs.app, name="jobs")
 app.add_typer(objects.app, name="objects")
 app.add_typer(officers.app, name="officers")
 app.add_typer(approvals.app, name="approvals")
+app.add_typer(shred.app, name="shred")
 app.add_typer(break_glass.app, name="break-glass")
 
 

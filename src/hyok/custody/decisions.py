@@ -31,6 +31,7 @@ CHANGES = (
     ":bypass-governance",
     ":adopt",
     ":destroy",
+    ":shred",
 )
 """Ends of the actions that leave something changed: their intent is recorded before they happen."""
 

@@ -46,6 +46,11 @@ RECORDS_REMEMBERED_MS = 1_000
 """How long a record is not read again: it is ciphertext, but it may be destroyed meanwhile."""
 
 
+BURIED_REMEMBERED_MS = 3_600_000
+"""How long a bucket's tombstones are remembered.  What is destroyed now is known by its row; they
+are for rows that a restored database has again, and a process starts anew after that."""
+
+
 @dataclass(slots=True)
 class _Lease:
     ik_id: bytes
@@ -82,6 +87,7 @@ class Keyring:
         self._heeded: Mapping[str, None] | None = None
         self._leases: dict[tuple[str, str, str], _Lease] = {}
         self._mirrored: set[tuple[bytes, str]] = set()
+        self._buried: dict[str, tuple[int, frozenset[str]]] = {}
 
     async def current(
         self,
@@ -136,7 +142,8 @@ class Keyring:
     ) -> IK:
         for _ in range(RACES_MAX):
             found = await self._rows.current(tenant, classification, scope)
-            if found is not None and self._clock_ms() < found.created_ms + life.write_ms:
+            usable = found is not None and found.ik_id.hex() not in await self._buried_in(bucket)
+            if found is not None and usable and self._clock_ms() < found.created_ms + life.write_ms:
                 assert found.raw is not None  # a destroyed one is never current
                 ik_id, raw = found.ik_id, found.raw
                 kek = await self._known_kek(raw, ik_id, tenant, scope)
@@ -257,8 +264,9 @@ class Keyring:
         """
         row = await self._rows.find(ik_id, tenant, scope)
         raw, destroyed = row.raw, row.destroyed
+        if not destroyed and ik_id.hex() in await self._buried_in(bucket):
+            raw, destroyed = None, True
         if raw is None and not destroyed and bucket is not None:
-            # A tombstone in the bucket outlives a database that was restored from a backup.
             buried = await self._mirror.read(bucket, TOMBSTONES_FOLDER + ik_id.hex())
             destroyed = buried is not None
             if not destroyed:
@@ -272,6 +280,24 @@ class Keyring:
                 code="HY-2304",
             )
         return raw, row.created_ms
+
+    async def _buried_in(self, bucket: Bucket | None) -> Collection[str]:
+        """Return the ids of the tombstones in a bucket, in hex.
+
+        They outlive a database that is restored from a backup, which has the records again.
+
+        Raises:
+            Unavailable: the store does not answer; nobody knows then what was destroyed.
+        """
+        if bucket is None:
+            return ()
+        name = bucket.bucket_id
+        seen = self._buried.get(name)
+        if seen is None or not 0 <= self._clock_ms() - seen[0] < BURIED_REMEMBERED_MS:
+            found = await self._mirror.list(bucket, TOMBSTONES_FOLDER)
+            seen = self._clock_ms(), frozenset(one.rpartition("/")[2] for one in found)
+            self._buried[name] = seen
+        return seen[1]
 
     async def _known_kek(self, raw: bytes, ik_id: bytes, tenant: str, scope: str) -> Kek:
         """Return the record's KEK, everything checked that needs no key."""

@@ -49,6 +49,7 @@ class Act(StrEnum):
     LOWER_OBJECT = "object:lower"
     EXPORT = "object:export"
     DESTROY_KEY = "key:destroy"
+    SHRED = "scope:shred"
     BREAK_GLASS = "break-glass:grant"
 
 
@@ -73,6 +74,7 @@ ACTS: Mapping[Act, ActRule] = {
     Act.LOWER_OBJECT: ActRule(_DATA, _DATA),
     Act.EXPORT: ActRule(_DATA, _DATA),
     Act.DESTROY_KEY: ActRule(_KEYS, _KEYS),
+    Act.SHRED: ActRule(_DATA | {Role.ARCHIVIST}, _DATA | {Role.ARCHIVIST}),
     Act.BREAK_GLASS: ActRule(_DATA, _DATA, DAY_MS),
 }
 

@@ -12,7 +12,7 @@ import ipaddress
 from typing import Annotated
 from urllib.parse import parse_qs, urlsplit
 
-from pydantic import AfterValidator, BaseModel
+from pydantic import AfterValidator, BaseModel, Field
 
 VERIFYING = frozenset({"verify-full", "verify-ca"})
 
@@ -63,3 +63,4 @@ def _is_here(host: str) -> bool:
 
 class DatabaseSettings(BaseModel, extra="forbid", frozen=True):
     url: Annotated[str, AfterValidator(check_url)] = "sqlite:////var/lib/hyok/hyok.db"
+    backups_kept_days: Annotated[int, Field(ge=1, le=36_500)] = 35

@@ -443,3 +443,13 @@ freezes = Table(
     Column("reason", Text, nullable=False),
     CheckConstraint("kind IN ('app', 'bucket', 'tenant', 'store')", name="kind"),
 )
+
+# What was destroyed and how it was shown: the text whose SHA-256 stands in the audit log.
+statements = Table(
+    "statements",
+    metadata,
+    Column("proposal_id", String(32), ForeignKey("proposals.proposal_id"), primary_key=True),
+    Column("document", Text, nullable=False),  # JSON; a draft until it is final
+    Column("final", Boolean, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+)

@@ -23,7 +23,9 @@ def upgrade() -> None:
         Column("by", String(128), nullable=False),
         Column("reason", Text, nullable=False),
         # Named as `hyok.database.tables` names them.
-        CheckConstraint("kind IN ('app', 'bucket', 'tenant', 'store')", name="ck_freezes_kind"),
+        CheckConstraint(
+            "kind IN ('app', 'bucket', 'tenant', 'store')", name=op.f("ck_freezes_kind")
+        ),
         PrimaryKeyConstraint("kind", "name", name="pk_freezes"),
     )
 

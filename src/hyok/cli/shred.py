@@ -1,0 +1,143 @@
+"""`hyok shred`: destroy a case or person, and the statement of it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path  # noqa: TC003 - typer reads the annotation
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hyok.audit.checkpoint import parse_public_key
+from hyok.audit.evidence import FORM as PROOF_FORM
+from hyok.audit.evidence import check, prove
+from hyok.audit.search import find
+from hyok.cli.acting import (
+    AsOption,
+    KeyOption,
+    Login,
+    PassphraseOption,
+    ReasonOption,
+    propose,
+)
+from hyok.cli.options import ConfigOption, JsonOption, load, moment
+from hyok.cli.screen import mark
+from hyok.cli.session import run
+from hyok.custody.quorum import Act
+from hyok.errors import Malformed, NotFound, Tampered
+from hyok.officer.statement import REASON, digest, render_page
+from hyok.officer.statement_rows import StatementBook
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hyok.officer.statement_rows import Kept
+    from hyok.wiring import Core
+
+app = typer.Typer(help="Destroy a case or person for good.", no_args_is_help=True)
+
+FORM = "hyok-destruction/1"
+
+
+@app.command()
+def case(
+    number: Annotated[str, typer.Argument(help="The case or person, as objects are tagged.")],
+    tenant: Annotated[str, typer.Option("--tenant", help="Whose.")],
+    selection: Annotated[
+        str, typer.Option("--selection", help="Ground: a category of the selection list.")
+    ] = "",
+    reason: ReasonOption = "",
+    person: AsOption = "",
+    key: KeyOption = None,
+    passphrase_file: PassphraseOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Propose to destroy the keys and all objects of one case or person, in every bucket.
+
+    The archivist approves where the classification asks for it.  Objects under a retention or legal
+    hold stop it.  Nothing of it can be brought back.
+    """
+    login = Login(person, key, passphrase_file)
+    effect: dict[str, str | int | list[str]] = {"tenant": tenant, "case": number}
+    propose(config, login, Act.SHRED, effect | {"selection": selection}, reason, as_json=as_json)
+
+
+@app.command()
+def statement(
+    proposal: Annotated[str, typer.Argument(help="The proposal that was executed.")],
+    html: Annotated[
+        Path | None, typer.Option("--html", help="Write a page for people to this file as well.")
+    ] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Print the statement of destruction with its proof, as JSON; --html: a page to keep as well.
+
+    The proof leads from the statement's digest to a checkpoint of the audit log, signed in the HSM.
+    """
+    settings, _ = load(config)
+
+    async def act(core: Core) -> Kept:
+        return await StatementBook(core.database).get(proposal)
+
+    kept = run(config, act)
+    log = settings.audit.file
+    sha256 = digest(kept.document)
+    proof = _proof(log, proposal, sha256)
+    document = {"format": FORM, "statement": kept.document, "sha256": sha256, "proof": proof}
+    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    if html is not None:
+        note = str(proof["checkpoint"]).splitlines() if proof else []
+        named = f"{note[0]}, {note[1]} records" if note else ""
+        html.write_text(render_page(kept.document, moment, named), encoding="utf-8")
+    if proof is None:
+        mark("warn", "no checkpoint covers it yet: ask again in a minute")
+        sys.exit(1)
+
+
+def _proof(log: Path, proposal: str, sha256: str) -> dict[str, object] | None:
+    """Return the proof that the log has this digest; None: no checkpoint covers it yet."""
+    for fields in find(log, proposal):
+        reasons = fields.get("reasons")
+        seq = fields.get("seq")
+        if isinstance(reasons, list) and REASON + sha256 in reasons and isinstance(seq, int):
+            try:
+                return prove(log, [seq])
+            except NotFound:
+                return None
+    raise Tampered(
+        f"The audit log has no record of this statement, {sha256}.",
+        code="HY-2323",
+        next_step="the row in the database may have been changed; look at a backup",
+    )
+
+
+@app.command("check-statement")
+def check_statement(
+    file: Annotated[Path, typer.Argument(help="What `hyok shred statement` printed.")],
+    key: Annotated[Path, typer.Option("--key", help="The public key of the audit log, PEM.")],
+) -> None:
+    """Check a statement of destruction: nothing but the file and the public key is needed."""
+    statement_of(json.loads(file.read_text(encoding="utf-8")), key.read_bytes())
+    mark("ok", f"{file} is what the audit log has, under a checkpoint signed with this key")
+
+
+def statement_of(document: object, public_key: bytes) -> Mapping[str, object]:
+    """Return a statement whose digest stands in a proven record.
+
+    Raises:
+        Malformed: it is no such document, or has no proof.
+        Tampered: the proof is of something else.
+    """
+    if not isinstance(document, dict) or document.get("format") != FORM:
+        raise Malformed(f"the document is not of the form {FORM}")
+    stated, proof = document.get("statement"), document.get("proof")
+    if not isinstance(stated, dict) or not isinstance(proof, dict):
+        raise Malformed(f"the document has no statement, or no proof of the form {PROOF_FORM}")
+    wanted = REASON + digest(stated)
+    proven = check(proof, [parse_public_key(public_key)])
+    records = [json.loads(str(row["record"])) for row in proven]
+    if not any(wanted in record.get("reasons", ()) for record in records):
+        raise Tampered("the records that are proven say nothing of this statement")
+    return stated

@@ -1,0 +1,312 @@
+"""The act that destroys a case or person: keys, then objects, then a look whether both are gone."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from hyok.audit.record import AuditRecord
+from hyok.custody.quorum import Quorum, Role
+from hyok.errors import Conflict, HyokError, Malformed, NotFound, Tampered
+from hyok.objects.erasing import Holding, erase, hold
+from hyok.officer.effects import text
+from hyok.officer.port import Done, Plan
+from hyok.officer.statement import REASON, Attempt, Key, Part, Person, Statement, digest
+from hyok.vocabulary import ClassificationName
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+    from hyok.audit.port import Journal
+    from hyok.backends.port import ObjectStore
+    from hyok.custody.approvals import Case
+    from hyok.custody.custodian import KeyCustodian
+    from hyok.custody.proposal import Effect
+    from hyok.custody.shredding import KeyShredder, ScopeKey
+    from hyok.objects.registry import BucketRegistry
+    from hyok.officer.statement_rows import StatementBook
+    from hyok.policy.classifications import Classifications
+    from hyok.vocabulary import Ask, Bucket
+
+HEEDED_SECONDS = 3.0
+"""After so long no process has a destroyed key in memory: each looks every two seconds."""
+
+DAY_MS = 86_400_000
+SUBJECT = "subject:"
+
+
+class ShredCase:
+    """`scope:shred`: of one case or person of a tenant, in all its buckets.
+
+    Args:
+        shredder: ends the keys.
+        custodian: decides, records, and tries a decryption afterwards.
+        registry: knows the tenant's buckets.
+        stores: where they stand.
+        classifications: say who approves.
+        book: keeps the statement.
+        journal: has its digest.
+        installation: our name.
+        backups_kept_days: how long the operator keeps a backup of the database.
+        progress: called with objects looked at, and 0.
+        clock_ms: unix time.
+        wait: sleeps; tests do not.
+    """
+
+    def __init__(
+        self,
+        *,
+        shredder: KeyShredder,
+        custodian: KeyCustodian,
+        registry: BucketRegistry,
+        stores: Mapping[str, ObjectStore],
+        classifications: Classifications,
+        book: StatementBook,
+        journal: Journal,
+        installation: str,
+        backups_kept_days: int,
+        progress: Callable[[int, int], None],
+        clock_ms: Callable[[], int],
+        wait: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._shredder = shredder
+        self._custodian = custodian
+        self._registry = registry
+        self._stores = stores
+        self._classifications = classifications
+        self._book = book
+        self._journal = journal
+        self._installation = installation
+        self._horizon_ms = backups_kept_days * DAY_MS
+        self._progress = progress
+        self._clock_ms = clock_ms
+        self._wait = wait
+
+    async def plan(self, effect: Effect) -> Plan:
+        """Return what stands there of the case now, and whose approval its destruction takes.
+
+        Raises:
+            NotFound: nothing of it is kept (code HY-2320).
+            Conflict: object lock keeps an object (code HY-2321).
+            Malformed: the ground for destruction is missing where the archive is asked.
+        """
+        tenant = text(effect, "tenant")
+        case = text(effect, "case")
+        scope = await self._custodian.subject_scope(tenant, case)
+        living = await self._shredder.living(tenant, scope)
+        if not living and effect.get("scope") == scope:  # an execution that is carried on
+            classification = text(effect, "classification")
+            return self._plan(tenant, classification, effect)
+        if not living:
+            raise NotFound(
+                "No key of this case or person is kept.",
+                code="HY-2320",
+                effect="Nothing was proposed.",
+                next_step="look at tenant and number; it may have been destroyed before",
+            )
+        classification = max(
+            {key.classification for key in living}, key=self._classifications.level
+        )
+        rule = self._classifications.get(classification)
+        selection = text(effect, "selection", default="")
+        if rule.retention.gate == "archive" and not selection:
+            raise Malformed(
+                f"objects of classification {classification} are destroyed on a ground that the "
+                "archivist checks",
+                effect="Nothing was proposed.",
+                next_step="--selection CATEGORY, of the selection list",
+            )
+        holdings = await self._holdings(tenant, scope)
+        _check_unlocked(holdings)
+        exact: Effect = {
+            "tenant": tenant,
+            "case": case,
+            "scope": scope,
+            "classification": classification,
+            "selection": selection,
+            "keys": len(living),
+            "holdings": [
+                f"{name}: {found.versions} versions, {found.size_bytes} bytes"
+                for name, found in holdings.items()
+                if found.versions
+            ],
+        }
+        return self._plan(tenant, classification, exact)
+
+    def _plan(self, tenant: str, classification: str, exact: Effect) -> Plan:
+        rule = self._classifications.get(classification)
+        among = (Role.ARCHIVIST,) if rule.retention.gate == "archive" else ()
+        return Plan(tenant, classification, Quorum(rule.approvals.destroy_key, among), exact)
+
+    async def perform(self, ask: Ask, case: Case) -> Done:
+        """Destroy it and state it; carried on from wherever it was broken off.
+
+        Raises:
+            Unavailable: store, HSM or database do not answer; execute it again.
+            Conflict: object lock keeps an object (code HY-2321).
+            Tampered: something of it is still there, or still opens (code HY-2323).
+        """
+        proposal = case.proposal
+        effect, word = proposal.effect, proposal.proposal_id
+        tenant, scope = proposal.tenant, text(effect, "scope")
+        ask = replace(ask, classification=ClassificationName(proposal.classification))
+        await self._custodian.decide(ask)
+        made = await self._book.find(word)
+        if made is not None and made.final:  # killed between the statement and the end
+            return await self._stated(ask, made.document)
+        draft = await self._draft(word, tenant, scope)
+        buckets = await self._buckets(tenant)
+        horizon_ms = self._clock_ms() + self._horizon_ms
+        gone = await self._shredder.destroy(tenant, scope, word, horizon_ms, buckets)
+        if not gone:
+            raise Conflict("The keys of this case were destroyed before.", code="HY-2320")
+        await self._wait(HEEDED_SECONDS)
+        for bucket in buckets:
+            store = self._stores[bucket.store]
+            await erase(store, bucket, scope, self._clock_ms(), self._tell)
+        left = sum(found.versions for found in (await self._holdings(tenant, scope)).values())
+        attempts = await self._attempts(ask, draft)
+        if left or await self._shredder.living(tenant, scope):
+            raise Tampered(
+                f"{left} versions of the case, or a key of it, are there again.",
+                code="HY-2323",
+                effect="The statement was not made; what was destroyed stays destroyed.",
+                next_step="see who writes; then destroy the rest by another proposal",
+            )
+        statement = Statement(
+            installation=self._installation,
+            proposal=word,
+            proposal_sha256=proposal.digest,
+            tenant=tenant,
+            scope=scope,
+            classification=proposal.classification,
+            selection=text(effect, "selection", default=""),
+            reason=proposal.reason,
+            persons=[
+                Person(said.person, str(said.verdict), said.method, said.at_ms)
+                for said in case.decisions
+            ],
+            executed_by=ask.principal.id,
+            begun_ms=case.execution.claimed_ms if case.execution is not None else ask.at_ms,
+            ended_ms=self._clock_ms(),
+            keys=[_key(one) for one in gone],
+            parts=[part for part, _ in draft],
+            remaining=left,
+            attempts=attempts,
+            horizon_ms=horizon_ms,
+        )
+        document = statement.document()
+        await self._book.write(word, document, self._clock_ms(), final=True)
+        return await self._stated(ask, document)
+
+    async def _stated(self, ask: Ask, document: Mapping[str, object]) -> Done:
+        """Have the statement's digest on the log, and say what came of it."""
+        await self._record(ask, digest(document))
+        await self._custodian.conclude(ask, "done")
+        keys, parts = document["keys"], document["parts"]
+        assert isinstance(keys, list)
+        assert isinstance(parts, list)
+        versions = sum(part["versions"] for part in parts)
+        return Done(
+            f"{len(keys)} keys and {versions} versions of objects are destroyed; "
+            f"hyok shred statement {ask.request_id}",
+            {"keys": len(keys), "versions": versions, "sha256": digest(document)},
+        )
+
+    async def _draft(self, word: str, tenant: str, scope: str) -> list[tuple[Part, str]]:
+        """Return what each bucket held when this began, and a sample; written down before it goes.
+
+        Raises:
+            Conflict: object lock keeps an object (code HY-2321).
+        """
+        kept = await self._book.find(word)
+        if kept is not None:
+            rows = kept.document["draft"]
+            assert isinstance(rows, list)
+            return [(Part(*row[:4]), row[4]) for row in rows]
+        holdings = await self._holdings(tenant, scope)
+        _check_unlocked(holdings)
+        stores = {bucket.bucket_id: bucket.store for bucket in await self._buckets(tenant)}
+        draft = [
+            (Part(name, stores[name], found.versions, found.size_bytes), found.sample.hex())
+            for name, found in holdings.items()
+            if found.versions
+        ]
+        rows = [[one.bucket, one.store, one.versions, one.size_bytes, raw] for one, raw in draft]
+        await self._book.write(word, {"draft": rows}, self._clock_ms(), final=False)
+        return draft
+
+    async def _attempts(self, ask: Ask, draft: Sequence[tuple[Part, str]]) -> Sequence[Attempt]:
+        """Try to open one object of each bucket, from its envelope as it was before.
+
+        Raises:
+            Tampered: one opened (code HY-2323).
+        """
+        made = []
+        for part, raw in draft:
+            bucket = await self._registry.get(part.bucket)
+            asking = replace(ask, action="object:get", bucket=bucket, classification=None)
+            try:
+                key = await self._custodian.recover(asking, bytes.fromhex(raw))
+            except NotFound as error:
+                made.append(Attempt(part.bucket, self._clock_ms(), error.code))
+            except HyokError as error:
+                if error.retryable:
+                    raise
+                made.append(Attempt(part.bucket, self._clock_ms(), error.code or error.reason))
+            else:
+                key.data_key.close()
+                raise Tampered(
+                    f"An object of bucket {part.bucket} still opens.",
+                    code="HY-2323",
+                    effect="The statement was not made.",
+                    next_step="look whether another gateway runs on another database",
+                )
+        return made
+
+    async def _holdings(self, tenant: str, scope: str) -> dict[str, Holding]:
+        found = {}
+        for bucket in await self._buckets(tenant):
+            store = self._stores[bucket.store]
+            found[bucket.bucket_id] = await hold(store, bucket, scope, self._clock_ms(), self._tell)
+        return found
+
+    async def _buckets(self, tenant: str) -> Sequence[Bucket]:
+        return [bucket for bucket in await self._registry.all() if bucket.tenant == tenant]
+
+    def _tell(self, objects: int) -> None:
+        self._progress(objects, 0)
+
+    async def _record(self, ask: Ask, sha256: str) -> None:
+        await self._journal.record(
+            AuditRecord(
+                at_ms=self._clock_ms(),
+                phase="conclude",
+                action="shred:statement",
+                outcome="done",
+                actor=ask.principal.id,
+                tenant=ask.principal.tenant,
+                origin=ask.origin,
+                request_id=ask.request_id,
+                classification=str(ask.classification),
+                reasons=(REASON + sha256,),
+            ),
+            durable=True,
+        )
+
+
+def _key(one: ScopeKey) -> Key:
+    return Key(one.ik_id, one.kek_id, one.classification, one.created_ms)
+
+
+def _check_unlocked(holdings: Mapping[str, Holding]) -> None:
+    locked = {name: found.locked for name, found in holdings.items() if found.locked}
+    if locked:
+        names = ", ".join(f"{count} in bucket {name}" for name, count in locked.items())
+        raise Conflict(
+            f"Versions under a retention or legal hold: {names}.",
+            code="HY-2321",
+            effect="Nothing was destroyed.",
+            next_step="wait for the retention, or end the hold; then do this again",
+        )
