@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import secrets
+from functools import partial
 from typing import TYPE_CHECKING
 
-from hyok.custody.approvals import Approvals
+from hyok.custody.custodian import TENANT_CLASSIFICATION
 from hyok.custody.quorum import Act
+from hyok.custody.secret_box import CLASSIFICATION as SECRETS
 from hyok.custody.shredding import KeyShredder
 from hyok.database.leases import Leases
 from hyok.officer.actions import OfficerActions
@@ -15,9 +17,11 @@ from hyok.officer.bucket_acts import LowerBucket, PublishBucket
 from hyok.officer.key_acts import DestroyKey
 from hyok.officer.object_acts import ExportBucket, LowerObject
 from hyok.officer.officer_acts import AddOfficer, RevokeOfficer
+from hyok.officer.policy_acts import PublishPolicy
 from hyok.officer.shred_acts import ShredCase
 from hyok.officer.statement_rows import StatementBook
-from hyok.wiring import clock_ms
+from hyok.policy.matrix import World
+from hyok.wiring import clock_ms, policy_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,15 +33,33 @@ def _silent(objects: int, plain_bytes: int) -> None:
     del objects, plain_bytes
 
 
+async def world_of(core: Core) -> World:
+    """Return what a policy is asked about: the apps, buckets and stores of the installation."""
+    apps = [app for app in await core.access_keys.list_apps() if app.state == "active"]
+    return World(
+        principals=[app.principal for app in apps],
+        buckets=await core.registry.all(),
+        stores=core.facts,
+        zone=core.settings.installation.gateway_zone,
+    )
+
+
+async def classes_in_use(core: Core) -> frozenset[str]:
+    """Return the classifications under which something is, or may be, kept."""
+    named: set[str] = set()
+    for bucket in await core.registry.all():
+        named |= {bucket.classification, *bucket.allowed, *bucket.prefix_rules.values()}
+    known = {kek.classification for kek in await core.keks.all()}
+    return frozenset(named | known) - {TENANT_CLASSIFICATION, SECRETS}
+
+
 def build_actions(core: Core, progress: Callable[[int, int], None] = _silent) -> OfficerActions:
     """Return the acts of officers; ``progress`` shows how far a long one is."""
     development = core.settings.installation.mode == "development"
     registry, keeper, classes = core.registry, core.keeper, core.classifications
     return OfficerActions(
         register=core.register,
-        approvals=Approvals(
-            core.database, core.box, core.register, development=development, clock_ms=clock_ms
-        ),
+        approvals=core.approvals,
         performers={
             Act.ADD_OFFICER: AddOfficer(core.register),
             Act.REVOKE_OFFICER: RevokeOfficer(core.register),
@@ -69,6 +91,13 @@ def build_actions(core: Core, progress: Callable[[int, int], None] = _silent) ->
                 backups_kept_days=core.settings.database.backups_kept_days,
                 progress=progress,
                 clock_ms=clock_ms,
+            ),
+            Act.PUBLISH_POLICY: PublishPolicy(
+                book=core.policies,
+                keeper=core.policy,
+                directory=policy_files(core.settings.policies.directory),
+                world=partial(world_of, core),
+                used=partial(classes_in_use, core),
             ),
             Act.BREAK_GLASS: GrantBreakGlass(
                 core.break_glass.book, registry, core.access_keys, classes

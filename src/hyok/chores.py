@@ -29,6 +29,9 @@ UPLOADS_LOOK_SECONDS = 10.0
 USES_SECONDS = 60.0
 """How often the last use of access keys is written down."""
 
+POLICY_SECONDS = 1.0
+"""How often a policy is looked for that officers put in force; the row is asked every two."""
+
 GRANTS_SECONDS = 2.0
 """How soon it is told that a break-glass grant has ended; it ends by the clock anyway."""
 
@@ -39,6 +42,7 @@ async def keep_house(core: Core, clock_ms: Callable[[], int]) -> None:
         (UPLOADS_LOOK_SECONDS, core.multipart.forget_ended),
         (USES_SECONDS, core.access_keys.write_uses),
         (GRANTS_SECONDS, core.break_glass.end_past),
+        (POLICY_SECONDS, core.policy.look),
         (STORE_SWEEP_SECONDS, partial(sweep_stores, core, clock_ms)),
         (MIRROR_SECONDS, partial(keep_mirrors, core)),
     )

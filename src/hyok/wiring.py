@@ -19,7 +19,9 @@ from hyok.audit.client import JournalClient
 from hyok.audit.evidence import latest
 from hyok.chores import keep_house
 from hyok.connections import build_hsm, build_store, journal_socket
+from hyok.custody.approvals import Approvals
 from hyok.custody.break_glass import GrantBook
+from hyok.custody.bundles import PolicyBook, PolicyKeeper
 from hyok.custody.custodian import KeyCustodian
 from hyok.custody.failing_tokens import FailingTokens
 from hyok.custody.freezes import Freezes
@@ -31,7 +33,7 @@ from hyok.custody.secret_box import HsmSecretBox
 from hyok.custody.watch import HsmWatch
 from hyok.database.engine import Database
 from hyok.database.leases import Leases
-from hyok.errors import HyokError
+from hyok.errors import HyokError, Malformed
 from hyok.gateway.admission import Admission
 from hyok.gateway.app import Gateway
 from hyok.gateway.call import NewBuckets, Services
@@ -64,8 +66,7 @@ from hyok.objects.vault import ObjectVault
 from hyok.objects.version_listing import VersionListings
 from hyok.officer.break_glass import BreakGlassDesk
 from hyok.officer.hooks import Hooks
-from hyok.policy.cedar import CedarEngine
-from hyok.policy.classifications import Classifications
+from hyok.policy.bundle import load as load_policy
 from hyok.policy.decision import CachedEngine, StoreFacts
 from hyok.telemetry.metrics import Metrics
 from hyok.vocabulary import ClassificationName
@@ -77,7 +78,7 @@ if TYPE_CHECKING:
     from hyok.gateway.port import Meter
     from hyok.hsm.port import Hsm
     from hyok.http1.server import Server
-    from hyok.policy.decision import Engine
+    from hyok.policy.classifications import Classifications
     from hyok.settings import Settings
 
 log = structlog.get_logger("hyok.wiring")
@@ -92,25 +93,19 @@ def clock_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def load_classifications(directory: Path) -> Classifications:
-    """Return the classifications of a policies folder.
+def policy_files(directory: Path) -> dict[str, str]:
+    """Return the files of a policies folder by their names in it.
 
     Raises:
-        Malformed: a file breaks a rule; the error says which.
+        Malformed: there is no such folder.
     """
-    files = sorted((directory / "classifications").glob("*.yaml"))
-    return Classifications.load({path.stem: path.read_text() for path in files})
-
-
-def build_engine(directory: Path, classifications: Classifications) -> Engine:
-    """Return the decision engine of a policies folder.
-
-    Raises:
-        Malformed: the rules do not validate against the schema.
-    """
-    rules = "\n".join(path.read_text() for path in sorted((directory / "rules").glob("*.cedar")))
-    schema = (directory / "schema.cedarschema").read_text()
-    return CedarEngine(rules, schema, classifications)
+    patterns = ("classifications/*.yaml", "rules/*.cedar", "cases/*.yaml", "schema.cedarschema")
+    found = [path for pattern in patterns for path in sorted(directory.glob(pattern))]
+    if not found:
+        raise Malformed(f"{directory} holds no policy", code="HY-1101")
+    return {
+        path.relative_to(directory).as_posix(): path.read_text(encoding="utf-8") for path in found
+    }
 
 
 @dataclass(slots=True)
@@ -148,6 +143,10 @@ class Core:
     break_glass: BreakGlassDesk
     hooks: Hooks
     freezes: Freezes
+    approvals: Approvals
+    policies: PolicyBook
+    policy: PolicyKeeper
+    facts: dict[str, StoreFacts]
 
     async def close(self) -> None:
         """Let go of everything, in the order that loses nothing."""
@@ -186,12 +185,9 @@ def open_core(settings: Settings) -> Core:
         Malformed: settings or policies cannot stand.
         Unavailable: the database does not answer.
     """
-    classifications = load_classifications(settings.policies.directory)
-    engine = CachedEngine(
-        build_engine(settings.policies.directory, classifications),
-        clock_ms=clock_ms,
-        ttl_ms=DECISIONS_REMEMBERED_MS,
-    )
+    folder = load_policy(policy_files(settings.policies.directory))
+    classifications = folder.classifications
+    engine = CachedEngine(folder.engine, clock_ms=clock_ms, ttl_ms=DECISIONS_REMEMBERED_MS)
     database = Database(settings.database.url)
     database.migrate()
     pump = PumpPool(settings.gateway.pump_threads)
@@ -218,6 +214,18 @@ def open_core(settings: Settings) -> Core:
         clock_ms=clock_ms,
     )
     box = HsmSecretBox(hsm, keks, secrets.token_bytes)
+    register = OfficerRegister(database, box, clock_ms)
+    development = settings.installation.mode == "development"
+    approvals = Approvals(database, box, register, development=development, clock_ms=clock_ms)
+    book = PolicyBook(database, clock_ms)
+    policy = PolicyKeeper(
+        database=database,
+        book=book,
+        approvals=approvals,
+        classifications=classifications,
+        engine=engine,
+        clock_ms=clock_ms,
+    )
     freezes = Freezes(database, clock_ms)
     grants = GrantBook(database, box, journal, clock_ms)
     custodian = KeyCustodian(
@@ -234,6 +242,7 @@ def open_core(settings: Settings) -> Core:
         entropy=secrets.token_bytes,
         clock_ms=clock_ms,
         freezes=freezes,
+        policy=policy,
         grants=grants,
     )
     access_keys = AccessKeys(database, box)
@@ -269,9 +278,12 @@ def open_core(settings: Settings) -> Core:
         mirror=mirror,
         box=box,
     )
-    register = OfficerRegister(database, box, clock_ms)
     hooks = Hooks(settings.officers)
     return Core(
+        approvals=approvals,
+        policies=book,
+        policy=policy,
+        facts=facts,
         box=box,
         register=register,
         break_glass=BreakGlassDesk(grants, register, journal, hooks, clock_ms),
@@ -430,6 +442,8 @@ async def run_worker(settings: Settings, index: int, stop: asyncio.Event) -> Non
     core = open_core(settings)
     metrics = Metrics()
     await core.watch.look()
+    with contextlib.suppress(HyokError):  # without it every decision is a no, until it is there
+        await core.policy.look()
     door = await open_gateway(core, metrics)
     management = await open_management(core, metrics, index, door)
     tasks = [asyncio.create_task(core.watch.run()), asyncio.create_task(keep_house(core, clock_ms))]

@@ -100,7 +100,11 @@ def propose(
         del core
         return await actions.propose(signer, what, effect, reason)
 
-    case = act(config, login, work)
+    tell_proposal(act(config, login, work), as_json=as_json)
+
+
+def tell_proposal(case: Case, *, as_json: bool) -> None:
+    """Say what was proposed and what it takes now."""
     proposal = case.proposal
     if as_json:
         show([as_row(case, "open", proposal.quorum.approvals)], as_json=True, empty="")

@@ -25,6 +25,7 @@ from hyok.cli import (
     objects,
     officers,
     peek,
+    policy,
     recover,
     serve,
     shred,
@@ -60,6 +61,7 @@ app.add_typer(jobs.app, name="jobs")
 app.add_typer(objects.app, name="objects")
 app.add_typer(officers.app, name="officers")
 app.add_typer(approvals.app, name="approvals")
+app.add_typer(policy.app, name="policy")
 app.add_typer(shred.app, name="shred")
 app.add_typer(break_glass.app, name="break-glass")
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 from hyok.cli.options import load
 from hyok.cli.supervisor import Supervisor, forbid_core_dumps
 from hyok.connections import journal_socket
+from hyok.errors import HyokError
 from hyok.telemetry.logs import keep_off_standard_output
 from hyok.vocabulary import Ask, Principal
 from hyok.wiring import clock_ms, open_core
@@ -72,6 +73,8 @@ def run(config: Path | None, act: Callable[[Core], Awaitable[T]]) -> T:
 async def _run(settings: Settings, act: Callable[[Core], Awaitable[T]]) -> T:
     core = open_core(settings)
     try:
+        with contextlib.suppress(HyokError):  # a decision asks again, and says what is wrong
+            await core.policy.look()
         return await act(core)
     finally:
         await core.close()

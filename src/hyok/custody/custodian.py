@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
     from hyok.audit.port import Journal
-    from hyok.custody.decisions import Grants
+    from hyok.custody.decisions import Grants, PolicyInForce
     from hyok.custody.failing_tokens import FailingTokens
     from hyok.custody.freezes import Freezes
     from hyok.custody.kek import Kek
@@ -61,6 +61,7 @@ class KeyCustodian:
         entropy: Callable[[int], bytes],
         clock_ms: Callable[[], int],
         freezes: Freezes,
+        policy: PolicyInForce | None = None,
         grants: Grants | None = None,
     ) -> None:
         self._classifications = classifications
@@ -77,6 +78,7 @@ class KeyCustodian:
             opaque=self._fixed.opaque,
             clock_ms=clock_ms,
             freezes=freezes,
+            policy=policy,
             grants=grants,
         )
         self._uploads = UploadSecrets(clock_ms)

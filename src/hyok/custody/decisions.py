@@ -44,6 +44,18 @@ class Grants(Protocol):
         ...
 
 
+class PolicyInForce(Protocol):
+    """What officers put in force; filled by `custody.bundles`."""
+
+    async def check_taken(self) -> None:
+        """Return quietly if this process decides by it, or by the last good one before it.
+
+        Raises:
+            HyokError: it could not be taken yet, and there is none before it.
+        """
+        ...
+
+
 class Decisions:
     """Asks the engine and writes the journal.
 
@@ -62,8 +74,10 @@ class Decisions:
         opaque: Callable[[Ask], Awaitable[str]],
         clock_ms: Callable[[], int],
         freezes: Freezes,
+        policy: PolicyInForce | None = None,
         grants: Grants | None = None,
     ) -> None:
+        self._policy = policy
         self._freezes = freezes
         self._grants = grants
         self._classifications = classifications
@@ -102,6 +116,8 @@ class Decisions:
     async def permit(
         self, ask: Ask, classification: str, object_id: bytes, key_name: str
     ) -> Decision:
+        if self._policy is not None:
+            await self._policy.check_taken()
         await self._check_not_frozen(ask, classification, object_id, key_name)
         rule = self._classifications.get(classification) if classification else None
         store = ask.bucket.store if ask.bucket is not None else ""

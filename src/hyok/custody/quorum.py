@@ -50,6 +50,7 @@ class Act(StrEnum):
     EXPORT = "object:export"
     DESTROY_KEY = "key:destroy"
     SHRED = "scope:shred"
+    PUBLISH_POLICY = "policy:publish"
     BREAK_GLASS = "break-glass:grant"
 
 
@@ -74,6 +75,7 @@ ACTS: Mapping[Act, ActRule] = {
     Act.LOWER_OBJECT: ActRule(_DATA, _DATA),
     Act.EXPORT: ActRule(_DATA, _DATA),
     Act.DESTROY_KEY: ActRule(_KEYS, _KEYS),
+    Act.PUBLISH_POLICY: ActRule(frozenset({Role.SECURITY}), frozenset({Role.SECURITY})),
     Act.SHRED: ActRule(_DATA | {Role.ARCHIVIST}, _DATA | {Role.ARCHIVIST}),
     Act.BREAK_GLASS: ActRule(_DATA, _DATA, DAY_MS),
 }

@@ -453,3 +453,22 @@ statements = Table(
     Column("final", Boolean, nullable=False),
     Column("at_ms", BigInteger, nullable=False),
 )
+
+# Bundles as they were proposed, by their digest; only an executed proposal puts one in force.
+policy_bundles = Table(
+    "policy_bundles",
+    metadata,
+    Column("sha256", String(64), primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("document", LargeBinary, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+)
+
+policy_in_force = Table(
+    "policy_in_force",
+    metadata,
+    Column("version", BigInteger, primary_key=True, autoincrement=False),
+    Column("sha256", String(64), ForeignKey("policy_bundles.sha256"), nullable=False),
+    Column("proposal_id", String(32), ForeignKey("proposals.proposal_id"), nullable=False),
+    Column("since_ms", BigInteger, nullable=False),
+)

@@ -196,6 +196,10 @@ class Classifications:
             raise Malformed("classification onbekend is missing: it takes what nothing names")
         return cls(rules)
 
+    def become(self, other: Classifications) -> None:
+        """Be what ``other`` is from now on, for everyone who holds this one."""
+        self._rules, self._labels = other._rules, other._labels
+
     def names(self) -> list[str]:
         """Return every classification, by level."""
         return sorted(self._rules, key=lambda name: self._rules[name].level)

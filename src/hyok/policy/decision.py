@@ -64,6 +64,11 @@ class CachedEngine:
         self._ttl_ms = ttl_ms
         self._known: OrderedDict[Question, tuple[int, Decision]] = OrderedDict()
 
+    def become(self, engine: Engine) -> None:
+        """Decide by another engine from now on; what was remembered is forgotten."""
+        self._engine = engine
+        self._known.clear()
+
     def decide(self, question: Question) -> Decision:
         """Return the decision, from memory when it is young enough."""
         now = self._clock_ms()

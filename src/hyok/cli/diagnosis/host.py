@@ -14,7 +14,8 @@ from hyok.cli.diagnosis.check import Check
 from hyok.connections import agent_specs
 from hyok.database.copy import file_of
 from hyok.errors import Refused
-from hyok.wiring import build_engine, load_classifications
+from hyok.policy.bundle import failing, load
+from hyok.wiring import policy_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -64,8 +65,11 @@ def _secrets(settings: Settings) -> Iterator[Path]:
 
 def policies(settings: Settings) -> Sequence[Check]:
     """Do classifications and rules stand, and is what they demand enforced?"""
-    classes = load_classifications(settings.policies.directory)
-    build_engine(settings.policies.directory, classes)
+    policy = load(policy_files(settings.policies.directory))
+    classes = policy.classifications
+    if wrong := failing(policy):
+        means = "the policy does not decide as its own cases demand"
+        return [Check("policies", "FAIL", wrong[0], means, "hyok policy test FOLDER")]
     said = f"{len(classes.names())} classifications, rules fit the schema"
     found = [Check("policies", "ok", said)]
     demands: dict[str, list[str]] = {}

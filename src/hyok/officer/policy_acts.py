@@ -1,0 +1,124 @@
+"""The act that puts a policy in force: what it gives and takes is part of what is approved."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hyok.custody.quorum import Quorum
+from hyok.errors import Conflict, Malformed
+from hyok.officer.effects import text
+from hyok.officer.port import Done, Plan
+from hyok.policy.bundle import failing, load
+from hyok.policy.matrix import allowed, compare
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+    from hyok.custody.approvals import Case
+    from hyok.custody.bundles import PolicyBook, PolicyKeeper
+    from hyok.custody.proposal import Effect
+    from hyok.policy.bundle import Policy
+    from hyok.policy.matrix import Cell, World
+    from hyok.vocabulary import Ask
+
+SYSTEM = "system"
+CELLS_MAX = 100
+"""Cells of the access matrix that a proposal spells out; it says how many there are in all."""
+
+
+class PublishPolicy:
+    """`policy:publish`."""
+
+    def __init__(
+        self,
+        *,
+        book: PolicyBook,
+        keeper: PolicyKeeper,
+        directory: Mapping[str, str],
+        world: Callable[[], Awaitable[World]],
+        used: Callable[[], Awaitable[frozenset[str]]],
+    ) -> None:
+        self._book = book
+        self._keeper = keeper
+        self._directory = directory
+        self._world = world
+        self._used = used
+
+    async def plan(self, effect: Effect) -> Plan:
+        """Return what the bundle would change for the apps and buckets of today.
+
+        Raises:
+            Malformed: it cannot decide, a case of its own fails, or it lacks a class in use.
+            Conflict: its version is not the next one (code HY-2331).
+        """
+        digest = text(effect, "sha256")
+        bundle = await self._book.find(digest)
+        wanted = await self._book.next_version()
+        published = any(one.sha256 == digest for one in await self._book.history())
+        if bundle.version != wanted and not published:
+            raise Conflict(
+                f"The bundle has version {bundle.version}; the next one is {wanted}.",
+                code="HY-2331",
+                effect="Nothing was proposed.",
+                next_step="hyok policy publish FOLDER makes it anew",
+            )
+        policy = load(bundle.files)
+        if said := failing(policy):
+            raise Malformed(f"a case of the policy fails: {said[0]}", code="HY-1103")
+        missing = sorted(await self._used() - set(policy.classifications.names()))
+        if missing:
+            raise Malformed(
+                f"the policy has no classification {missing[0]}, and something is kept under it",
+                code="HY-1104",
+            )
+        if effect.get("version") == bundle.version:  # as it was proposed: looked at, not anew
+            return Plan(SYSTEM, "", Quorum(1), effect)
+        exact: Effect = {"sha256": digest, "version": bundle.version}
+        return Plan(SYSTEM, "", Quorum(1), exact | await self._change(policy))
+
+    async def _change(self, policy: Policy) -> Effect:
+        world = await self._world()
+        before = load(await self._files_in_force())
+        change = compare(allowed(before, world), allowed(policy, world))
+        return {
+            "gained": len(change.gained),
+            "lost": len(change.lost),
+            "gains": _words(change.gained),
+            "losses": _words(change.lost),
+            "classes-changed": _changed(before, policy),
+        }
+
+    async def _files_in_force(self) -> Mapping[str, str]:
+        history = await self._book.history()
+        return (await self._book.find(history[0].sha256)).files if history else self._directory
+
+    async def perform(self, ask: Ask, case: Case) -> Done:
+        """Put it in force; every process takes it within seconds."""
+        del ask
+        effect = case.proposal.effect
+        version, digest = effect["version"], text(effect, "sha256")
+        assert isinstance(version, int)
+        await self._book.put_in_force(version, digest, case.proposal.proposal_id)
+        await self._keeper.look()
+        return Done(
+            f"policy version {version} is in force; every gateway takes it within five seconds",
+            {"version": version, "sha256": digest},
+        )
+
+
+def _words(cells: Sequence[Cell]) -> list[str]:
+    return [
+        f"{cell.app} {cell.action} {cell.bucket} {cell.classification}"
+        for cell in cells[:CELLS_MAX]
+    ]
+
+
+def _changed(before: Policy, after: Policy) -> list[str]:
+    """Return the classifications whose demands differ."""
+    old, new = set(before.classifications.names()), set(after.classifications.names())
+    differing = {
+        name
+        for name in old & new
+        if before.classifications.get(name) != after.classifications.get(name)
+    }
+    return sorted((old ^ new) | differing)
