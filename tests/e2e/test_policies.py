@@ -1,0 +1,101 @@
+"""A policy that officers put in force reaches every worker within five seconds."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from botocore.exceptions import ClientError
+from tests.e2e import four_eyes, operated, running
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = [pytest.mark.integration, pytest.mark.e2e, pytest.mark.slow]
+REACHED_SECONDS_MAX = 5.0
+CLIENTS = 4
+READS = 'permit (principal is App, action in [Action::"object:get", '
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[running.Gateway]:
+    folder = tmp_path_factory.mktemp("policies") / "home"
+    running.start(folder, "--reset").stop()
+    config = folder / "hyok.toml"
+    text = config.read_text()
+    config.write_text(text.replace("workers = 1\n", "workers = 2\n"))
+    made = running.serve(config)
+    yield made
+    assert made.stop() == 0
+
+
+def policy_without_reading(folder: Path) -> Path:
+    shutil.copytree(operated.ROOT / "policies", folder)
+    rules = folder / "rules" / "gateway.cedar"
+    text = rules.read_text()
+    assert READS in text
+    rules.write_text(text.replace(READS, "permit (principal is App, action in [", 1))
+    cases = folder / "cases" / "gateway.yaml"
+    cases.write_text('- {why: nobody reads, action: "object:get", answer: forbid}\n')
+    return folder
+
+
+def test_a_policy_reaches_every_worker_within_five_seconds_and_goes_back(
+    home: running.Gateway, tmp_path: Path
+) -> None:
+    config = home.home / "hyok.toml"
+    folder = policy_without_reading(tmp_path / "strenger")
+    home.client().put_object(Bucket="intern", Key="nota", Body=b"nota")
+    [shown, *_] = operated.cli(config, [["policy", "diff", str(folder), "--json"]])
+    change = json.loads(shown)[0]
+    assert change["gained"] == []
+    assert {cell["action"] for cell in change["lost"]} == {"object:get"}
+    assert "zaaksysteem" in change["apps_that_lose"]
+
+    stop = threading.Event()
+    last = {"allowed": 0.0, "denied": 0.0}
+
+    def load() -> None:
+        while not stop.is_set():
+            client = home.client()  # a connection of its own: any worker may get it
+            try:
+                client.get_object(Bucket="intern", Key="nota")["Body"].read()
+                last["allowed"] = max(last["allowed"], time.time())
+            except ClientError as error:
+                assert error.response["Error"]["Code"] == "AccessDenied"
+                last["denied"] = max(last["denied"], time.time())
+
+    threads = [threading.Thread(target=load) for _ in range(CLIENTS)]
+    for thread in threads:
+        thread.start()
+    try:
+        publish = ["policy", "publish", str(folder)]
+        four_eyes.together(config, publish)
+        began = time.time()
+        time.sleep(REACHED_SECONDS_MAX)
+        seen = last["allowed"]
+        time.sleep(1)
+        assert last["allowed"] == seen, "no worker decides by the old policy any more"
+        # The execution returned a moment after the policy was in force, so this may be negative.
+        print(f"last reading under the old policy {seen - began:+.1f} s after the execution ended")
+        why = ["policy", "why-denied", "zaaksysteem", "object:get", "intern"]
+        assert operated.cli(config, [why])[0].startswith("forbid")
+        four_eyes.together(config, ["policy", "publish", str(operated.ROOT / "policies")])
+        began = time.time()
+        time.sleep(REACHED_SECONDS_MAX)
+        mark = last["denied"]
+        time.sleep(1)
+        assert last["denied"] == mark
+        print(f"last refusal under it {mark - began:+.1f} s after the next one's execution ended")
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    rows = json.loads(operated.cli(config, [["policy", "list", "--json"]])[0])
+    assert [row["version"] for row in rows] == [2, 1]
+    four_eyes.propose(config, four_eyes.DEMO, ["policy", "rollback", "1"])
