@@ -24,7 +24,8 @@ NEEDS_NO_JSON = {
     # acts, whose answer is the exit code
     *("apps revoke", "apps end-sessions", "apps keys end", "apps keys revoke"),
     *("apps trust add", "apps trust remove", "break-glass end", "break-glass review"),
-    "buckets withdraw",
+    *("buckets withdraw", "freeze", "thaw", "policy test"),
+    *("shred statement", "shred check-statement"),
 }
 OTHERS = ("hsm", "keys")  # looked at where they are at home
 
