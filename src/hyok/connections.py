@@ -168,3 +168,8 @@ def build_store(settings: StoreSettings) -> ObjectStore:
         deadline_seconds=settings.retry_deadline_seconds,
     )
     return ResilientStore(store, Retries(rules))
+
+
+def tls_suites() -> list[str]:
+    """Return the cipher suites that our doors and clients offer, by OpenSSL's names."""
+    return [str(suite["name"]) for suite in client_context().get_ciphers()]

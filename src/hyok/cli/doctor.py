@@ -34,8 +34,7 @@ def doctor(config: ConfigOption = None, as_json: JsonOption = False) -> None:
 
     Exit code 1 when a check says FAIL.  A warning is for you to judge.
     """
-    checks = Checklist()
-    _examine(config, checks)
+    checks = look_at_everything(config)
     if as_json:
         show([check.as_row() for check in checks.found], as_json=True, empty="")
     else:
@@ -43,6 +42,13 @@ def doctor(config: ConfigOption = None, as_json: JsonOption = False) -> None:
             _tell(check, told_below=following is not None and following.means == check.means)
     if checks.failed:
         sys.exit(1)
+
+
+def look_at_everything(config: Path | None) -> Checklist:
+    """Return what every check found, in order."""
+    checks = Checklist()
+    _examine(config, checks)
+    return checks
 
 
 def _tell(check: Check, *, told_below: bool) -> None:

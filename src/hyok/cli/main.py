@@ -15,6 +15,7 @@ from hyok.cli import (
     buckets,
     dev,
     doctor,
+    evidence,
     explain,
     export,
     freezes,
@@ -62,6 +63,7 @@ app.add_typer(objects.app, name="objects")
 app.add_typer(officers.app, name="officers")
 app.add_typer(approvals.app, name="approvals")
 app.add_typer(policy.app, name="policy")
+app.add_typer(evidence.app, name="evidence")
 app.add_typer(shred.app, name="shred")
 app.add_typer(break_glass.app, name="break-glass")
 

@@ -25,7 +25,7 @@ NEEDS_NO_JSON = {
     *("apps revoke", "apps end-sessions", "apps keys end", "apps keys revoke"),
     *("apps trust add", "apps trust remove", "break-glass end", "break-glass review"),
     *("buckets withdraw", "freeze", "thaw", "policy test"),
-    *("shred statement", "shred check-statement"),
+    *("shred statement", "shred check-statement", "evidence crypto"),
 }
 OTHERS = ("hsm", "keys")  # looked at where they are at home
 
