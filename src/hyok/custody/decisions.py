@@ -28,6 +28,7 @@ CHANGES = (
     ":lock",
     ":bypass-governance",
     ":adopt",
+    ":expire",
 )
 """Ends of the actions that leave something changed: their intent is recorded before they happen."""
 
