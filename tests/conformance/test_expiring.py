@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ import pytest
 from tests.unit.custody.test_custodian import CLASSES, house
 from tests.unit.objects.vaults import Body, vaults_over
 
-from hyok.backends.port import Lock, StoredFacts
+from hyok.backends.port import Lock, StoredFacts, StoreFeatures
 from hyok.errors import Conflict, NotFound, Unavailable
 from hyok.expiring import ACTOR, expire_bucket, expire_due
 from hyok.jobs import expire as job
@@ -25,7 +26,7 @@ from hyok.objects.registry import BucketRegistry
 from hyok.s3.lifecycle import DAY_MS, KIND, Filter, Lifecycle, Rule, kept_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Sequence
 
     from tests.conformance.conftest import Place
     from tests.unit.custody.test_custodian import House
@@ -309,6 +310,32 @@ async def test_an_object_written_anew_at_the_last_moment_is_not_the_one_that_exp
     assert await stage.vaults.get(stage.vaults.ask("a")) == b"nieuw"
 
 
+async def test_where_the_store_decides_no_deletes_what_changed_since_the_listing_stays(
+    place: Place, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = await stage_of(place, house)
+    await stage.put("a", b"oud")
+    await stage.rules(rule(days=1))
+    stage.later(2)
+    vault, store = stage.vaults.vault, place.store
+    head, features = vault.head, await store.features_of(place.bucket)
+
+    async def undecided(_bucket: str) -> StoreFeatures:
+        return replace(features, conditional_delete=False)
+
+    async def written_first(*given: Any, **more: Any) -> ObjectFacts:
+        monkeypatch.setattr(vault, "head", head)
+        await stage.put("a", b"nieuw")
+        return await head(*given, **more)
+
+    monkeypatch.setattr(store, "features_of", undecided)
+    monkeypatch.setattr(vault, "head", written_first)
+    assert (await stage.run()).objects == 0
+    assert await stage.vaults.get(stage.vaults.ask("a")) == b"nieuw"
+    stage.later(2)
+    assert (await stage.run()).objects == 1
+
+
 async def test_a_version_that_is_current_again_does_not_expire_as_an_old_one(
     versioned: Place, house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -419,6 +446,26 @@ async def test_rules_are_carried_out_once_a_day_by_one_worker(place: Place, hous
     stage.later(40)
     await due(stage)
     assert len(await jobs_of(stage)) == 1  # what has long ended is forgotten
+
+
+async def test_a_worker_that_comes_too_late_does_nothing_more(
+    place: Place, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = await stage_of(place, house)
+    await stage.rules(rule(days=1))
+    leases = stage.core.leases
+    hold = leases.hold
+
+    @asynccontextmanager
+    async def after_another(*given: Any) -> AsyncIterator[Any]:
+        monkeypatch.setattr(leases, "hold", hold)
+        assert await due(stage) is not None
+        async with hold(*given) as lease:
+            yield lease
+
+    monkeypatch.setattr(leases, "hold", after_another)
+    assert await due(stage) is None
+    assert len(await jobs_of(stage)) == 1
 
 
 async def test_what_people_stopped_stays_so_and_what_trouble_stopped_begins_anew_next_day(

@@ -99,8 +99,6 @@ class ExpireBucket:
     async def step(self, shard: Shard) -> Step:
         """See `Work`."""
         bucket, rules = await self._now()
-        if not is_enabled(rules):
-            return Step(shard.cursor, finished=True)
         if shard.start == UPLOADS:
             return await self._step_uploads(shard, bucket, rules)
         clock = self._clock()
