@@ -5,7 +5,8 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING
 
-from hyok.jobs.catalog import REWRAP, SEAL
+from hyok.expiring import expire_bucket
+from hyok.jobs.catalog import EXPIRE, REWRAP, SEAL
 from hyok.jobs.ledger import JobLedger
 from hyok.jobs.rewrap import RewrapBucket
 from hyok.jobs.runner import Runner
@@ -21,13 +22,15 @@ if TYPE_CHECKING:
     from hyok.wiring import Core
 
 ACTIONS = {SEAL: SEAL_ACTION, REWRAP: REWRAP_ACTION}
-"""What policy is asked about each object of a job."""
+"""What policy is asked about each object of a job, where it acts for the person who runs it."""
 
 
 def build_runner(core: Core, actor: str) -> Runner:
     """Return what works through jobs on behalf of an operator."""
 
     async def work(kind: str, bucket_id: str) -> Work:
+        if kind == EXPIRE:
+            return await expire_bucket(core, bucket_id, clock_ms)
         bucket = await core.registry.get(bucket_id)
 
         def ask() -> Ask:

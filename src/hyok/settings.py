@@ -21,6 +21,7 @@ from hyok.errors import Malformed
 from hyok.gateway.config import GatewaySettings, LimitSettings, ManagementSettings
 from hyok.hsm.config import HsmSettings
 from hyok.identity.config import WebIdentitySettings
+from hyok.jobs.config import DAY_SECONDS, LifecycleSettings
 from hyok.officer.config import OfficerSettings
 from hyok.telemetry.config import LogSettings
 from hyok.vocabulary import LOOPBACK
@@ -46,6 +47,7 @@ class Settings(BaseModel, extra="forbid", frozen=True):
     policies: PolicySettings = PolicySettings()
     web_identity: WebIdentitySettings = WebIdentitySettings()
     officers: OfficerSettings = OfficerSettings()
+    lifecycle: LifecycleSettings = LifecycleSettings()
     stores: tuple[StoreSettings, ...]
     log: LogSettings = LogSettings()
 
@@ -71,6 +73,11 @@ class Settings(BaseModel, extra="forbid", frozen=True):
             )
         if any(token.label.startswith("hyok-dev") for token in self.hsm.tokens):
             raise ValueError("hsm.tokens: a development token (hyok-dev…) is refused in production")
+        if self.lifecycle.day_seconds != DAY_SECONDS:
+            raise ValueError(
+                "lifecycle.day_seconds: a shorter day is for development only; objects would go "
+                "before their time"
+            )
         loopback = self.gateway.host in LOOPBACK
         if self.gateway.tls_certificate is None and not loopback:
             raise ValueError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import TYPE_CHECKING, NewType, Protocol, TypeVar
 
 if TYPE_CHECKING:
@@ -183,6 +184,16 @@ class Ask:
         """The object asked for.  Only where a bucket is known."""
         assert self.bucket is not None
         return ObjectRef(self.bucket.tenant, self.bucket.bucket_id, self.key)
+
+
+class Did(Enum):
+    """What came of one object that bulk work had to do with."""
+
+    CHANGED = "changed"
+    NOTHING = "nothing"
+    """Nothing was to do."""
+    KEPT = "kept"
+    """It was its turn, and something keeps it: object lock, its classification."""
 
 
 @dataclass(frozen=True, slots=True)

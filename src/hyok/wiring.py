@@ -34,6 +34,7 @@ from hyok.custody.watch import HsmWatch
 from hyok.database.engine import Database
 from hyok.database.leases import Leases
 from hyok.errors import HyokError, Malformed
+from hyok.expiring import keep_expiring
 from hyok.gateway.admission import Admission
 from hyok.gateway.app import Gateway
 from hyok.gateway.call import NewBuckets, Services
@@ -446,7 +447,11 @@ async def run_worker(settings: Settings, index: int, stop: asyncio.Event) -> Non
         await core.policy.look()
     door = await open_gateway(core, metrics)
     management = await open_management(core, metrics, index, door)
-    tasks = [asyncio.create_task(core.watch.run()), asyncio.create_task(keep_house(core, clock_ms))]
+    tasks = [
+        asyncio.create_task(core.watch.run()),
+        asyncio.create_task(keep_house(core, clock_ms)),
+        asyncio.create_task(keep_expiring(core, clock_ms)),
+    ]
     log.info("gateway.ready", port=door.port, worker=index)
     try:
         await stop.wait()

@@ -9,17 +9,19 @@ import typer
 
 from hyok.bulk_work import build_runner
 from hyok.cli.options import ConfigOption, JsonOption, moment
-from hyok.cli.progress import share
+from hyok.cli.progress import counting, share
 from hyok.cli.registrations import record
 from hyok.cli.screen import mark, say, show
 from hyok.cli.session import operator_ask, run
-from hyok.jobs.catalog import CANCELLED, KINDS, PAUSED, REWRAP
+from hyok.expiring import expire_bucket
+from hyok.jobs.catalog import CANCELLED, EXPIRE, KINDS, PAUSED, REWRAP
 from hyok.wiring import clock_ms
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hyok.jobs.catalog import Progress
+    from hyok.jobs.expire import Preview
     from hyok.jobs.runner import Runner
     from hyok.wiring import Core
 
@@ -109,6 +111,63 @@ def rewrap(
 
 
 @app.command()
+def expire(
+    bucket: Annotated[str, typer.Argument(help="Whose lifecycle rules.")],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Count what would go; remove nothing.")
+    ] = False,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Remove now what a bucket's lifecycle rules say has had its time.
+
+    Gateways do so by themselves once a day, after midnight UTC.
+    """
+    if dry_run:
+        _preview(bucket, config, as_json=as_json)
+        return
+
+    async def act(core: Core) -> tuple[Progress, Sequence[tuple[str, str, str]]]:
+        runner = runner_of(core)
+        job = await runner.begin(EXPIRE, bucket, operator_ask("job:run", "").principal.id)
+        await runner.ledger.reopen(job)
+        await _record(core, "job:run", job)
+        return await work(runner, job)
+
+    report(*run(config, act), as_json=as_json)
+
+
+def _preview(bucket: str, config: ConfigOption, *, as_json: bool) -> None:
+    async def act(core: Core) -> Preview:
+        planned = await expire_bucket(core, bucket, clock_ms, dry=True)
+        with counting("looking") as tell:
+            return await planned.preview(lambda keys: tell(keys, 0))
+
+    found = run(config, act)
+    if as_json:
+        row: dict[str, object] = {
+            "bucket": bucket,
+            "would_expire": found.objects,
+            "bytes": found.size_bytes,
+            "kept": found.kept,
+            "failed": len(found.failures),
+            "looked_at": found.looked_at,
+        }
+        show([row], as_json=True, empty="")
+    else:
+        mark(
+            "ok",
+            f"{found.objects} objects of {bucket} would expire now ({found.size_bytes} bytes), "
+            f"{found.kept} are kept by object lock or their classification, of "
+            f"{found.looked_at} looked at",
+        )
+        for name, _, text in found.failures[:FAILURES_SHOWN]:
+            say(f"      {name}: {text}")
+    if found.failures:
+        sys.exit(1)
+
+
+@app.command()
 def pause(job: JobArgument, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Stop a job after its present step, wherever it runs."""
     _change(config, job, PAUSED, "job:pause", as_json=as_json)
@@ -161,11 +220,12 @@ def report(found: Progress, failed: Sequence[tuple[str, str, str]], *, as_json: 
 
 def _print(found: Progress, failed: Sequence[tuple[str, str, str]]) -> None:
     verb = KINDS[found.kind].verb
+    kept = f"{found.kept} had to stay, " if found.kept else ""
     mark(
         "ok",
         f"job {found.job_id} on {found.bucket_id} is {found.state}: {found.objects} objects {verb} "
-        f"({found.size_bytes} bytes), {found.skipped} had nothing to do, {found.failed} failed, "
-        f"of {found.objects_total}",
+        f"({found.size_bytes} bytes), {found.skipped} had nothing to do, {kept}{found.failed} "
+        f"failed, of {max(found.objects_total, found.looked_at)}",
     )
     if found.cause and found.state != PAUSED:
         mark("warn", found.cause)
@@ -189,6 +249,7 @@ def _row(found: Progress) -> dict[str, object]:
         "objects": found.objects,
         "bytes": found.size_bytes,
         "skipped": found.skipped,
+        "kept": found.kept,
         "failed": found.failed,
         "note": found.cause,
         "of": found.objects_total,

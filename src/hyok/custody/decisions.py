@@ -32,6 +32,7 @@ CHANGES = (
     ":adopt",
     ":destroy",
     ":shred",
+    ":expire",
 )
 """Ends of the actions that leave something changed: their intent is recorded before they happen."""
 

@@ -331,6 +331,7 @@ job_shards = Table(
     Column("objects", BigInteger, nullable=False, server_default="0"),
     Column("size_bytes", BigInteger, nullable=False, server_default="0"),
     Column("skipped", BigInteger, nullable=False, server_default="0"),
+    Column("kept", BigInteger, nullable=False, server_default="0"),  # had to be left as they are
     Column("attempts", Integer, nullable=False, server_default="0"),  # since the last good step
     Column("not_before_ms", BigInteger, nullable=False, server_default="0"),
     ForeignKeyConstraint(["job_id"], ["jobs.job_id"], ondelete="CASCADE"),

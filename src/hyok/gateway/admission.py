@@ -170,6 +170,10 @@ class Admission:
         """Say whether a classification is below another."""
         return self._classifications.level(one) < self._classifications.level(other)
 
+    def expires_by_rules(self, classification: str) -> bool:
+        """Say whether lifecycle rules may take away objects of a classification."""
+        return self._classifications.get(classification).retention.by_rules
+
     def known_label(self, label: str) -> ClassificationName:
         """Return the classification of a label that a new bucket is given.
 

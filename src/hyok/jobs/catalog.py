@@ -19,7 +19,7 @@ SHARDS_MAX = 1_024
 STEP_OBJECTS = 25
 """After this many objects the cursor is saved."""
 
-SEAL, REWRAP = "seal", "rewrap"
+SEAL, REWRAP, EXPIRE = "seal", "rewrap", "expire"
 
 OPEN, PAUSED, CANCELLED, DONE = "open", "paused", "cancelled", "done"
 
@@ -39,6 +39,7 @@ class Kind:
 KINDS: Mapping[str, Kind] = {
     SEAL: Kind(SEAL, "seal what stood in clear when the bucket was adopted", "sealed"),
     REWRAP: Kind(REWRAP, "wrap the keys of objects under the key that writes now", "rewrapped"),
+    EXPIRE: Kind(EXPIRE, "remove what lifecycle rules say has had its time", "expired"),
 }
 
 
@@ -75,6 +76,7 @@ class Step:
     skipped: int = 0  # nothing was to do
     failures: Sequence[Failure] = ()
     finished: bool = False
+    kept: int = 0  # had to be left as they are
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +108,13 @@ class Progress:
     failed: int
     shards: int
     shards_finished: int
+    kept: int = 0  # had to be left as they are
     causes: Mapping[str, int] = field(default_factory=dict)  # failures by cause
 
     @property
     def looked_at(self) -> int:
         """How many objects were gone through."""
-        return self.objects + self.skipped + self.failed
+        return self.objects + self.skipped + self.kept + self.failed
 
     @property
     def fraction(self) -> float:

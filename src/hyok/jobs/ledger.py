@@ -166,6 +166,7 @@ class JobLedger:
                     objects=shards.c.objects + step.objects,
                     size_bytes=shards.c.size_bytes + step.size_bytes,
                     skipped=shards.c.skipped + step.skipped,
+                    kept=shards.c.kept + step.kept,
                     attempts=0,
                     not_before_ms=0,
                 )
@@ -215,6 +216,29 @@ class JobLedger:
 
         return await self._database.read(act)
 
+    async def latest(self, kind: str, bucket_id: str) -> Progress | None:
+        """Return the newest job of a kind on a bucket; None when there was none."""
+
+        def act(connection: Connection) -> Progress | None:
+            mine = (jobs.c.kind == kind, jobs.c.bucket_id == bucket_id)
+            newest = select(jobs).where(*mine).order_by(jobs.c.created_ms.desc(), jobs.c.job_id)
+            row = connection.execute(newest.limit(1)).one_or_none()
+            return None if row is None else _progress(connection, row)
+
+        return await self._database.read(act)
+
+    async def forget(self, kind: str, bucket_id: str, before_ms: int) -> None:
+        """Drop what has ended of a kind on a bucket and was begun before a moment."""
+
+        def act(connection: Connection) -> None:
+            mine = (jobs.c.kind == kind, jobs.c.bucket_id == bucket_id)
+            ended = jobs.c.state.in_([CANCELLED, DONE])
+            old = select(jobs.c.job_id).where(*mine, ended, jobs.c.created_ms < before_ms)
+            for table in (failures, shards, jobs):
+                connection.execute(delete(table).where(table.c.job_id.in_(old)))
+
+        await self._database.run(act)
+
     async def failed(self, job_id: str, limit: int) -> Sequence[tuple[bytes, str, str]]:
         """Return items that failed, with cause and text."""
 
@@ -256,6 +280,7 @@ def _progress(connection: Connection, row: Row[tuple[str, ...]]) -> Progress:
             func.coalesce(func.sum(shards.c.objects), 0),
             func.coalesce(func.sum(shards.c.size_bytes), 0),
             func.coalesce(func.sum(shards.c.skipped), 0),
+            func.coalesce(func.sum(shards.c.kept), 0),
             func.count(),
             func.coalesce(func.sum(case((shards.c.finished, 1), else_=0)), 0),
         ).where(shards.c.job_id == row.job_id)
@@ -268,7 +293,7 @@ def _progress(connection: Connection, row: Row[tuple[str, ...]]) -> Progress:
             .group_by(failures.c.cause)
         )
     }
-    objects, size, skipped, count, finished = (int(number) for number in sums)
+    objects, size, skipped, kept, count, finished = (int(number) for number in sums)
     return Progress(
         job_id=row.job_id,
         kind=row.kind,
@@ -283,6 +308,7 @@ def _progress(connection: Connection, row: Row[tuple[str, ...]]) -> Progress:
         objects=objects,
         size_bytes=size,
         skipped=skipped,
+        kept=kept,
         failed=sum(causes.values()),
         shards=count,
         shards_finished=finished,

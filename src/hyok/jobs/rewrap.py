@@ -15,6 +15,7 @@ from hyok.errors import Conflict, NotFound, Tampered
 from hyok.jobs.catalog import STEP_OBJECTS, Planned
 from hyok.jobs.steps import Item, go_through
 from hyok.objects.walk import walk
+from hyok.vocabulary import Did
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,17 +73,18 @@ class RewrapBucket:
         last = len(items) <= STEP_OBJECTS
         return await go_through(shard, items[:STEP_OBJECTS], last=last)
 
-    async def _one(self, key: str | None) -> bool:
+    async def _one(self, key: str | None) -> Did:
         if key is None:
             raise Tampered("its name was not written by this gateway")
         try:
-            return await self._rewrapper.rewrap(replace(self._ask(), key=key)) is not None
+            rewrapped = await self._rewrapper.rewrap(replace(self._ask(), key=key))
         except NotFound:  # removed since it was listed
-            return False
+            return Did.NOTHING
         except Conflict as error:
             if error.reason != "PreconditionFailed":
                 raise
-            return False  # written anew since: then it is under the key that writes now
+            return Did.NOTHING  # written anew since: then it is under the key that writes now
+        return Did.NOTHING if rewrapped is None else Did.CHANGED
 
     async def finish(self) -> str:
         """See `Work`."""

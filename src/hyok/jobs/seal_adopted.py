@@ -12,6 +12,7 @@ from hyok.jobs.catalog import STEP_OBJECTS, Planned, hex_ranges
 from hyok.jobs.steps import Item, go_through
 from hyok.objects.adoption import SEAL
 from hyok.objects.adoption_sealing import AdoptedSealer
+from hyok.vocabulary import Did
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,8 +88,9 @@ class SealAdopted:
         ]
         return await go_through(shard, items, last=len(entries) < STEP_OBJECTS)
 
-    async def _seal(self, entry: Adopted) -> bool:
-        return await self._sealer.seal(self._ask(), entry)
+    async def _seal(self, entry: Adopted) -> Did:
+        sealed = await self._sealer.seal(self._ask(), entry)
+        return Did.CHANGED if sealed else Did.NOTHING
 
     async def finish(self) -> str:
         """Serve the bucket as any other once nothing of before is left in clear.

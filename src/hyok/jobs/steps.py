@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from hyok.errors import HyokError, Unavailable
 from hyok.jobs.catalog import Failure, Step
+from hyok.vocabulary import Did
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -21,13 +22,13 @@ class Item:
     Args:
         cursor: where the shard stands once this object is done.
         size_bytes: told when it was changed.
-        act: does it; False when nothing was to do.
+        act: does it, and says what came of it.
         name: what the kind's `describe` can read.
     """
 
     cursor: str
     size_bytes: int
-    act: Callable[[], Awaitable[bool]]
+    act: Callable[[], Awaitable[Did]]
     name: Callable[[], Awaitable[bytes]]
 
 
@@ -41,7 +42,7 @@ async def go_through(shard: Shard, items: Sequence[Item], *, last: bool) -> Step
     failures: list[Failure] = []
     for item in items:
         try:
-            changed = await item.act()
+            did = await item.act()
         except HyokError as error:
             if _passes(error):
                 if step.cursor == shard.cursor:
@@ -51,11 +52,13 @@ async def go_through(shard: Shard, items: Sequence[Item], *, last: bool) -> Step
             cause = f"{type(error).__name__} {error.code or error.reason}".strip()
             failures.append(Failure(await item.name(), cause, error.explain()))
         else:
+            changed = did is Did.CHANGED
             step = replace(
                 step,
                 objects=step.objects + changed,
                 size_bytes=step.size_bytes + (item.size_bytes if changed else 0),
-                skipped=step.skipped + (not changed),
+                skipped=step.skipped + (did is Did.NOTHING),
+                kept=step.kept + (did is Did.KEPT),
             )
         step = replace(step, cursor=item.cursor)
     return replace(step, failures=failures)

@@ -362,6 +362,10 @@ class MultipartVault:
         await self._vault.custodian.conclude(ask, "done")
         return found
 
+    async def open_uploads(self, bucket: Bucket, prefix: str) -> Sequence[Upload]:
+        """Return the bucket's open uploads below a prefix, for work of our own: nobody is asked."""
+        return await self._ledger.open_uploads(bucket.bucket_id, prefix)
+
     async def forget_ended(self) -> None:
         """Drop from memory the keys of uploads that another worker completed or aborted.
 

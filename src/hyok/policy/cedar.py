@@ -110,6 +110,8 @@ class CedarEngine:
             and not question.purpose
         ):
             return "guardrail-purpose"
+        if question.action in {"bucket:expire", "object:expire"} and not rule.retention.by_rules:
+            return "guardrail-retention"
         return _store_guardrail(rule, question)
 
 

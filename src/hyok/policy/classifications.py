@@ -121,9 +121,15 @@ class Audit(_Strict):
 
 
 class Retention(_Strict):
-    """What must be asked before destruction."""
+    """What must be asked before destruction, and whether a bucket's own rules may destroy."""
 
     gate: Literal["archive", "none"]
+    lifecycle: Literal["serve", "refuse"] | None = None  # left out: what the gate lets them
+
+    @property
+    def by_rules(self) -> bool:
+        """May lifecycle rules of a bucket take objects away without anybody being asked?"""
+        return (self.lifecycle or ("serve" if self.gate == "none" else "refuse")) == "serve"
 
 
 class Approvals(_Strict):

@@ -151,6 +151,8 @@ ROWS: tuple[Row, ...] = (
     _row(_O.GET_PUBLIC_ACCESS_BLOCK, "GET bucket?publicAccessBlock"),
     _row(_O.GET_BUCKET_WEBSITE, "GET bucket?website"),
     _row(_O.GET_BUCKET_LIFECYCLE_CONFIGURATION, "GET bucket?lifecycle"),
+    _row(_O.PUT_BUCKET_LIFECYCLE_CONFIGURATION, "PUT bucket?lifecycle"),
+    _row(_O.DELETE_BUCKET_LIFECYCLE, "DELETE bucket?lifecycle"),
     _row(_O.GET_BUCKET_REPLICATION, "GET bucket?replication"),
     _row(_O.GET_OBJECT_ACL, "GET object?acl", also="versionId"),
     _row(_O.PUT_OBJECT_ACL, "PUT object?acl", also="versionId"),
@@ -210,8 +212,6 @@ ROWS: tuple[Row, ...] = (
     _row(_O.GET_BUCKET_INVENTORY_CONFIGURATION, "GET bucket?inventory&id", refused=_STORE),
     _row(_O.PUT_BUCKET_INVENTORY_CONFIGURATION, "PUT bucket?inventory", refused=_STORE),
     _row(_O.DELETE_BUCKET_INVENTORY_CONFIGURATION, "DELETE bucket?inventory", refused=_STORE),
-    _row(_O.PUT_BUCKET_LIFECYCLE_CONFIGURATION, "PUT bucket?lifecycle", refused=_LATER),
-    _row(_O.DELETE_BUCKET_LIFECYCLE, "DELETE bucket?lifecycle", refused=_LATER),
     _row(_O.GET_BUCKET_LOGGING, "GET bucket?logging", refused=_STORE),
     _row(_O.PUT_BUCKET_LOGGING, "PUT bucket?logging", refused=_STORE),
     _row(

@@ -47,6 +47,16 @@ must be the last field, and the form must end with the closing boundary and CRLF
 libraries write it: the length of the file follows from that of the request. Fields behind a shorter
 file are ignored.
 
+*Lifecycle rules.* The gateway keeps them and carries them out; the store never has one, since it
+could not see sealed names, tags and plaintext sizes. Days end at the midnight UTC that follows.
+`Transition` and `NoncurrentVersionTransition` are an `InvalidStorageClass`: only STANDARD is
+served. Several conditions in a Filter without And are taken, and all of them must hold; Amazon S3
+refuses them. A rule that takes objects away needs the grant `delete` beside the one for settings,
+and the bucket's classification must let rules do that ([policies.md](policies.md)).
+`x-amz-expiration` is not told of a version that is asked for by its id, nor by
+CompleteMultipartUpload where a rule is about tags or sizes. How rules are carried out:
+[operate.md](operate.md), "Objects that expire".
+
 *Long work.* CopyObject, UploadPartCopy and CompleteMultipartUpload answer when they know how it
 ended. A client that waits longer than `gateway.patience_seconds` (10 s) is sent status 200 and
 white space first, as S3 does; then an error comes inside of the 200, which every SDK looks for, and

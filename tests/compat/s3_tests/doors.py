@@ -8,7 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import boto3
-from tests.compat.s3_tests.users import SECTIONS, User, seaweedfs_identities, store_users
+from tests.compat.s3_tests.users import (
+    LIFECYCLE_DAY_SECONDS,
+    SECTIONS,
+    User,
+    seaweedfs_identities,
+    store_users,
+)
 from tests.e2e import running
 from tests.peers import radosgw, seaweedfs
 
@@ -106,9 +112,11 @@ STORES = {"seaweedfs": _seaweedfs, "radosgw": _radosgw}
 
 
 def _set_default_store(config: Path) -> None:
-    """Have the buckets that clients make in the store."""
+    """Have the buckets that clients make in the store, and days as short as the suite has them."""
     text = config.read_text()
-    config.write_text(text.replace("[gateway]\n", '[gateway]\ndefault_store = "suite"\n', 1))
+    text = text.replace("[gateway]\n", '[gateway]\ndefault_store = "suite"\n', 1)
+    days = f"[lifecycle]\nday_seconds = {LIFECYCLE_DAY_SECONDS}\n\n[[stores]]"
+    config.write_text(text.replace("[[stores]]", days, 1))
 
 
 def _check_names(behind: seaweedfs.SeaweedFS | radosgw.Radosgw, hyok: Door, names: str) -> None:

@@ -82,6 +82,10 @@ async def test_officers_act_on_what_is_frozen(house: House) -> None:
     house.now[0] += 2_000
     officer = replace(READ.principal, kind="officer", clearance=100)
     await house.custodian.decide(replace(READ, action="bucket:list", principal=officer))
+    rules = replace(officer, id="lifecycle")
+    with pytest.raises(Refused) as said:
+        await house.custodian.decide(replace(READ, action="object:expire", principal=rules))
+    assert said.value.code == "HY-2315"
 
 
 async def test_what_is_frozen_twice_or_never_is_told(house: House) -> None:

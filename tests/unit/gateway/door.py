@@ -509,6 +509,7 @@ class FakeKeeper:
     def __init__(self, registry: FakeRegistry) -> None:
         self._registry = registry
         self.wanted: Any = None
+        self.asked: list[str] = []  # what policy was asked about a document
 
     async def create(self, ask: Ask, wanted: Any) -> Bucket:
         del ask
@@ -527,7 +528,7 @@ class FakeKeeper:
 
     async def set_document(self, ask: Ask, kind: str, text: str) -> None:
         assert ask.bucket is not None
-        assert ask.action == "bucket:configure"
+        self.asked.append(ask.action)
         kept = {**ask.bucket.documents, kind: text}
         self._registry.buckets[ask.bucket.bucket_id] = replace(
             ask.bucket, documents={name: held for name, held in kept.items() if held}

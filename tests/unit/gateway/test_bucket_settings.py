@@ -29,6 +29,7 @@ async def test_cors_rules_are_kept_told_and_forgotten() -> None:
     assert told.status == 200
     assert b"<AllowedOrigin>https://*.gemeente.example</AllowedOrigin>" in told.body
     assert (await asked(door, "DELETE /bucket", "cors")).status == 204
+    assert door.keeper.asked == ["bucket:configure"] * 2
     assert (await asked(door, "GET /bucket", "cors")).code == "NoSuchCORSConfiguration"
 
 
@@ -118,7 +119,6 @@ async def test_what_has_one_value_is_told(what: str, held: bytes) -> None:
     ("what", "code"),
     [
         ("website", "NoSuchWebsiteConfiguration"),
-        ("lifecycle", "NoSuchLifecycleConfiguration"),
         ("replication", "ReplicationConfigurationNotFoundError"),
     ],
 )

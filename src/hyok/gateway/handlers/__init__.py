@@ -12,6 +12,7 @@ from hyok.gateway.handlers import (
     attributes,
     buckets,
     deleting,
+    lifecycle,
     locks,
     multipart,
     objects,
@@ -22,6 +23,7 @@ from hyok.gateway.handlers import (
 from hyok.gateway.handlers import bucket_settings as settings
 from hyok.gateway.handlers import tagging as object_tags
 from hyok.s3 import cors, documents, ownership, tagging
+from hyok.s3 import lifecycle as lifecycle_rules
 from hyok.s3.operations import Operation
 
 if TYPE_CHECKING:
@@ -107,6 +109,11 @@ TABLE: Mapping[Operation, Handling] = {
     _O.GET_BUCKET_TAGGING: Handling(settings.get_tagging, settings.LOOK),
     _O.PUT_BUCKET_TAGGING: Handling(settings.put_tagging, _SET, tagging.TAGGING_BYTES_MAX),
     _O.DELETE_BUCKET_TAGGING: Handling(settings.delete_tagging, _SET),
+    _O.GET_BUCKET_LIFECYCLE_CONFIGURATION: Handling(lifecycle.get, settings.LOOK),
+    _O.PUT_BUCKET_LIFECYCLE_CONFIGURATION: Handling(
+        lifecycle.put, _SET, lifecycle_rules.CONFIGURATION_BYTES_MAX
+    ),
+    _O.DELETE_BUCKET_LIFECYCLE: Handling(lifecycle.delete, _SET),
     # settings that have one value here
     _O.GET_BUCKET_ACL: Handling(settings.get_acl, settings.LOOK),
     _O.PUT_BUCKET_ACL: Handling(settings.put_acl, _SET, documents.SMALL_BYTES_MAX),
@@ -136,9 +143,6 @@ TABLE: Mapping[Operation, Handling] = {
         settings.telling(settings.public_access_of), settings.LOOK
     ),
     _O.GET_BUCKET_WEBSITE: Handling(settings.absent("NoSuchWebsiteConfiguration"), settings.LOOK),
-    _O.GET_BUCKET_LIFECYCLE_CONFIGURATION: Handling(
-        settings.absent("NoSuchLifecycleConfiguration"), settings.LOOK
-    ),
     _O.GET_BUCKET_REPLICATION: Handling(
         settings.absent("ReplicationConfigurationNotFoundError"), settings.LOOK
     ),

@@ -43,7 +43,7 @@ def _rules_of(text: str) -> tuple[rules.CorsRule, ...]:
 
 async def get_cors(services: Services, call: Call) -> None:
     """Tell the bucket's CORS rules."""
-    bucket = await _looked_at(services, call)
+    bucket = await looked_at(services, call)
     found = cors_rules(bucket)
     if not found:
         raise rules.no_cors()
@@ -52,7 +52,7 @@ async def get_cors(services: Services, call: Call) -> None:
 
 async def put_cors(services: Services, call: Call) -> None:
     """Keep CORS rules."""
-    body = await _body(call, rules.CONFIGURATION_BYTES_MAX)
+    body = await whole_body(call, rules.CONFIGURATION_BYTES_MAX)
     kept = rules.render_cors(rules.parse_cors(body)).decode()
     await services.keeper.set_document(call.ask(key=""), CORS, kept)
     await call.answer(200)
@@ -76,7 +76,7 @@ async def preflight(services: Services, call: Call) -> None:
 
 async def get_tagging(services: Services, call: Call) -> None:
     """Tell the bucket's tags."""
-    bucket = await _looked_at(services, call)
+    bucket = await looked_at(services, call)
     text = bucket.documents.get(TAGGING, "")
     if not text:
         raise tagging.no_tag_set()
@@ -91,7 +91,7 @@ async def put_tagging(services: Services, call: Call) -> None:
     """
     bucket = call.bucket
     assert bucket is not None
-    tags = tagging.parse_bucket_tagging(await _body(call, tagging.TAGGING_BYTES_MAX))
+    tags = tagging.parse_bucket_tagging(await whole_body(call, tagging.TAGGING_BYTES_MAX))
     for name in LABEL_NAMES:
         if name in tags and services.admission.known_label(tags[name]) != bucket.classification:
             raise Refused(
@@ -116,7 +116,7 @@ async def delete_tagging(services: Services, call: Call) -> None:
 
 async def get_acl(services: Services, call: Call) -> None:
     """Tell that the owner has full control and nobody else anything."""
-    bucket = await _looked_at(services, call)
+    bucket = await looked_at(services, call)
     await call.answer_xml(200, ownership.render_acl(bucket.tenant))
 
 
@@ -125,8 +125,8 @@ async def put_acl(services: Services, call: Call) -> None:
     bucket = call.bucket
     assert bucket is not None
     ownership.check_acl_headers(call.request.header)
-    ownership.check_acl_document(await _body(call, required=False), bucket.tenant)
-    await _looked_at(services, call)
+    ownership.check_acl_document(await whole_body(call, required=False), bucket.tenant)
+    await looked_at(services, call)
     await call.answer(200)
 
 
@@ -144,7 +144,7 @@ async def put_object_acl(services: Services, call: Call) -> None:
     bucket = call.bucket
     assert bucket is not None
     ownership.check_acl_headers(call.request.header)
-    ownership.check_acl_document(await _body(call, required=False), bucket.tenant)
+    ownership.check_acl_document(await whole_body(call, required=False), bucket.tenant)
     facts = await services.vault.head(call.ask(), version_id=version_asked(call.request))
     call.classification = facts.classification
     await call.answer(200)
@@ -154,7 +154,7 @@ def telling(render: Callable[[Bucket], bytes]) -> Callable[[Services, Call], Awa
     """Return a handler that tells a setting."""
 
     async def handler(services: Services, call: Call) -> None:
-        await call.answer_xml(200, render(await _looked_at(services, call)))
+        await call.answer_xml(200, render(await looked_at(services, call)))
 
     return handler
 
@@ -165,7 +165,7 @@ def accepting(
     """Return a handler that accepts a document which asks for what is so already."""
 
     async def handler(services: Services, call: Call) -> None:
-        check(await _body(call))
+        check(await whole_body(call))
         await services.vault.custodian.decide(call.ask(key=""))
         await services.vault.custodian.conclude(call.ask(key=""), "done")
         await call.answer(200)
@@ -185,7 +185,7 @@ def absent(code: str) -> Callable[[Services, Call], Awaitable[None]]:
     """Return a handler that tells that there is no such configuration."""
 
     async def handler(services: Services, call: Call) -> None:
-        await _looked_at(services, call)
+        await looked_at(services, call)
         raise NotFound(CODES[code].message, reason=code)
 
     return handler
@@ -209,7 +209,7 @@ def public_access_of(bucket: Bucket) -> bytes:
 # --- shared --------------------------------------------------------------------------------------
 
 
-async def _looked_at(services: Services, call: Call) -> Bucket:
+async def looked_at(services: Services, call: Call) -> Bucket:
     """Return the bucket, once policy let the caller know of it."""
     assert call.bucket is not None
     ask = call.ask(key="", action=LOOK)
@@ -218,9 +218,10 @@ async def _looked_at(services: Services, call: Call) -> Bucket:
     return call.bucket
 
 
-async def _body(
+async def whole_body(
     call: Call, bytes_max: int = documents.SMALL_BYTES_MAX, *, required: bool = True
 ) -> memoryview:
+    """Return the document of a request."""
     body = document(call, bytes_max)
     if required and body.size == 0:
         raise Malformed(CODES["MissingRequestBodyError"].message, reason="MissingRequestBodyError")

@@ -8,6 +8,7 @@ from hyok.errors import Malformed
 from hyok.gateway.admission import check_headers, check_key_choice
 from hyok.gateway.bodies import plaintext
 from hyok.gateway.call import Outcome
+from hyok.gateway.handlers.lifecycle import expiration_of_parts
 from hyok.gateway.handlers.reading import (
     document,
     lock_asked,
@@ -106,10 +107,17 @@ async def complete(services: Services, call: Call) -> None:
         object_size=_object_size(request),
         part_checksums={part.number: part.checksums for part in wanted},
     )
-    await call.answer_when_done(_completed(call, bucket, work), services.patience_seconds)
+    done = _completed(services, call, bucket, work, upload.classification)
+    await call.answer_when_done(done, services.patience_seconds)
 
 
-async def _completed(call: Call, bucket: Bucket, work: Awaitable[Completed]) -> Outcome:
+async def _completed(
+    services: Services,
+    call: Call,
+    bucket: Bucket,
+    work: Awaitable[Completed],
+    classification: str,
+) -> Outcome:
     """Return what the client is told of a completion."""
     completed = await work
     result = completed.result
@@ -124,7 +132,10 @@ async def _completed(call: Call, bucket: Bucket, work: Awaitable[Completed]) -> 
         values,
         completed.checksum_type if values else "",
     )
-    return Outcome(answer, [*written(result.version_id), *sealed_with(result.kek_id)])
+    key = call.request.key
+    expires = expiration_of_parts(services, bucket, key, result.modified_ms, classification)
+    headers = [*written(result.version_id), *sealed_with(result.kek_id), *expires]
+    return Outcome(answer, headers)
 
 
 async def abort(services: Services, call: Call) -> None:

@@ -9,6 +9,7 @@ from hyok.errors import Conflict, HyokError, Malformed
 from hyok.gateway.admission import check_headers, check_key_choice, check_read_headers
 from hyok.gateway.bodies import plaintext
 from hyok.gateway.call import Outcome
+from hyok.gateway.handlers.lifecycle import asks_tags, expiration, expiration_of
 from hyok.gateway.handlers.reading import (
     known_checksum,
     lock_asked,
@@ -38,7 +39,7 @@ from hyok.s3.ranges import parse as parse_range
 from hyok.vocabulary import WHOLE_BODY_BYTES_MAX
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
     from hyok.gateway.call import Call, Services
     from hyok.gateway.port import Wire
@@ -80,13 +81,23 @@ async def put(services: Services, call: Call) -> None:
             *written(result.version_id),
             *sealed_with(result.kek_id),
             *proven_checksum(body.verified),
+            *expiration(
+                services,
+                bucket,
+                request.key,
+                body.size,
+                result.modified_ms,
+                facts.tags,
+                judged.classification,
+            ),
         ],
     )
 
 
 async def get(services: Services, call: Call) -> None:
     """Hand out one object, or a range of it."""
-    request = call.request
+    request, bucket = call.request, call.bucket
+    assert bucket is not None
     check_read_headers(request)
     version_id = version_asked(request)
     part_number = _part_number(request)
@@ -104,6 +115,7 @@ async def get(services: Services, call: Call) -> None:
             checksums=want_checksums,
             part_number=part_number,
             version_id=version_id,
+            tags=asks_tags(bucket, request.key),
         )
     except _NotModified as unchanged:
         await _not_modified(services, call, ask, unchanged.facts)
@@ -114,6 +126,7 @@ async def get(services: Services, call: Call) -> None:
         headers = object_headers(
             opened.facts, request, checksums=want_checksums, parts=part_number is not None
         )
+        headers += expiration_of(services, call, opened.facts, version_id)
         if partial and opened.size:
             span = content_range(opened.start, opened.stop, opened.facts.size)
             headers.append(("content-range", span))
@@ -151,7 +164,8 @@ async def _answer_streamed(
 
 async def head(services: Services, call: Call) -> None:
     """Tell about one object."""
-    request = call.request
+    request, bucket = call.request, call.bucket
+    assert bucket is not None
     check_read_headers(request)
     version_id = version_asked(request)
     part_number = _part_number(request)
@@ -164,14 +178,23 @@ async def head(services: Services, call: Call) -> None:
     try:
         if part_number is None:
             facts = await services.vault.head(
-                ask, check, checksums=want_checksums, version_id=version_id
+                ask,
+                check,
+                checksums=want_checksums,
+                tags=asks_tags(bucket, request.key),
+                version_id=version_id,
             )
             stop = facts.size
             if asked is not None:
                 start, stop = asked.resolve(facts.size)
         else:
             opened = await services.vault.open(
-                ask, None, check, part_number=part_number, version_id=version_id
+                ask,
+                None,
+                check,
+                part_number=part_number,
+                version_id=version_id,
+                tags=asks_tags(bucket, request.key),
             )
             facts, start, stop = opened.facts, opened.start, opened.stop
             await opened.close()
@@ -184,6 +207,7 @@ async def head(services: Services, call: Call) -> None:
     headers = object_headers(
         facts, request, checksums=want_checksums, parts=part_number is not None
     )
+    headers += expiration_of(services, call, facts, version_id)
     headers.append(("content-length", str(stop - start)))
     if partial and stop > start:
         headers.append(("content-range", content_range(start, stop, facts.size)))
@@ -252,17 +276,32 @@ async def copy(services: Services, call: Call) -> None:
         # the bucket keeps it; but copying the newest onto itself must not undo a write.
         version_id=version_id if itself else seen.version_id or version_id,
     )
-    await call.answer_when_done(_copied(seen, work), services.patience_seconds)
+    classification = judged.classification
+
+    async def copied() -> Outcome:
+        result, _ = await work
+        expires = expiration(
+            services,
+            bucket,
+            request.key,
+            seen.size,
+            result.modified_ms,
+            facts.tags,
+            classification,
+        )
+        return _copied(seen, result, expires)
+
+    await call.answer_when_done(copied(), services.patience_seconds)
 
 
-async def _copied(seen: ObjectFacts, work: Awaitable[tuple[PutResult, ObjectFacts]]) -> Outcome:
+def _copied(seen: ObjectFacts, result: PutResult, expires: Headers) -> Outcome:
     """Return what the client is told of a copy of what was ``seen``."""
-    result, _ = await work
     whole = known_checksums(seen.checksums) if seen.checksum_type == "FULL_OBJECT" else {}
     headers = [
         *written(result.version_id),
         *([("x-amz-copy-source-version-id", seen.version_id)] if seen.version_id else []),
         *sealed_with(result.kek_id),
+        *expires,
     ]
     return Outcome(answers.copy_result(result.etag, result.modified_ms, whole), headers)
 

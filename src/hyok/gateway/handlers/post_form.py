@@ -14,6 +14,7 @@ from hyok.errors import Malformed
 from hyok.gateway.admission import check_headers, check_key_choice
 from hyok.gateway.bodies import Digests
 from hyok.gateway.form_bodies import FormReader
+from hyok.gateway.handlers.lifecycle import expiration
 from hyok.gateway.handlers.reading import known_checksum, write_facts
 from hyok.gateway.responses import proven_checksum, sealed_with
 from hyok.s3 import forms
@@ -68,7 +69,21 @@ async def post(services: Services, call: Call) -> None:
     )
     result = await services.vault.put(ask, body, facts)
     answer = forms.answer(upload, etag=result.etag, address=_address(call, upload))
-    headers = [*answer.headers, *sealed_with(result.kek_id), *proven_checksum(body.verified)]
+    expires = expiration(
+        services,
+        bucket,
+        upload.key,
+        body.size,
+        result.modified_ms,
+        facts.tags,
+        judged.classification,
+    )
+    headers = [
+        *answer.headers,
+        *sealed_with(result.kek_id),
+        *proven_checksum(body.verified),
+        *expires,
+    ]
     await call.answer(answer.status, headers, answer.body)
 
 
