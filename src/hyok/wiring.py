@@ -16,6 +16,7 @@ import structlog
 
 from hyok.audit.checkpoint import time_of
 from hyok.audit.client import JournalClient
+from hyok.audit.cursor import progress
 from hyok.audit.evidence import latest
 from hyok.chores import keep_house
 from hyok.connections import build_hsm, build_store, journal_socket
@@ -71,6 +72,7 @@ from hyok.vocabulary import ClassificationName
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from hyok.audit.config import AuditSettings
     from hyok.backends.port import ObjectStore
     from hyok.gateway.port import Meter
     from hyok.hsm.port import Hsm
@@ -386,6 +388,7 @@ async def open_management(core: Core, metrics: Metrics, index: int, door: Server
 
     def render() -> bytes:
         tell_checkpoint(core.settings.audit.file, metrics)
+        tell_exports(core.settings.audit, metrics)
         return metrics.render()
 
     port = core.settings.management.port
@@ -408,6 +411,17 @@ def tell_checkpoint(log: Path, metrics: Metrics) -> None:
         # A checkpoint covers what was written a moment before it, not what came while it was made.
         waiting = written - at > UNCOVERED_SLACK_SECONDS
         metrics.uncovered_seconds.set(max(0.0, time.time() - at) if waiting else 0.0)
+
+
+def tell_exports(audit: AuditSettings, metrics: Metrics) -> None:
+    """Set how far each receiver of the audit log is behind."""
+    for export in audit.exports:
+        with contextlib.suppress(HyokError, OSError):
+            found = progress(audit.file, export.name, clock_ms())
+            failing = found.failing_seconds(clock_ms())
+            metrics.export_lag_records.labels(export.name).set(found.lag_records)
+            metrics.export_lag_seconds.labels(export.name).set(found.lag_seconds)
+            metrics.export_failing_seconds.labels(export.name).set(failing)
 
 
 async def run_worker(settings: Settings, index: int, stop: asyncio.Event) -> None:

@@ -9,6 +9,7 @@ import typer
 from hyok.cli import (
     approvals,
     apps,
+    audit_export,
     audit_key,
     backup,
     break_glass,
@@ -50,6 +51,7 @@ recover.register(app)
 backup.register(app)
 app.add_typer(hsm.app, name="hsm")
 app.add_typer(audit_key.app, name="audit")
+audit_key.app.add_typer(audit_export.app, name="export")
 app.add_typer(keys.app, name="keys")
 app.add_typer(apps.app, name="apps")
 app.add_typer(buckets.app, name="buckets")
