@@ -144,7 +144,7 @@ def test_a_log_that_does_not_go_on_stops_the_export(log: Path) -> None:
     assert following.read(3) == [1, 2, 3]
     log.write_bytes(b"")
     add(log, 1, 5, actor="somebody else")
-    with pytest.raises(Tampered, match="HY-5110|not the one that was exported"):
+    with pytest.raises(Tampered, match="not the one that was exported"):
         Following(log, following.place).read()
     log.write_bytes(line(1))
     with pytest.raises(Tampered, match="not the one"):
