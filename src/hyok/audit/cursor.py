@@ -102,7 +102,7 @@ def read_cursor(path: Path) -> Cursor | None:
     except (ValueError, TypeError, KeyError) as error:
         raise _unreadable(path) from error
     for place in places:
-        numbers = (place.seq, place.first, place.offset, place.at_ms)
+        numbers: tuple[object, ...] = (place.seq, place.first, place.offset, place.at_ms)
         if not all(isinstance(each, int) and each >= 0 for each in numbers):
             raise _unreadable(path)
     return Cursor(*places)

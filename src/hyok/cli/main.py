@@ -11,6 +11,7 @@ from hyok.cli import (
     apps,
     audit_export,
     audit_key,
+    audit_search,
     backup,
     break_glass,
     buckets,
@@ -50,7 +51,7 @@ open_command.register(app)
 recover.register(app)
 backup.register(app)
 app.add_typer(hsm.app, name="hsm")
-app.add_typer(audit_key.app, name="audit")
+app.add_typer(audit_search.app, name="audit")
 audit_key.app.add_typer(audit_export.app, name="export")
 app.add_typer(keys.app, name="keys")
 app.add_typer(apps.app, name="apps")
