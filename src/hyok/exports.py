@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import socket
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hyok.audit.cursor import CursorFile
+from hyok.audit.formats.adl import AdlFormat
+from hyok.audit.formats.ldv import LdvFormat, as_otlp
 from hyok.audit.formats.ocsf import OcsfFormat
 from hyok.audit.formats.syslog import SyslogFormat
 from hyok.audit.forwarder import Forwarder
@@ -54,7 +55,10 @@ def build_format(settings: Settings, export: ExportSettings) -> Format:
     """Return what a receiver gets for a record."""
     if export.format == "syslog":
         return SyslogFormat(socket.gethostname(), export.enterprise)
-    return OcsfFormat(audit_origin(settings))
+    origin = audit_origin(settings)
+    if export.format == "ocsf":
+        return OcsfFormat(origin)
+    return LdvFormat(origin) if export.format == "ldv" else AdlFormat(origin)
 
 
 def build_sink(export: ExportSettings) -> Sink:
@@ -75,17 +79,19 @@ def build_sink(export: ExportSettings) -> Sink:
             seconds_max=export.seconds_max,
             wait_for_close=export.acknowledge == "close",
         )
-    lines = export.body == "lines"
-    post = partial(
-        HttpSink,
+    render, content_type = {
+        "lines": (as_lines, "application/x-ndjson"),
+        "array": (as_array, "application/json"),
+        "otlp": (as_otlp, "application/json"),
+    }[export.body]
+    return HttpSink(
         export.to,
         context,
+        render=render,
+        content_type=content_type,
         authorization_file=export.authorization_file,
         seconds_max=export.seconds_max,
     )
-    if lines:
-        return post(render=as_lines, content_type="application/x-ndjson")
-    return post(render=as_array, content_type="application/json")
 
 
 def _context(export: ExportSettings) -> ssl.SSLContext:

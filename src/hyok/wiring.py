@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import secrets
 import time
 from dataclasses import dataclass
@@ -111,6 +112,16 @@ def build_engine(directory: Path, classifications: Classifications) -> Engine:
     rules = "\n".join(path.read_text() for path in sorted((directory / "rules").glob("*.cedar")))
     schema = (directory / "schema.cedarschema").read_text()
     return CedarEngine(rules, schema, classifications)
+
+
+def policy_digest(directory: Path) -> str:
+    """Return the SHA-256 over names and contents of the policies that decide."""
+    found = hashlib.sha256()
+    for path in sorted(directory.rglob("*")):
+        if path.suffix in {".yaml", ".cedar", ".cedarschema"}:
+            for part in (str(path.relative_to(directory)).encode(), path.read_bytes()):
+                found.update(len(part).to_bytes(8, "big") + part)
+    return found.hexdigest()
 
 
 @dataclass(slots=True)
@@ -231,6 +242,8 @@ def open_core(settings: Settings) -> Core:
         entropy=secrets.token_bytes,
         clock_ms=clock_ms,
         grants=grants,
+        policy=policy_digest(settings.policies.directory),
+        every_decision=any(export.format == "adl" for export in settings.audit.exports),
     )
     access_keys = AccessKeys(database, box)
     issuers = [issuer.issuer for issuer in settings.web_identity.issuers]

@@ -10,7 +10,8 @@ from pydantic import BaseModel, Field, model_validator
 
 from hyok.vocabulary import LOOPBACK
 
-SCHEMES = {"syslog": ("tls", "tcp"), "ocsf": ("https", "http", "file")}
+_POSTED = ("https", "http", "file")
+SCHEMES = {"syslog": ("tls", "tcp"), "ocsf": _POSTED, "ldv": _POSTED, "adl": _POSTED}
 PORTS = {"tls": 6514, "tcp": 601}
 
 
@@ -18,13 +19,13 @@ class ExportSettings(BaseModel, extra="forbid", frozen=True):
     """One receiver of the log: `[[audit.exports]]`."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")
-    format: Literal["syslog", "ocsf"]
+    format: Literal["syslog", "ocsf", "ldv", "adl"]
     to: str
     ca_file: Path | None = None
     client_certificate: Path | None = None
     client_key: Path | None = None
     authorization_file: Path | None = None
-    body: Literal["lines", "array"] = "lines"
+    body: Literal["lines", "array", "otlp"] = "lines"
     begin: Literal["oldest", "newest"] = "oldest"
     batch_records: int = Field(default=500, ge=1, le=10_000)
     seconds_max: float = Field(default=30.0, gt=0, le=600)
@@ -48,6 +49,8 @@ class ExportSettings(BaseModel, extra="forbid", frozen=True):
         schemes = SCHEMES[self.format]
         if parts.scheme not in schemes:
             raise ValueError(f"to: {self.format} goes to {' or '.join(schemes)}, not {self.to}")
+        if self.body == "otlp" and self.format != "ldv":
+            raise ValueError("body: otlp is for ldv, whose records are spans")
         if parts.scheme == "file":
             if parts.netloc or not parts.path.startswith("/"):
                 raise ValueError("to: write a file as file:///folder/name")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from hyok.custody.keks import KekCatalog
     from hyok.policy.classifications import Classifications
     from hyok.policy.decision import Engine, StoreFacts
-    from hyok.vocabulary import Ask
+    from hyok.vocabulary import Ask, DataSubject
 
 CHANGES = (
     ":delete",
@@ -43,7 +43,9 @@ class Grants(Protocol):
 class Decisions:
     """Asks the engine and writes the journal.
 
-    ``opaque`` gives the id by which the log names an object whose object_id is not known.
+    ``opaque`` gives the id by which the log names an object whose object_id is not known, and
+    ``seal_subject`` the text by which it names a person.  ``policy`` names the policies in force.
+    ``every_decision``: also those that permit an act that changes nothing are on record.
     """
 
     def __init__(
@@ -57,8 +59,14 @@ class Decisions:
         keks: KekCatalog,
         opaque: Callable[[Ask], Awaitable[str]],
         clock_ms: Callable[[], int],
+        seal_subject: Callable[[str, DataSubject], Awaitable[str]],
+        policy: str = "",
+        every_decision: bool = False,
         grants: Grants | None = None,
     ) -> None:
+        self._seal_subject = seal_subject
+        self._policy = policy
+        self._every_decision = every_decision
         self._grants = grants
         self._classifications = classifications
         self._engine = engine
@@ -78,13 +86,15 @@ class Decisions:
         """
         classification = ask.classification or default_class(ask)
         decision = await self.permit(ask, classification, b"", "")
-        if ask.action.endswith(CHANGES):
+        changes = ask.action.endswith(CHANGES)
+        if changes or self._every_decision:
             await self.record(
                 ask,
                 "intend",
-                "pending",
+                "pending" if changes else "allowed",
                 classification,
                 reasons=decision.reasons,
+                decided="permit",
                 durable=self.is_write_ahead(classification),
             )
         return decision
@@ -123,6 +133,7 @@ class Decisions:
                 object_id=object_id,
                 kek_id=key_name,
                 reasons=decision.reasons,
+                decided="deny",
                 durable=True,
             )
             raise Refused(
@@ -156,7 +167,10 @@ class Decisions:
         reasons: tuple[str, ...] = (),
         error: str = "",
         size_bytes: int | None = None,
+        decided: str = "",
+        subject: str = "",
     ) -> None:
+        concluded = phase == "conclude" and ask.principal.processing_activity
         await self._journal.record(
             AuditRecord(
                 at_ms=self._clock_ms(),
@@ -165,7 +179,7 @@ class Decisions:
                 outcome=outcome,
                 actor=ask.principal.id,
                 session=ask.principal.session,
-                tenant=ask.bucket.tenant if ask.bucket is not None else ask.principal.tenant,
+                tenant=_tenant(ask),
                 origin=ask.origin,
                 request_id=ask.request_id,
                 trace_id=ask.trace_id,
@@ -177,6 +191,14 @@ class Decisions:
                 reasons=reasons,
                 error=error,
                 size_bytes=size_bytes,
+                parent_span_id=ask.parent_span_id,
+                began_ms=ask.at_ms if concluded else None,
+                decided=decided,
+                actor_kind=ask.principal.kind if decided else "",
+                policy=self._policy if decided else "",
+                activity=ask.principal.processing_activity if concluded else "",
+                subject=subject,
+                subject_kind=ask.subject.kind if subject and ask.subject is not None else "",
             ),
             durable=durable,
         )
@@ -200,6 +222,9 @@ class Decisions:
         if kek_id and ask.classification is None:
             kek = await self._keks.find(kek_id)
             classification = kek.classification if kek is not None else classification
+        subject = ""
+        if ask.subject is not None and ask.principal.processing_activity:
+            subject = await self._seal_subject(_tenant(ask), ask.subject)
         await self.record(
             ask,
             "conclude",
@@ -209,6 +234,7 @@ class Decisions:
             kek_id=kek_id,
             size_bytes=size_bytes,
             error=error,
+            subject=subject,
             durable=self.is_write_ahead(classification),
         )
 
@@ -229,6 +255,10 @@ class Decisions:
             )
         except Unavailable:
             return
+
+
+def _tenant(ask: Ask) -> str:
+    return ask.bucket.tenant if ask.bucket is not None else ask.principal.tenant
 
 
 def default_class(ask: Ask) -> str:
