@@ -148,7 +148,9 @@ def test_kills_of_both_sides_and_rotation_lose_no_record(home: Path, siem: Rsysl
     finally:
         code = exporter.end()
     assert code == 0
-    sequence = [json.loads(each)["metadata"]["sequence"] for each in events.open()]
+    sequence = [
+        json.loads(each)["metadata"]["sequence"] for each in events.read_text().splitlines()
+    ]
     assert set(sequence) == everything
     for data, text in siem.lines()[:50]:
         assert data.startswith("[hyok@32473 seq=")
