@@ -8,7 +8,7 @@ import typer
 
 from hyok.audit.cursor import progress
 from hyok.cli.options import ConfigOption, JsonOption, load
-from hyok.cli.screen import moment, show
+from hyok.cli.screen import moment, show_whole
 
 app = typer.Typer(help="Receivers of the audit log, such as a SIEM.", no_args_is_help=True)
 
@@ -45,4 +45,6 @@ def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
         else:
             row["acknowledged"] = moment(state.sent_ms) if state.sent_ms else "never"
         rows.append(row | {"error": state.error})
-    show(rows, as_json=as_json, empty="No [[audit.exports]] in the settings: nobody gets the log.")
+    show_whole(
+        rows, as_json=as_json, empty="No [[audit.exports]] in the settings: nobody gets the log."
+    )

@@ -12,10 +12,9 @@ import typer
 
 from hyok.audit.follow import LogFollower, last_place
 from hyok.audit.search import Wanted, search
-from hyok.cli.audit_verify import app
 from hyok.cli.options import ConfigOption, JsonOption, load
 from hyok.cli.progress import reading
-from hyok.cli.screen import moment, say, show
+from hyok.cli.screen import moment, say, show_whole
 from hyok.cli.times import parse_moment
 from hyok.telemetry.lines import Span
 
@@ -25,15 +24,17 @@ if TYPE_CHECKING:
 
     from hyok.audit.follow import Place
 
-__all__ = ["app"]
-
 LIMIT = 100
 LOOK_SECONDS = 0.5
 SHOWN_CHARS = 12
 """Of an object's opaque id: enough to tell two apart on a screen; --json has all of it."""
 
 
-@app.command("search")
+def register(root: typer.Typer) -> None:
+    """Add the command."""
+    root.command("search")(search_log)
+
+
 def search_log(
     since: Annotated[str, typer.Option("--since", help="'2026-11-28 14:05' (UTC), or 90m.")] = "",
     until: Annotated[str, typer.Option("--until", help="The same.")] = "",
@@ -46,10 +47,12 @@ def search_log(
     outcome: Annotated[
         str, typer.Option("--outcome", help="pending, allowed, denied, done, failed.")
     ] = "",
-    classification: Annotated[str, typer.Option("--classification")] = "",
+    classification: Annotated[str, typer.Option("--classification", help="vertrouwelijk, …")] = "",
     request: Annotated[str, typer.Option("--request", help="A request id.")] = "",
     trace: Annotated[str, typer.Option("--trace", help="A W3C trace id.")] = "",
-    limit: Annotated[int, typer.Option("--limit", min=1, max=100_000)] = LIMIT,
+    limit: Annotated[
+        int, typer.Option("--limit", min=1, max=100_000, help="At most so many.")
+    ] = LIMIT,
     follow: Annotated[bool, typer.Option("--follow", help="Go on with what comes.")] = False,
     config: ConfigOption = None,
     as_json: JsonOption = False,
@@ -81,7 +84,7 @@ def search_log(
         found = search(log, wanted, span, limit, tell)
     if place is None:
         rows = found if as_json else [row(record) for record in found]
-        show(rows, as_json=as_json, empty="No record has all of these values.")
+        show_whole(rows, as_json=as_json, empty="No record has all of these values.")
         if len(found) == limit and not as_json:
             say(f"These are the newest {limit}; --limit or --until shows more.")
         return

@@ -12,6 +12,7 @@ from hyok.cli import (
     audit_export,
     audit_key,
     audit_search,
+    audit_subject,
     backup,
     break_glass,
     buckets,
@@ -51,8 +52,10 @@ open_command.register(app)
 recover.register(app)
 backup.register(app)
 app.add_typer(hsm.app, name="hsm")
-app.add_typer(audit_search.app, name="audit")
+app.add_typer(audit_key.app, name="audit")
 audit_key.app.add_typer(audit_export.app, name="export")
+audit_search.register(audit_key.app)
+audit_subject.register(audit_key.app)
 app.add_typer(keys.app, name="keys")
 app.add_typer(apps.app, name="apps")
 app.add_typer(buckets.app, name="buckets")

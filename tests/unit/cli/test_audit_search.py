@@ -51,7 +51,7 @@ def config(tmp_path: Path) -> Path:
 
 def ask(config: Path, *options: str) -> str:
     command = ["audit", *options, "--config", str(config)]
-    done = CliRunner(env={"COLUMNS": "250"}).invoke(app, command, catch_exceptions=False)
+    done = CliRunner(env={"COLUMNS": "60"}).invoke(app, command, catch_exceptions=False)
     assert done.exit_code == 0, done.output
     return done.stdout
 
