@@ -38,6 +38,14 @@ class ObjectRef:
 
 
 @dataclass(frozen=True, slots=True)
+class DataSubject:
+    """Whom the personal data of an object is about, as its labels say.  Never written in clear."""
+
+    value: str = field(repr=False)
+    kind: str = ""  # what sort of number it is: BSN, a URI of a register
+
+
+@dataclass(frozen=True, slots=True)
 class Principal:
     """Somebody who proved who they are.
 
@@ -55,6 +63,8 @@ class Principal:
     # `access key:name` of a session, for the log; no right follows from it, so that decisions
     # are remembered for all sessions of an app alike.
     session: str = field(default="", compare=False)
+    # A URI in the register of processing activities (AVG art. 30), for the log as well.
+    processing_activity: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +187,8 @@ class Ask:
     classification: ClassificationName | None = None  # None: the object's own says (reads)
     scope_label: str = ""  # value of the tag `zaak`, else `betrokkene`
     trace_id: str = ""
+    parent_span_id: str = ""  # the caller's span in that trace
+    subject: DataSubject | None = None
     approval: str = ""  # the proposal of officers that is being executed
 
     @property

@@ -16,6 +16,7 @@ import structlog
 
 from hyok.audit.checkpoint import time_of
 from hyok.audit.client import JournalClient
+from hyok.audit.cursor import progress
 from hyok.audit.evidence import latest
 from hyok.chores import keep_house
 from hyok.connections import build_hsm, build_store, journal_socket
@@ -67,6 +68,7 @@ from hyok.objects.vault import ObjectVault
 from hyok.objects.version_listing import VersionListings
 from hyok.officer.break_glass import BreakGlassDesk
 from hyok.officer.hooks import Hooks
+from hyok.policy.bundle import Bundle
 from hyok.policy.bundle import load as load_policy
 from hyok.policy.decision import CachedEngine, StoreFacts
 from hyok.telemetry.metrics import Metrics
@@ -75,6 +77,7 @@ from hyok.vocabulary import ClassificationName
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from hyok.audit.config import AuditSettings
     from hyok.backends.port import ObjectStore
     from hyok.gateway.port import Meter
     from hyok.hsm.port import Hsm
@@ -186,7 +189,8 @@ def open_core(settings: Settings) -> Core:
         Malformed: settings or policies cannot stand.
         Unavailable: the database does not answer.
     """
-    folder = load_policy(policy_files(settings.policies.directory))
+    files = policy_files(settings.policies.directory)
+    folder = load_policy(files)
     classifications = folder.classifications
     engine = CachedEngine(folder.engine, clock_ms=clock_ms, ttl_ms=DECISIONS_REMEMBERED_MS)
     database = Database(settings.database.url)
@@ -225,6 +229,7 @@ def open_core(settings: Settings) -> Core:
         approvals=approvals,
         classifications=classifications,
         engine=engine,
+        folder_digest=Bundle(0, files).digest,
         clock_ms=clock_ms,
     )
     freezes = Freezes(database, clock_ms)
@@ -245,6 +250,7 @@ def open_core(settings: Settings) -> Core:
         freezes=freezes,
         policy=policy,
         grants=grants,
+        every_decision=any(export.format == "adl" for export in settings.audit.exports),
     )
     access_keys = AccessKeys(database, box)
     issuers = [issuer.issuer for issuer in settings.web_identity.issuers]
@@ -414,6 +420,7 @@ async def open_management(core: Core, metrics: Metrics, index: int, door: Server
 
     def render() -> bytes:
         tell_checkpoint(core.settings.audit.file, metrics)
+        tell_exports(core.settings.audit, metrics)
         return metrics.render()
 
     port = core.settings.management.port
@@ -436,6 +443,17 @@ def tell_checkpoint(log: Path, metrics: Metrics) -> None:
         # A checkpoint covers what was written a moment before it, not what came while it was made.
         waiting = written - at > UNCOVERED_SLACK_SECONDS
         metrics.uncovered_seconds.set(max(0.0, time.time() - at) if waiting else 0.0)
+
+
+def tell_exports(audit: AuditSettings, metrics: Metrics) -> None:
+    """Set how far each receiver of the audit log is behind."""
+    for export in audit.exports:
+        with contextlib.suppress(HyokError, OSError):
+            found = progress(audit.file, export.name, clock_ms())
+            failing = found.failing_seconds(clock_ms())
+            metrics.export_lag_records.labels(export.name).set(found.lag_records)
+            metrics.export_lag_seconds.labels(export.name).set(found.lag_seconds)
+            metrics.export_failing_seconds.labels(export.name).set(failing)
 
 
 async def run_worker(settings: Settings, index: int, stop: asyncio.Event) -> None:

@@ -9,6 +9,7 @@ import pytest
 from pydantic import BaseModel
 
 from hyok import settings
+from hyok.audit.config import ExportSettings
 from hyok.backends.config import FileStoreSettings, S3StoreSettings
 from hyok.errors import Malformed
 from hyok.hsm.config import TokenSettings
@@ -48,6 +49,8 @@ def test_the_example_file_explains_every_setting_and_no_other() -> None:
     assert set(written["hsm"]["tokens"][0]) == names(TokenSettings)
     issuers = [set(issuer) for issuer in written["web_identity"]["issuers"]]
     assert set.union(*issuers) == names(IssuerSettings)  # a file and an address exclude each other
+    exports = [set(export) for export in written["audit"]["exports"]]
+    assert set.union(*exports) == names(ExportSettings)
     stores = {store["kind"]: set(store) for store in written["stores"]}
     assert stores == {"files": names(FileStoreSettings), "s3": names(S3StoreSettings)}
 
@@ -59,7 +62,7 @@ def test_defaults_of_the_example_are_those_of_the_models() -> None:
         model = Settings.model_fields[section].annotation
         assert isinstance(model, type)
         for name, value in written[section].items():
-            if name == "issuers":
+            if name in {"issuers", "exports"}:
                 continue
             default = model.model_fields[name].default
             assert value == (str(default) if isinstance(default, Path) else default), name
@@ -93,6 +96,7 @@ def test_every_folder_refuses_settings_that_it_does_not_know_and_none_can_be_cha
     parsed = settings.parse(EXAMPLE.read_text(), "example")
     tables = [*parsed.__dict__.values(), *parsed.stores, *parsed.hsm.tokens, parsed]
     models = [type(table) for table in tables if isinstance(table, BaseModel)]
+    models += [type(export) for export in parsed.audit.exports]
     models += [type(issuer) for issuer in parsed.web_identity.issuers]
     assert len(models) > 12  # the walk found the tables, so that it says something
     for model in models:

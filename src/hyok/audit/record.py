@@ -35,6 +35,15 @@ class AuditRecord:
     reasons: tuple[str, ...] = ()  # the rules that decided
     error: str = ""  # kind and code of a failure; no names
     size_bytes: int | None = None
+    # For the logs of decisions and of processing (docs/audit-export.md).
+    parent_span_id: str = ""  # the caller's span in the trace
+    began_ms: int | None = None  # when the request began
+    decided: str = ""  # permit or deny, on the one record of each decision
+    actor_kind: str = ""
+    policy: str = ""  # SHA-256 of the policies that decided
+    activity: str = ""  # URI of the processing activity
+    subject: str = ""  # whom it was about, encrypted
+    subject_kind: str = ""
 
 
 def render(record: AuditRecord) -> bytes:

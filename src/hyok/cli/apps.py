@@ -32,6 +32,13 @@ def create(
         str, typer.Option("--clearance", help="The highest classification it may touch.")
     ] = "vertrouwelijk",
     purpose: Annotated[str, typer.Option("--purpose", help="Why it may; in the audit log.")] = "",
+    processing_activity: Annotated[
+        str,
+        typer.Option(
+            "--processing-activity",
+            help="URI in the register of processing activities, where it handles personal data.",
+        ),
+    ] = "",
     grant: Annotated[list[str] | None, typer.Option("--grant", help=", ".join(GRANTS))] = None,
     bucket: Annotated[list[str] | None, typer.Option("--bucket", help="Default: all.")] = None,
     config: ConfigOption = None,
@@ -55,6 +62,7 @@ def create(
                 clearance=core.classifications.level(clearance),
                 grants=frozenset(grant or GRANTS[:4]),
                 purpose=purpose,
+                processing_activity=processing_activity,
                 buckets=frozenset(bucket) if bucket else None,
             ),
         )

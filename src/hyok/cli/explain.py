@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import time
-from calendar import timegm
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,8 +14,8 @@ from hyok.audit.search import NEAR_MS, find
 from hyok.cli.options import ConfigOption, JsonOption, load, moment
 from hyok.cli.progress import reading
 from hyok.cli.screen import say, show
+from hyok.cli.times import parse_ago, parse_time
 from hyok.errors import Malformed, NotFound
-from hyok.policy.classifications import parse_duration
 from hyok.telemetry.lines import Span, files_of, find_lines
 
 if TYPE_CHECKING:
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 
 AROUND_MS = 3_600_000
 MARGIN_MS = 60_000
-FORMS = ("%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d %H:%M", "%Y-%m-%d")
 SHOWN = (
     "actor",
     "tenant",
@@ -105,23 +103,11 @@ def span_of(at: str, since: str, now_ms: int) -> Span:
     if at and since:
         raise Malformed("--at and --since exclude each other")
     if at:
-        at_ms = _parse_time(at)
+        at_ms = parse_time("--at", at)
         return Span(at_ms - AROUND_MS, at_ms + AROUND_MS, NEAR_MS)
     if since:
-        try:
-            return Span(now_ms - parse_duration(since), near_ms=NEAR_MS)
-        except ValueError as error:
-            raise Malformed(f"--since {since}: {error}") from error
+        return Span(now_ms - parse_ago("--since", since), near_ms=NEAR_MS)
     return Span(near_ms=NEAR_MS)
-
-
-def _parse_time(text: str) -> int:
-    for form in FORMS:
-        try:
-            return timegm(time.strptime(text, form)) * 1000
-        except ValueError:
-            continue
-    raise Malformed(f"--at {text}: write a time in UTC as 2026-11-28 14:05")
 
 
 def _logged(settings: Settings, wanted: str, span: Span, tell: Any) -> list[dict[str, Any]]:

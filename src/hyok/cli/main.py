@@ -9,7 +9,10 @@ import typer
 from hyok.cli import (
     approvals,
     apps,
+    audit_export,
     audit_key,
+    audit_search,
+    audit_subject,
     backup,
     break_glass,
     buckets,
@@ -55,6 +58,9 @@ backup.register(app)
 freezes.register(app)
 app.add_typer(hsm.app, name="hsm")
 app.add_typer(audit_key.app, name="audit")
+audit_key.app.add_typer(audit_export.app, name="export")
+audit_search.register(audit_key.app)
+audit_subject.register(audit_key.app)
 app.add_typer(keys.app, name="keys")
 app.add_typer(apps.app, name="apps")
 app.add_typer(buckets.app, name="buckets")

@@ -45,6 +45,18 @@ def show(rows: Sequence[Mapping[str, object]], *, as_json: bool, empty: str) -> 
     out.print(table)
 
 
+def show_whole(rows: Sequence[Mapping[str, object]], *, as_json: bool, empty: str) -> None:
+    """Print rows as `show` does, but cut nothing off where the screen is narrow."""
+    if as_json or not rows:
+        show(rows, as_json=as_json, empty=empty)
+        return
+    lines = [list(rows[0]), *([str(value) for value in row.values()] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        say("  ".join(cells).rstrip())
+
+
 def moment(at_ms: int) -> str:
     """Return a time for people, UTC."""
     return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(at_ms / 1000))

@@ -1,4 +1,4 @@
-"""The parent of `hyok serve`: HSM agents, the audit writer and the workers, each kept alive."""
+"""The parent of `hyok serve`: HSM agents, audit writer and exporter, workers; each kept alive."""
 
 from __future__ import annotations
 
@@ -95,6 +95,10 @@ class Supervisor:
         self._config = config
         self._agents = AgentSupervisor(agent_specs(settings))
         self._writer = Child("audit writer", _writer_command(settings))
+        self._others = [self._writer]
+        if settings.audit.exports:
+            exporter = [sys.executable, "-m", "hyok.cli.audit_exporter", "--config", str(config)]
+            self._others.append(Child("audit exporter", exporter))
         self._workers = [
             Child(
                 f"worker {index}",
@@ -141,7 +145,7 @@ class Supervisor:
         try:
             while not self._stopping:
                 now = time.monotonic()
-                for child in (self._writer, *self._workers):
+                for child in (*self._others, *self._workers):
                     child.look(now)
                 if not told:
                     told = True
@@ -158,14 +162,15 @@ class Supervisor:
                 worker.process.terminate()
         for worker in self._workers:
             worker.end(seconds)
-        self._writer.end(10)
+        for other in self._others:  # the writer first: what it writes last goes out, or goes later
+            other.end(10)
         self._agents.stop()
 
     def pids(self) -> dict[str, int]:
-        """Return the process ids of writer and workers, for tests and status."""
+        """Return the process ids of writer, exporter and workers, for tests and status."""
         return {
             child.name: child.process.pid
-            for child in (self._writer, *self._workers)
+            for child in (*self._others, *self._workers)
             if child.process is not None
         }
 

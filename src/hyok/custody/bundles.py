@@ -148,6 +148,7 @@ class PolicyKeeper:
         approvals: proves proposals.
         classifications: what everybody holds; it becomes that of the bundle.
         engine: the same.
+        folder_digest: of the folder of the settings, which decides until a bundle is in force.
     """
 
     def __init__(
@@ -158,6 +159,7 @@ class PolicyKeeper:
         approvals: Approvals,
         classifications: Classifications,
         engine: CachedEngine,
+        folder_digest: str,
         clock_ms: Callable[[], int],
     ) -> None:
         self._book = book
@@ -167,7 +169,7 @@ class PolicyKeeper:
         self._rows: EpochRows[InForce] = EpochRows(database, clock_ms, EPOCH, _newest)
         self._refused = ""
         self.version = 0  # 0: the folder of the settings
-        self.digest = ""
+        self.digest = folder_digest
         self.problem = ""
 
     async def check_taken(self) -> None:

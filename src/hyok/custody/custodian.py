@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from hyok.hsm.port import Hsm
     from hyok.policy.classifications import Classifications
     from hyok.policy.decision import Decision, Engine, StoreFacts
-    from hyok.vocabulary import Ask, Bucket, ObjectRef
+    from hyok.vocabulary import Ask, Bucket, DataSubject, ObjectRef
 
 __all__ = ["TENANT_CLASSIFICATION", "IssuedKey", "KeyCustodian", "Rewrapped"]
 
@@ -63,6 +63,7 @@ class KeyCustodian:
         freezes: Freezes,
         policy: PolicyInForce | None = None,
         grants: Grants | None = None,
+        every_decision: bool = False,
     ) -> None:
         self._classifications = classifications
         self._keyring = keyring
@@ -80,6 +81,8 @@ class KeyCustodian:
             freezes=freezes,
             policy=policy,
             grants=grants,
+            seal_subject=self._fixed.seal_subject,
+            every_decision=every_decision,
         )
         self._uploads = UploadSecrets(clock_ms)
         self._secrets = WrapSecrets(
@@ -153,6 +156,7 @@ class KeyCustodian:
             object_id=object_id,
             scope=scope,
             reasons=decision.reasons,
+            decided="permit",
             durable=rule.audit.mode == "write-ahead",
         )
         try:
@@ -267,6 +271,7 @@ class KeyCustodian:
             kek_id=key.kek_id,
             scope=scope,
             reasons=decision.reasons,
+            decided="permit",
             durable=rule.audit.mode == "write-ahead",
         )
         try:
@@ -323,6 +328,7 @@ class KeyCustodian:
             kek_id=kek.kek_id,
             scope=found.scope,
             reasons=decision.reasons,
+            decided="permit",
             durable=rule.audit.mode == "write-ahead",
         )
 
@@ -365,6 +371,14 @@ class KeyCustodian:
     async def subject_scope(self, tenant: str, value: str) -> str:
         """Return ``subject:<32 hex digits>`` of a case or person: no number in clear."""
         return await self._fixed.subject_scope(tenant, value)
+
+    async def seal_subject(self, tenant: str, subject: DataSubject) -> str:
+        """Return whom data is about, as the logs have it; see `FixedKeys.seal_subject`."""
+        return await self._fixed.seal_subject(tenant, subject)
+
+    async def open_subject(self, tenant: str, sealed: str, kind: str) -> str:
+        """Return whom a text in the logs names; see `FixedKeys.open_subject`."""
+        return await self._fixed.open_subject(tenant, sealed, kind)
 
     async def opaque_id(self, ref: ObjectRef) -> str:
         """Return a stable id of an object's name for the log, which no one can guess names by."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hyok.custody.keks import KekCatalog
     from hyok.policy.classifications import Classifications
     from hyok.policy.decision import Engine, StoreFacts
-    from hyok.vocabulary import Ask
+    from hyok.vocabulary import Ask, DataSubject
 
 CHANGES = (
     ":delete",
@@ -48,6 +48,11 @@ class Grants(Protocol):
 class PolicyInForce(Protocol):
     """What officers put in force; filled by `custody.bundles`."""
 
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the bundle that decides, hex: the log names it with each decision."""
+        ...
+
     async def check_taken(self) -> None:
         """Return quietly if this process decides by it, or by the last good one before it.
 
@@ -60,7 +65,9 @@ class PolicyInForce(Protocol):
 class Decisions:
     """Asks the engine and writes the journal.
 
-    ``opaque`` gives the id by which the log names an object whose object_id is not known.
+    ``opaque`` gives the id by which the log names an object whose object_id is not known, and
+    ``seal_subject`` the text by which it names a person.  ``policy`` names the policies in force.
+    ``every_decision``: also those that permit an act that changes nothing are on record.
     """
 
     def __init__(
@@ -74,11 +81,15 @@ class Decisions:
         keks: KekCatalog,
         opaque: Callable[[Ask], Awaitable[str]],
         clock_ms: Callable[[], int],
+        seal_subject: Callable[[str, DataSubject], Awaitable[str]],
         freezes: Freezes,
         policy: PolicyInForce | None = None,
+        every_decision: bool = False,
         grants: Grants | None = None,
     ) -> None:
+        self._seal_subject = seal_subject
         self._policy = policy
+        self._every_decision = every_decision
         self._freezes = freezes
         self._grants = grants
         self._classifications = classifications
@@ -99,13 +110,15 @@ class Decisions:
         """
         classification = ask.classification or default_class(ask)
         decision = await self.permit(ask, classification, b"", "")
-        if ask.action.endswith(CHANGES):
+        changes = ask.action.endswith(CHANGES)
+        if changes or self._every_decision:
             await self.record(
                 ask,
                 "intend",
-                "pending",
+                "pending" if changes else "allowed",
                 classification,
                 reasons=decision.reasons,
+                decided="permit",
                 durable=self.is_write_ahead(classification),
             )
         return decision
@@ -147,6 +160,7 @@ class Decisions:
                 object_id=object_id,
                 kek_id=key_name,
                 reasons=decision.reasons,
+                decided="deny",
                 durable=True,
             )
             raise Refused(
@@ -178,6 +192,7 @@ class Decisions:
             object_id=object_id,
             kek_id=key_name,
             reasons=(freeze.word,),
+            decided="deny",
             durable=True,
         )
         raise refusal(freeze)
@@ -203,7 +218,10 @@ class Decisions:
         reasons: tuple[str, ...] = (),
         error: str = "",
         size_bytes: int | None = None,
+        decided: str = "",
+        subject: str = "",
     ) -> None:
+        concluded = phase == "conclude" and ask.principal.processing_activity
         await self._journal.record(
             AuditRecord(
                 at_ms=self._clock_ms(),
@@ -212,7 +230,7 @@ class Decisions:
                 outcome=outcome,
                 actor=ask.principal.id,
                 session=ask.principal.session,
-                tenant=ask.bucket.tenant if ask.bucket is not None else ask.principal.tenant,
+                tenant=_tenant(ask),
                 origin=ask.origin,
                 request_id=ask.request_id,
                 trace_id=ask.trace_id,
@@ -224,6 +242,14 @@ class Decisions:
                 reasons=reasons,
                 error=error,
                 size_bytes=size_bytes,
+                parent_span_id=ask.parent_span_id,
+                began_ms=ask.at_ms if concluded else None,
+                decided=decided,
+                actor_kind=ask.principal.kind if decided else "",
+                policy=self._policy.digest if decided and self._policy is not None else "",
+                activity=ask.principal.processing_activity if concluded else "",
+                subject=subject,
+                subject_kind=ask.subject.kind if subject and ask.subject is not None else "",
             ),
             durable=durable,
         )
@@ -247,6 +273,9 @@ class Decisions:
         if kek_id and ask.classification is None:
             kek = await self._keks.find(kek_id)
             classification = kek.classification if kek is not None else classification
+        subject = ""
+        if ask.subject is not None and ask.principal.processing_activity:
+            subject = await self._seal_subject(_tenant(ask), ask.subject)
         await self.record(
             ask,
             "conclude",
@@ -256,6 +285,7 @@ class Decisions:
             kek_id=kek_id,
             size_bytes=size_bytes,
             error=error,
+            subject=subject,
             durable=self.is_write_ahead(classification),
         )
 
@@ -276,6 +306,10 @@ class Decisions:
             )
         except Unavailable:
             return
+
+
+def _tenant(ask: Ask) -> str:
+    return ask.bucket.tenant if ask.bucket is not None else ask.principal.tenant
 
 
 def default_class(ask: Ask) -> str:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import hmac
 from contextlib import suppress
 from typing import TYPE_CHECKING
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
 from hyok.custody.key_states import Use, check_use
 from hyok.custody.secrets_cache import ByteSecrets, SecretCache
 from hyok.envelope.keys import hkdf, object_context
 from hyok.envelope.names import NameKey
-from hyok.errors import HyokError, Unavailable
+from hyok.errors import HyokError, Tampered, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +24,7 @@ if TYPE_CHECKING:
     from hyok.custody.keyring import Keyring
     from hyok.custody.watch import HsmWatch
     from hyok.policy.classifications import Classifications
-    from hyok.vocabulary import Ask, Bucket, ObjectRef
+    from hyok.vocabulary import Ask, Bucket, DataSubject, ObjectRef
 
 TENANT_CLASSIFICATION = "tenant"
 """The KEK of a tenant's own identifiers; it wraps no object."""
@@ -97,6 +101,31 @@ class FixedKeys:
         """Return ``subject:<32 hex digits>`` of a case or person: no number in clear."""
         key = hkdf(await self._tenant_key(tenant), b"", b"hyok subject id")
         return "subject:" + hmac.digest(key, value.encode(), "sha256")[:16].hex()
+
+    async def seal_subject(self, tenant: str, subject: DataSubject) -> str:
+        """Return whom data is about, encrypted: the same person gives the same text.
+
+        AES-SIV (RFC 5297) with a key of the tenant's own; ``kind`` is bound to it.
+        """
+        sealed = (await self._subject_key(tenant)).encrypt(
+            subject.value.encode(), [subject.kind.encode()]
+        )
+        return base64.urlsafe_b64encode(sealed).decode().rstrip("=")
+
+    async def open_subject(self, tenant: str, sealed: str, kind: str) -> str:
+        """Return whom `seal_subject` encrypted.
+
+        Raises:
+            Tampered: the text is not one of this tenant, or was made for another kind.
+        """
+        try:
+            raw = base64.urlsafe_b64decode(sealed + "=" * (-len(sealed) % 4))
+            return (await self._subject_key(tenant)).decrypt(raw, [kind.encode()]).decode()
+        except (ValueError, InvalidTag) as error:
+            raise Tampered("this is no data subject of this tenant and type") from error
+
+    async def _subject_key(self, tenant: str) -> AESSIV:
+        return AESSIV(hkdf(await self._tenant_key(tenant), b"", b"hyok data subject", 64))
 
     async def opaque_id(self, ref: ObjectRef) -> str:
         """Return a stable id of an object's name for the log, which no one can guess names by."""

@@ -57,6 +57,8 @@ apps = Table(
     Column("tenant", String(NAME_CHARS_MAX), ForeignKey("tenants.tenant"), nullable=False),
     Column("clearance", Integer, nullable=False),  # the highest level of classification
     Column("purpose", Text, nullable=False, server_default=""),
+    # A URI in the register of processing activities; empty where the app handles no personal data.
+    Column("processing_activity", Text, nullable=False, server_default=""),
     # A list of bucket ids, or null for every bucket of the tenant.  Null is not the empty list:
     # taking away an app's last bucket must not hand it all of them.
     Column("buckets", JSON(none_as_null=True), nullable=True),

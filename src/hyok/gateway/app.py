@@ -16,6 +16,7 @@ from hyok.gateway.handlers import NO_BODY, TABLE
 from hyok.gateway.handlers.bucket_settings import cors_rules
 from hyok.gateway.port import NoMeter
 from hyok.gateway.responses import OVERRIDES, error_document
+from hyok.gateway.trace import trace_of
 from hyok.s3.cors import answer_actual
 from hyok.s3.names import check_key
 from hyok.s3.operations import check_served, identify
@@ -69,7 +70,8 @@ class Gateway:
             request = S3Request.of_target(
                 head.method, head.target, head.headers, self._base_domains
             )
-            call = Call(exchange, request, request_id, host_id, self._clock_ms())
+            trace = trace_of(request.header("traceparent"), self._entropy(16))
+            call = Call(exchange, request, request_id, host_id, self._clock_ms(), trace)
             await self._serve(call)
         except HyokError as error:
             if isinstance(error, Tampered):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import formatdate
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -17,12 +17,14 @@ if TYPE_CHECKING:
 
     from hyok.gateway.admission import Admission
     from hyok.gateway.port import Exchange, Pieces, Wire
+    from hyok.gateway.trace import Trace
     from hyok.objects.bucket_states import BucketStates
     from hyok.objects.listing import Listings
     from hyok.objects.multipart import MultipartVault
     from hyok.objects.registry import BucketKeeper, BucketRegistry
     from hyok.objects.vault import ObjectVault
     from hyok.objects.version_listing import VersionListings
+    from hyok.policy.classify import Judged
     from hyok.s3.operations import Operation
     from hyok.s3.request import S3Request
     from hyok.sigv4.verify import Verified
@@ -80,13 +82,14 @@ class Outcome:
 
 @dataclass(slots=True)
 class Call:
-    """One admitted request.  What follows ``at_ms`` is noted for the log on the way."""
+    """One admitted request.  What follows ``trace`` is noted for the log on the way."""
 
     exchange: Exchange
     request: S3Request
     request_id: str
     host_id: str
     at_ms: int
+    trace: Trace
     principal: Principal | None = None
     verified: Verified | None = None
     operation: Operation | None = None
@@ -108,7 +111,6 @@ class Call:
         bucket: Bucket | None = None,
         key: str | None = None,
         classification: ClassificationName | None = None,
-        scope_label: str = "",
     ) -> Ask:
         """Return the question to custody; what is not given is the request's own."""
         assert self.principal is not None
@@ -121,7 +123,16 @@ class Call:
             origin=self.exchange.head.peer,
             at_ms=self.at_ms,
             classification=classification,
-            scope_label=scope_label,
+            trace_id=self.trace.trace_id,
+            parent_span_id=self.trace.parent_span_id,
+        )
+
+    def ask_to_write(self, judged: Judged, key: str | None = None) -> Ask:
+        """Return the question of who writes an object that was judged so."""
+        return replace(
+            self.ask(key=key, classification=judged.classification),
+            scope_label=judged.scope_label,
+            subject=judged.subject,
         )
 
     def frame(self, headers: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:

@@ -31,6 +31,9 @@ LIVE_KEYS_MAX = 2
 NO_BUCKET = "-"
 """Stands for "none" in a principal, whose empty set means all; no bucket can have this name."""
 
+CHANGEABLE = ("clearance", "purpose", "processing_activity", "buckets", "grants")
+
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[!-~]{1,500}").fullmatch
 _ID = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}").fullmatch
 
 
@@ -43,6 +46,7 @@ class App:
     clearance: int  # the highest level of classification it may touch
     grants: frozenset[str]
     purpose: str = ""
+    processing_activity: str = ""  # a URI in the register of processing activities (AVG art. 30)
     buckets: frozenset[str] | None = None
     state: str = "active"  # active | revoked
     created_ms: int = 0
@@ -56,6 +60,7 @@ class App:
             tenant=self.tenant,
             clearance=self.clearance,
             purpose=self.purpose,
+            processing_activity=self.processing_activity,
             buckets=named,
             grants=self.grants,
         )
@@ -109,6 +114,11 @@ def check_app(app: App) -> None:
             f"got {', '.join(unknown) or 'none'}.",
             reason="InvalidArgument",
         )
+    if app.processing_activity and not _URI(app.processing_activity):
+        raise Malformed(
+            f"processing_activity {app.processing_activity!r} must be a URI.",
+            reason="InvalidArgument",
+        )
     if app.clearance < 0:
         raise Malformed("clearance must be a level of 0 or more.", reason="InvalidArgument")
 
@@ -144,7 +154,7 @@ def change_app(connection: Connection, app: App) -> None:
     changed = connection.execute(
         update(apps)
         .where(apps.c.app_id == app.app_id, apps.c.tenant == app.tenant, apps.c.state == "active")
-        .values({name: columns[name] for name in ("clearance", "purpose", "buckets", "grants")})
+        .values({name: columns[name] for name in CHANGEABLE})
     )
     if changed.rowcount != 1:
         raise NotFound(f"There is no active app {app.app_id!r} in tenant {app.tenant!r}.")
@@ -310,6 +320,7 @@ def _columns(app: App) -> dict[str, object]:
         "tenant": app.tenant,
         "clearance": app.clearance,
         "purpose": app.purpose,
+        "processing_activity": app.processing_activity,
         "buckets": None if app.buckets is None else sorted(app.buckets),
         "grants": sorted(app.grants),
         "state": app.state,
@@ -324,6 +335,7 @@ def _app(row: Row[tuple[object, ...]]) -> App:
         clearance=row.clearance,
         grants=frozenset(row.grants),
         purpose=row.purpose,
+        processing_activity=row.processing_activity,
         buckets=None if row.buckets is None else frozenset(row.buckets),
         state=row.state,
         created_ms=row.created_ms,

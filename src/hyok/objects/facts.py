@@ -6,12 +6,13 @@ object in clear, and are the store's word only.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from hyok.backends.port import StoredFacts
 from hyok.envelope.metadata import Metadata
 from hyok.objects.locking import NO_LOCK, store_lock
+from hyok.policy.classify import subject_of
 from hyok.vocabulary import Body
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from hyok.backends.port import Stored
     from hyok.s3.locks import LockAsked
+    from hyok.vocabulary import Ask
 
 HEADERS: Mapping[str, str] = {
     "content-type": "ct",
@@ -104,6 +106,11 @@ class ObjectFacts:
     def outcome(self) -> str:
         """The audit log's word for a reading of it that went well."""
         return "done" if self.sealed else "unsealed"
+
+
+def about(ask: Ask, facts: ObjectFacts) -> Ask:
+    """Return ``ask`` with whom an opened object is about, for the record of its reading."""
+    return replace(ask, subject=subject_of(facts.tags, facts.user_metadata))
 
 
 def split(

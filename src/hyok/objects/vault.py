@@ -12,7 +12,7 @@ from hyok.backends.port import ALWAYS, WHOLE, Condition, Deleted, Span
 from hyok.envelope.layout import HYOK1, LAYOUT
 from hyok.envelope.parts import part_header
 from hyok.errors import HyokError, Malformed, NotFound, Refused
-from hyok.objects.facts import ObjectFacts, split
+from hyok.objects.facts import ObjectFacts, about, split
 from hyok.objects.locking import check_lockable, store_lock
 from hyok.objects.name_warning import warn_of_name
 from hyok.objects.object_sealing import ObjectSealing
@@ -193,7 +193,7 @@ class ObjectVault:
         finally:
             await opened.close()
         await self.custodian.conclude(
-            ask,
+            about(ask, opened.facts),
             "done",
             object_id=bytes.fromhex(opened.facts.object_id),
             kek_id=opened.facts.kek_id,

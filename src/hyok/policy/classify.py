@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hyok.errors import Refused
-from hyok.vocabulary import ClassificationName
+from hyok.vocabulary import ClassificationName, DataSubject
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,12 +21,17 @@ LABEL_NAMES = ("classification", "vertrouwelijkheidaanduiding")
 """Tags and user metadata in which an app or ZGW names a class."""
 
 
+SUBJECT, SUBJECT_KIND = "betrokkene", "betrokkene-type"
+"""Tags and user metadata that say whom an object is about."""
+
+
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What an object will be, and what its key is bound to."""
+    """What an object will be, what its key is bound to, and whom it is about."""
 
     classification: ClassificationName
     scope_label: str
+    subject: DataSubject | None = None
 
 
 def effective(
@@ -92,4 +97,13 @@ def judge(
         name = ClassificationName(at_least)
     wanted = classifications.get(name).keys.scope_from
     values = [tags.get(word) or user_metadata.get(word) or "" for word in wanted]
-    return Judged(name, next((value for value in values if value), ""))
+    scope_label = next((value for value in values if value), "")
+    return Judged(name, scope_label, subject_of(tags, user_metadata))
+
+
+def subject_of(tags: Mapping[str, str], user_metadata: Mapping[str, str]) -> DataSubject | None:
+    """Return whom an object's labels say that it is about; None where they name nobody."""
+    value, kind = (
+        tags.get(word) or user_metadata.get(word) or "" for word in (SUBJECT, SUBJECT_KIND)
+    )
+    return DataSubject(value, kind) if value else None

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import gzip
 import os
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -73,47 +74,71 @@ def find_lines(
     span: Span,
     tell: Tell = lambda _: None,
 ) -> list[bytes]:
-    """Return the lines that hold ``wanted``, oldest first, without their line feeds.
+    """Return the lines that hold ``wanted``, oldest first; the rest as for `walk_back`."""
+    return list(walk_back(files, (wanted,), time_of, span, tell=tell))[::-1]
+
+
+def walk_back(
+    files: Sequence[Path],
+    wanted: Sequence[bytes],
+    time_of: TimeOf,
+    span: Span,
+    *,
+    keep: Callable[[bytes], bool] = lambda _: True,
+    packed_max: int | None = None,
+    tell: Tell = lambda _: None,
+) -> Iterator[bytes]:
+    """Yield the lines that hold all of ``wanted``, newest first, without their line feeds.
 
     Args:
         files: newest first, as `files_of` returns them.
-        wanted: bytes that stand in a line.
+        wanted: bytes that stand in a line, each of them.
         time_of: reads a line's time in unix milliseconds; None where it has none.
         span: which time to look at.
+        keep: looks at a line that holds them.
+        packed_max: how many lines of a packed file to keep, its newest; None: all.
         tell: called with the bytes read so far.
 
     Raises:
         Unavailable: a file cannot be read.
     """
-    search = _Search(wanted, time_of, span, tell)
+    search = _Search(wanted, time_of, span, keep, tell)
     for path in files:
         try:
             if path.stat().st_mtime_ns // 1_000_000 < search.floor_ms - SLACK_MS:
                 continue  # nothing was written to it since
-            search.compressed(path) if path.suffix == ".gz" else search.plain(path)
+            yield from (
+                search.packed(path, packed_max) if path.suffix == ".gz" else search.plain(path)
+            )
         except (OSError, EOFError) as error:
             raise Unavailable(
                 f"the log {path} cannot be read: {error}",
                 code="HY-5104",
                 next_step="run as the service's user, or as root",
             ) from error
-    return search.found
 
 
 class _Search:
     """One search through several files; `floor_ms` rises once something was found."""
 
-    def __init__(self, wanted: bytes, time_of: TimeOf, span: Span, tell: Tell) -> None:
+    def __init__(
+        self,
+        wanted: Sequence[bytes],
+        time_of: TimeOf,
+        span: Span,
+        keep: Callable[[bytes], bool],
+        tell: Tell,
+    ) -> None:
         self._wanted = wanted
         self._time_of = time_of
         self._span = span
+        self._keep = keep
         self._tell = tell
         self._read = 0
         self._oldest_ms = 1 << 62
         self.floor_ms = span.since_ms
-        self.found: list[bytes] = []
 
-    def plain(self, path: Path) -> None:
+    def plain(self, path: Path) -> Iterator[bytes]:
         """Search from the end to where the time is too old."""
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
@@ -122,28 +147,31 @@ class _Search:
             if self._span.until_ms < 1 << 62:
                 stop = self._after(descriptor, size, self._span.until_ms + SLACK_MS)
             for block in self._backwards(descriptor, stop):
-                if self._wanted in block:
-                    self._take(line for line in block.split(b"\n") if self._wanted in line)
+                if all(each in block for each in self._wanted):
+                    yield from filter(self._fits, reversed(block.split(b"\n")))
                 floor = self.floor_ms - SLACK_MS
                 if floor > 0 and self._newest(block[-SAMPLE_BYTES:]) < floor:
                     return
         finally:
             os.close(descriptor)
 
-    def compressed(self, path: Path) -> None:
+    def packed(self, path: Path, packed_max: int | None) -> Iterator[bytes]:
         """Search from the beginning: there is no other way."""
         with gzip.open(path, "rb") as lines:
-            self._take(line.rstrip(b"\n") for line in lines if self._wanted in line)
+            found = deque(filter(self._fits, (line.rstrip(b"\n") for line in lines)), packed_max)
+        yield from reversed(found)
 
-    def _take(self, lines: Iterator[bytes]) -> None:
-        taken = []
-        for line in lines:
-            at = self._time_of(line)
-            if at is not None and self._span.since_ms <= at <= self._span.until_ms:
-                taken.append(line)
-                self._oldest_ms = min(self._oldest_ms, at)
-                self.floor_ms = max(self._span.since_ms, self._oldest_ms - self._span.near_ms)
-        self.found[:0] = taken  # what is read later was written earlier
+    def _fits(self, line: bytes) -> bool:
+        if not line or not all(each in line for each in self._wanted):
+            return False
+        at = self._time_of(line)
+        if at is None or not self._span.since_ms <= at <= self._span.until_ms:
+            return False
+        if not self._keep(line):
+            return False
+        self._oldest_ms = min(self._oldest_ms, at)
+        self.floor_ms = max(self._span.since_ms, self._oldest_ms - self._span.near_ms)
+        return True
 
     def _backwards(self, descriptor: int, stop: int) -> Iterator[bytes]:
         """Yield blocks of whole lines, the last one first."""

@@ -49,6 +49,19 @@ class Metrics:
             "How long the log has had records that no checkpoint covers, at most; 0: it has none.",
             registry=self.registry,
         )
+        self.export_lag_records = _export_gauge(
+            self.registry,
+            "lag_records",
+            "Records of the audit log that a receiver has not got yet.",
+        )
+        self.export_lag_seconds = _export_gauge(
+            self.registry,
+            "lag_seconds",
+            "How long the oldest of them has waited, at most; 0: none.",
+        )
+        self.export_failing_seconds = _export_gauge(
+            self.registry, "failing_seconds", "How long an export has not got through; 0: it does."
+        )
 
     def request(
         self, operation: str, status: int, seconds: float, bytes_in: int, bytes_out: int
@@ -62,3 +75,7 @@ class Metrics:
     def render(self) -> bytes:
         """Return the text that Prometheus reads."""
         return generate_latest(self.registry)
+
+
+def _export_gauge(registry: CollectorRegistry, name: str, said: str) -> Gauge:
+    return Gauge(f"hyok_audit_export_{name}", said, ("export",), registry=registry)

@@ -76,17 +76,17 @@ def elements(answer: Answer, name: str) -> list[str]:
 
 
 async def sealed_door(
-    house: House, store: ObjectStore | None = None, *, classification: str = "openbaar"
+    house: House,
+    store: ObjectStore | None = None,
+    *,
+    classification: str = "openbaar",
+    **principal: Any,
 ) -> Sealed:
     """Return a gateway of its own over a database and a store that may be shared."""
     vaults = await vaults_over(house, store, classification=classification, name=BUCKET)
-    door = Door(
-        id="app",
-        tenant="t",
-        clearance=50,
-        purpose="werk",
-        grants=frozenset({"read", "write", "list", "delete"}),
-    )
+    rights = frozenset({"read", "write", "list", "delete"})
+    usual = {"id": "app", "tenant": "t", "clearance": 50, "purpose": "werk", "grants": rights}
+    door = Door(**{**usual, **principal})
     door.registry.buckets = vaults.buckets
     places = vaults.vault.places
     door.gateway._services = replace(

@@ -54,6 +54,7 @@ class Process:
             approvals=desk.approvals,
             classifications=self.classifications,
             engine=self.engine,
+            folder_digest=Bundle(0, FILES).digest,
             clock_ms=lambda: desk.now[0],
         )
 

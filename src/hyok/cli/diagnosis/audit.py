@@ -1,4 +1,4 @@
-"""The audit log: does it end well, and is it signed?"""
+"""The audit log: does it end well, is it signed, and do its receivers get it?"""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from hyok.audit.checkpoint import time_of
+from hyok.audit.cursor import progress
 from hyok.audit.evidence import latest
 from hyok.audit.file import find_ending
 from hyok.audit.tiles import PROBLEM, folder_of, pinned_key
@@ -24,6 +25,9 @@ LATE_TIMES = 5
 """A checkpoint is late when it is due for so many times its interval."""
 
 NAME = "audit checkpoint"
+FAILING_SECONDS_MAX = 3600
+BEHIND_SECONDS_MAX = 300
+LOOK = "hyok audit export status"
 
 
 def audit_log(settings: Settings, now_ms: int) -> Sequence[Check]:
@@ -35,7 +39,29 @@ def audit_log(settings: Settings, now_ms: int) -> Sequence[Check]:
     finally:
         os.close(descriptor)
     log = Check("audit log", "ok", f"{path}, {ending.seq:,} records")
-    return [log, _checkpoint(settings, ending.seq, now_ms)]
+    exports = [_export(settings, export.name, now_ms) for export in settings.audit.exports]
+    return [log, _checkpoint(settings, ending.seq, now_ms), *exports]
+
+
+def _export(settings: Settings, name: str, now_ms: int) -> Check:
+    """How far is a receiver of the log behind?"""
+    found = progress(settings.audit.file, name, now_ms)
+    status = found.status
+    title = f"audit export {name}"
+    if status.stopped:
+        means = "the receiver gets no records until somebody looked into it"
+        return Check(
+            title, "FAIL", status.error, means, "docs/audit-export.md, 'When an export stops'"
+        )
+    said = f"{found.place.seq:,} records sent, {found.lag_records:,} are waiting"
+    means = "the receiver does not see what happens now; nothing is lost"
+    if status.failing_since_ms:
+        failing = f"{said} since {moment(status.failing_since_ms)} UTC: {status.error}"
+        long_ago = found.failing_seconds(now_ms) > FAILING_SECONDS_MAX
+        return Check(title, "FAIL" if long_ago else "warn", failing, means, LOOK)
+    if found.lag_seconds > BEHIND_SECONDS_MAX:
+        return Check(title, "warn", said, means, f"is the gateway running? {LOOK}")
+    return Check(title, "ok", said)
 
 
 def _checkpoint(settings: Settings, records: int, now_ms: int) -> Check:

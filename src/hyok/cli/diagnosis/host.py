@@ -58,6 +58,8 @@ def _secrets(settings: Settings) -> Iterator[Path]:
     for store in settings.stores:
         if store.kind == "s3" and store.credentials_file is not None:
             yield store.credentials_file
+    for export in settings.audit.exports:
+        yield from filter(None, (export.client_key, export.authorization_file))
     software = settings.hsm.software_file
     if settings.hsm.kind == "software" and software is not None and software.exists():
         yield software

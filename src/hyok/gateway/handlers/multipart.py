@@ -46,7 +46,7 @@ async def create(services: Services, call: Call) -> None:
     call.classification = judged.classification
     check_key_choice(request, bucket.tenant, judged.classification)
     begun = await services.multipart.create(
-        call.ask(classification=judged.classification, scope_label=judged.scope_label),
+        call.ask_to_write(judged),
         facts,
         checksum_algorithm=int(algorithm) if algorithm is not None else 0,
         checksum_type=kind,

@@ -27,6 +27,7 @@ from hyok.gateway.responses import (
     written,
 )
 from hyok.objects.copying import copy_object
+from hyok.objects.facts import about
 from hyok.s3 import answers, preconditions
 from hyok.s3.names import (
     check_key,
@@ -72,7 +73,7 @@ async def put(services: Services, call: Call) -> None:
     call.classification = judged.classification
     check_key_choice(request, bucket.tenant, judged.classification)
     call.bytes_in = body.size
-    ask = call.ask(classification=judged.classification, scope_label=judged.scope_label)
+    ask = call.ask_to_write(judged)
     result = await services.vault.put(ask, body, facts, write_condition(request))
     await call.answer(
         200,
@@ -263,7 +264,7 @@ async def copy(services: Services, call: Call) -> None:
     )
     call.classification = judged.classification
     check_key_choice(request, bucket.tenant, judged.classification)
-    target = call.ask(classification=judged.classification, scope_label=judged.scope_label)
+    target = call.ask_to_write(judged)
     work = copy_object(
         services.vault,
         source=source,
@@ -329,7 +330,7 @@ async def _not_modified(services: Services, call: Call, ask: Ask, facts: ObjectF
 
 async def _conclude(services: Services, ask: Ask, facts: ObjectFacts, size: int) -> None:
     await services.vault.custodian.conclude(
-        ask,
+        about(ask, facts),
         facts.outcome,
         object_id=bytes.fromhex(facts.object_id),
         kek_id=facts.kek_id,
@@ -343,7 +344,7 @@ async def _conclude_failure(
     """Record a reading that broke off.  The failure itself is what the caller must see."""
     try:
         await services.vault.custodian.conclude(
-            ask,
+            about(ask, facts),
             "failed",
             object_id=bytes.fromhex(facts.object_id),
             kek_id=facts.kek_id,

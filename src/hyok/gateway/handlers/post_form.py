@@ -64,9 +64,7 @@ async def post(services: Services, call: Call) -> None:
     call.classification = judged.classification
     call.bytes_in = body.size
     call.action = ACTION
-    ask = call.ask(
-        key=upload.key, classification=judged.classification, scope_label=judged.scope_label
-    )
+    ask = call.ask_to_write(judged, upload.key)
     result = await services.vault.put(ask, body, facts)
     answer = forms.answer(upload, etag=result.etag, address=_address(call, upload))
     expires = expiration(

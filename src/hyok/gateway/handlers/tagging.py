@@ -138,7 +138,7 @@ async def _seal_anew(
         facts.headers, facts.user_metadata, tags, lock=still_holding(facts.lock, call.at_ms)
     )
     source = call.ask(action="object:get")
-    target = call.ask(classification=judged.classification, scope_label=judged.scope_label)
+    target = call.ask_to_write(judged)
     call.classification = judged.classification
 
     def unchanged(now: ObjectFacts) -> None:
