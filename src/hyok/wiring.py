@@ -33,7 +33,6 @@ from hyok.errors import HyokError
 from hyok.gateway.admission import Admission
 from hyok.gateway.app import Gateway
 from hyok.gateway.call import NewBuckets, Services
-from hyok.gateway.guesses import FailureLimit
 from hyok.gateway.handlers.sts import StsDoor
 from hyok.gateway.management import Management
 from hyok.http1.limits import Limits
@@ -41,6 +40,7 @@ from hyok.http1.pump import PumpPool
 from hyok.http1.server import serve
 from hyok.http1.tls import TlsSettings
 from hyok.identity.access_keys import AccessKeys
+from hyok.identity.guesses import FailureLimit
 from hyok.identity.issuer_keys import IssuerKeys, KeyTimes
 from hyok.identity.sessions import Sessions
 from hyok.identity.web_identity import WebIdentities

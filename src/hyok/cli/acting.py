@@ -16,7 +16,7 @@ from hyok.cli.session import run
 from hyok.officer.login import sign_in
 
 if TYPE_CHECKING:
-    from hyok.custody.approvals import Case
+    from hyok.custody.cases import Case
     from hyok.custody.proposal import Effect
     from hyok.custody.quorum import Act
     from hyok.custody.signing import Signer

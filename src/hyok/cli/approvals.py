@@ -27,7 +27,8 @@ from hyok.wiring import clock_ms
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hyok.custody.approvals import Case, Listed
+    from hyok.custody.approvals import Listed
+    from hyok.custody.cases import Case
     from hyok.custody.signing import Signer
     from hyok.officer.actions import Executed, OfficerActions
     from hyok.wiring import Core

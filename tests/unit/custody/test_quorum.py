@@ -185,11 +185,12 @@ def test_an_auditor_does_nothing_and_a_custodian_nothing_with_data() -> None:
     for act, allowed in ACTS.items():
         assert Role.AUDITOR not in allowed.propose | allowed.approve
         custodians = Role.CUSTODIAN in allowed.propose | allowed.approve
-        assert custodians is (act is Act.DESTROY_KEY)
+        assert custodians is (act in (Act.DESTROY_KEY, Act.ADD_IDENTITY))
+        assert Role.CUSTODIAN not in allowed.approve or act is Act.DESTROY_KEY
         with pytest.raises(Refused):
             check_propose(act, officer("anna", Role.AUDITOR))
         with pytest.raises(Refused):
-            check_executor(proposal(act=act), officer("anna", Role.AUDITOR))
+            check_executor(proposal(act=act), officer("anna", Role.AUDITOR), "ed25519")
 
 
 def test_an_ended_proposal_never_begins_again() -> None:
@@ -269,7 +270,12 @@ class Interleavings(RuleBasedStateMachine):
     def decide(self, person: str, verdict: Verdict) -> None:
         try:
             check_decision(
-                self.proposal, self.decisions, self.standing(), self.officers[person], verdict
+                self.proposal,
+                self.decisions,
+                self.standing(),
+                self.officers[person],
+                verdict,
+                "ed25519",
             )
         except HyokError:
             return
@@ -302,7 +308,7 @@ class Interleavings(RuleBasedStateMachine):
     def execute(self, person: str) -> None:
         """Claim it as `hyok.custody.approvals` does: one row, and only when it is approved."""
         try:
-            check_executor(self.proposal, self.officers[person])
+            check_executor(self.proposal, self.officers[person], "ed25519")
             check_transition(
                 State.EXECUTING if self.execution else self.standing().state, State.EXECUTING
             )
