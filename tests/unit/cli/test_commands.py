@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 NEEDS_NO_JSON = {
     *("dev", "init", "serve gateway", "serve worker"),
+    *("serve officer", "serve officer-worker"),
     *("audit prove", "audit prove-growth", "audit witness"),  # print documents
     # acts, whose answer is the exit code
     *("apps revoke", "apps end-sessions", "apps keys end", "apps keys revoke"),
