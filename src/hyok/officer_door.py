@@ -9,9 +9,8 @@ import time
 from typing import TYPE_CHECKING
 
 import structlog
-from granian.constants import Interfaces
+from granian.constants import Interfaces, SSLProtocols
 from granian.http import HTTP1Settings
-from granian.server.common import SSLProtocols
 from granian.server.embed import Server
 
 from hyok.acts import build_actions
@@ -161,7 +160,7 @@ async def run_officer_door(settings: Settings, stop: asyncio.Event) -> None:
     try:
         await asyncio.wait({serving, ending}, return_when=asyncio.FIRST_COMPLETED)
         if not serving.done():
-            server.stop()
+            server.stop()  # type: ignore[no-untyped-call]  # Granian's own
         await serving  # raises what broke it
     finally:
         ending.cancel()

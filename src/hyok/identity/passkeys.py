@@ -175,8 +175,9 @@ def _check_flags(data: bytes, rp_id: str, *, synced: bool) -> None:
 def _key(cose: bytes) -> CoseKey:
     try:
         fields = cbor.decode(cose)
-        kind = ALGORITHMS.get(fields.get(3)) if isinstance(fields, dict) else None
-        if kind is None or not isinstance(fields, dict):
+        named = fields.get(3) if isinstance(fields, dict) else None
+        kind = ALGORITHMS.get(named) if isinstance(named, int) else None
+        if kind is None:
             raise _refused("the authenticator signs in a way that is not taken")
         return kind(fields)
     except (ValueError, IndexError, TypeError) as error:

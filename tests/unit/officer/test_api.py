@@ -163,3 +163,14 @@ async def test_a_client_that_keeps_failing_has_to_wait(door: Door) -> None:
     is_problem(answers[-1], 429)
     assert answers[-1].headers["retry-after"]
     assert len(door.denied()) <= 61
+
+
+async def test_a_fault_of_ours_is_a_problem_too_and_says_nothing_of_it(door: Door) -> None:
+    def broken(_: str) -> list[dict[str, object]]:
+        raise RuntimeError("geheim detail")
+
+    object.__setattr__(door.services, "records", broken)
+    answer = await door.ask("els", "GET", "/v1/audit-records?requestId=0123456789ABCDEF")
+    is_problem(answer, 500)
+    assert "geheim" not in answer.text
+    assert answer.headers["x-content-type-options"] == "nosniff"

@@ -54,7 +54,7 @@ def build_app(services: Services | None) -> FastAPI:
         *(people.public, people.router, proposals.router, grants.router, inventory.router),
     ):
         app.include_router(router)
-    app.openapi = lambda: describe(app)  # type: ignore[method-assign] - FastAPI's own way
+    app.openapi = lambda: describe(app)  # type: ignore[method-assign]  # FastAPI has it replaced so
 
     async def show_openapi(request: Request) -> Response:
         del request

@@ -10,10 +10,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import structlog
+
 from hyok.officer.api.faults import plain_problem, problem_response
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+log = structlog.get_logger("hyok.officer")
 
 API_VERSION = "1.0.0"
 CSP = (
@@ -57,8 +61,12 @@ class Guard:
             await self._app(scope, receive, send)
             return
 
+        begun = False
+
         async def guarded(message: Message) -> None:
+            nonlocal begun
             if message["type"] == "http.response.start":
+                begun = True
                 given = [(k.lower(), v) for k, v in message.get("headers", ())]
                 names = {name for name, _ in given}
                 ours = [pair for pair in self._headers if pair[0] not in names]
@@ -70,7 +78,14 @@ class Guard:
             problem = plain_problem(413, f"A body has at most {self._body_bytes_max} bytes.")
             await problem_response(problem)(scope, receive, guarded)
             return
-        await self._app(scope, _replayed(body, receive), guarded)
+        try:
+            await self._app(scope, _replayed(body, receive), guarded)
+        except Exception as error:
+            # The server would leave the client waiting for an answer that it was given.
+            log.error("officer_api.broken", path=scope["path"], exc_info=error)
+            if not begun:
+                problem = plain_problem(500, "This is a fault of hyok; its log says more.")
+                await problem_response(problem)(scope, receive, guarded)
 
     async def _read(self, receive: Receive) -> bytes | None:
         """Return the whole body; None: it is longer than allowed."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from typing_extensions import override
+
 from hyok.custody.proofs import authenticator_proof, challenge_of, key_proof
 from hyok.custody.signing import ED25519, WEBAUTHN, Presigned
 from hyok.errors import Refused
@@ -32,6 +34,7 @@ class AuthenticatorPresigned(Presigned):
     site: Site = field(kw_only=True)
     book: AuthenticatorBook = field(kw_only=True)
 
+    @override
     async def sign(self, statement: bytes) -> bytes:
         """Return the proof, if it is for this statement and the authenticator is no copy.
 
