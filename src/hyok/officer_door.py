@@ -23,9 +23,9 @@ from hyok.identity.issuer_fetch import fetch_configuration, fetch_key_set, post_
 from hyok.identity.issuer_keys import IssuerKeys, KeyTimes
 from hyok.identity.oidc import OidcClient, OidcJudge, OidcSignIn, parse_endpoints
 from hyok.identity.passkeys import Site
-from hyok.officer.api.app import build_app, guarded
 from hyok.officer.api.services import Services
-from hyok.officer.challenges import Challenges
+from hyok.officer.challenges import LIFE_MS, Challenges, Waiting
+from hyok.officer.door import build_door
 from hyok.officer.sessions import SessionBook, SessionTimes
 from hyok.wiring import clock_ms, open_core
 
@@ -106,6 +106,7 @@ def build_services(core: Core) -> Services:
         break_glass=core.break_glass,
         authenticators=AuthenticatorBook(core.database),
         challenges=Challenges(secrets.token_bytes, clock_ms),
+        attempts=Waiting(LIFE_MS, clock_ms),
         sessions=SessionBook(
             core.database, core.box, _times(settings), secrets.token_bytes, clock_ms
         ),
@@ -134,11 +135,7 @@ async def run_officer_door(settings: Settings, stop: asyncio.Event) -> None:
     """Serve officers until ``stop``."""
     core = open_core(settings)
     api = settings.officers.api
-    app = guarded(
-        build_app(build_services(core)),
-        body_bytes_max=api.body_bytes_max,
-        https=api.public_url.startswith("https://"),
-    )
+    app = build_door(build_services(core), body_bytes_max=api.body_bytes_max)
     server = Server(
         app,
         address=api.host,

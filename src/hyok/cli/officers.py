@@ -22,8 +22,8 @@ from hyok.cli.registrations import record
 from hyok.cli.screen import mark, say, show
 from hyok.cli.session import run
 from hyok.custody.quorum import Act, Role
-from hyok.custody.signing import DEVELOPMENT, check_public, make_key
-from hyok.errors import Conflict
+from hyok.custody.signing import DEVELOPMENT, check_issuer, check_public, make_key
+from hyok.errors import Conflict, Malformed
 from hyok.officer.officer_acts import SYSTEM, officer_of
 
 if TYPE_CHECKING:
@@ -45,6 +45,10 @@ def add(
         list[str] | None,
         typer.Option("--public-key", help="As hyok officers key printed it; may be repeated."),
     ] = None,
+    login: Annotated[
+        list[str] | None,
+        typer.Option("--login", help="At the identity provider: oidc:ISSUER#SUBJECT; repeatable."),
+    ] = None,
     reason: ReasonOption = "a new officer",
     person: AsOption = "",
     key: KeyOption = None,
@@ -55,6 +59,7 @@ def add(
     """Register an officer: the first two directly, every further one as a proposal."""
     settings, _ = load(config)
     identities = [check_public(text) for text in public_key or ()]
+    identities += [check_issuer(text) for text in login or ()]
     if settings.installation.mode == "development":
         identities.append(f"{DEVELOPMENT}:{new}")
     effect: Effect = {
@@ -77,8 +82,36 @@ def add(
         else:
             say(f"{new} is a founding officer: {', '.join(sorted(set(role)))}")
         return
-    login = Login(person, key, passphrase_file)
-    propose(config, login, Act.ADD_OFFICER, effect, reason, as_json=as_json)
+    by = Login(person, key, passphrase_file)
+    propose(config, by, Act.ADD_OFFICER, effect, reason, as_json=as_json)
+
+
+@app.command("add-identity")
+def add_identity(
+    whose: Annotated[str, typer.Argument(metavar="PERSON", help="Whose it is, for ever.")],
+    public_key: Annotated[
+        str, typer.Option("--public-key", help="As hyok officers key printed it.")
+    ] = "",
+    login: Annotated[
+        str, typer.Option("--login", help="At the identity provider: oidc:ISSUER#SUBJECT.")
+    ] = "",
+    reason: ReasonOption = "",
+    person: AsOption = "",
+    key: KeyOption = None,
+    passphrase_file: PassphraseOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Propose that an officer signs with one key more, or signs in at the identity provider.
+
+    An authenticator is registered on the officers' page instead.
+    """
+    if bool(public_key) is bool(login):
+        raise Malformed("give either --public-key or --login", effect="Nothing was proposed.")
+    identity = check_public(public_key) if public_key else check_issuer(login)
+    effect: Effect = {"person": whose, "identity": identity}
+    by = Login(person, key, passphrase_file)
+    propose(config, by, Act.ADD_IDENTITY, effect, reason, as_json=as_json)
 
 
 async def found_officer(core: Core, effect: Effect) -> None:

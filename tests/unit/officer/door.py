@@ -27,10 +27,10 @@ from hyok.identity.issuer_keys import IssuerKeys, KeyTimes
 from hyok.identity.oidc import Endpoints, OidcClient, OidcJudge, OidcSignIn
 from hyok.identity.passkeys import Site, decode
 from hyok.objects.registry import BucketRegistry
-from hyok.officer.api.app import build_app, guarded
 from hyok.officer.api.services import Services
 from hyok.officer.break_glass import BreakGlassDesk
-from hyok.officer.challenges import Challenges
+from hyok.officer.challenges import LIFE_MS, Challenges, Waiting
+from hyok.officer.door import build_door
 from hyok.officer.sessions import SessionBook, SessionTimes
 from hyok.policy.classifications import Classifications
 
@@ -165,6 +165,7 @@ def services_over(desk: Desk, provider: Provider, *, development: bool = False) 
         break_glass=BreakGlassDesk(book, desk.register, desk.journal, desk.hooks, clock_ms),
         authenticators=AuthenticatorBook(database),
         challenges=Challenges(secrets.token_bytes, clock_ms),
+        attempts=Waiting(LIFE_MS, clock_ms),
         sessions=SessionBook(
             *(database, box, SessionTimes(480 * MINUTE_MS, 15 * MINUTE_MS)),
             *(secrets.token_bytes, clock_ms),
@@ -194,7 +195,7 @@ async def opened(database: Database, *, development: bool = False) -> Door:
     services = services_over(desk, provider, development=development)
     found: list[dict[str, object]] = []
     services = replace(services, records=lambda _: found)
-    app = guarded(build_app(services), body_bytes_max=131_072, https=True)
+    app = build_door(services, body_bytes_max=131_072)
     return Door(desk, services, provider, app, found)
 
 

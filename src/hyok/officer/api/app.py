@@ -13,15 +13,17 @@ from fastapi.openapi.utils import get_openapi
 from starlette.responses import JSONResponse
 
 from hyok.officer.api import grants, inventory, people, proposals
-from hyok.officer.api.faults import CODES, PROBLEM_JSON, add_faults
-from hyok.officer.api.guard import API_VERSION, Guard
+from hyok.officer.api.faults import CODES, PROBLEM_JSON, add_faults, problem_response
+from hyok.officer.api.guard import API_VERSION
 from hyok.officer.api.models import Problem
 from hyok.officer.api.who import COOKIE, CSRF_HEADER
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from starlette.requests import Request
     from starlette.responses import Response
-    from starlette.types import ASGIApp
+    from starlette.routing import BaseRoute
 
     from hyok.officer.api.services import Services
 
@@ -34,8 +36,18 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {code: {"description": ""} for code 
 VERSION = {"API-Version": {"schema": {"type": "string"}, "description": "Semantic version."}}
 
 
-def build_app(services: Services | None) -> FastAPI:
-    """Return the application; without services it only describes itself."""
+def build_app(
+    services: Services | None,
+    pages: Sequence[BaseRoute] = (),
+    page: Callable[[Request, Problem], Response] = lambda _, problem: problem_response(problem),
+) -> FastAPI:
+    """Return the application; without services it only describes itself.
+
+    Args:
+        services: what it stands on.
+        pages: routes for people, beside the API.
+        page: how a problem is told to people.
+    """
     app = FastAPI(
         title="hyok officer API",
         version=API_VERSION,
@@ -49,7 +61,8 @@ def build_app(services: Services | None) -> FastAPI:
         responses=PROBLEMS,
     )
     app.state.services = services
-    add_faults(app)
+    add_faults(app, page)
+    app.router.routes.extend(pages)
     for router in (
         *(people.public, people.router, proposals.router, grants.router, inventory.router),
     ):
@@ -63,11 +76,6 @@ def build_app(services: Services | None) -> FastAPI:
 
     app.add_route(OPENAPI, show_openapi, methods=["GET"], include_in_schema=False)
     return app
-
-
-def guarded(app: ASGIApp, *, body_bytes_max: int, https: bool) -> ASGIApp:
-    """Return the door as it is served."""
-    return Guard(app, body_bytes_max=body_bytes_max, https=https)
 
 
 def describe(app: FastAPI) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from hyok.officer.api.models import FieldProblem, Problem
 from hyok.officer.api.who import TOO_MANY, note_denied
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from fastapi import FastAPI
     from starlette.requests import Request
@@ -46,6 +46,7 @@ CODES = (400, 401, 403, 404, 405, 409, 413, 429, 500, 503)
 
 PROBLEM_JSON = "application/problem+json"
 FIELDS_MAX = 50
+API = "/v1/"
 BROKEN = "This is a fault of hyok; its log says more."
 
 
@@ -81,15 +82,22 @@ def problem_of(error: HyokError) -> tuple[Problem, dict[str, str]]:
     return problem, headers
 
 
-def add_faults(app: FastAPI) -> None:
-    """Have every failure of an app answered as a problem."""
+def add_faults(app: FastAPI, page: Callable[[Request, Problem], Response]) -> None:
+    """Have every failure of an app answered as a problem; ``page``: to whoever reads pages."""
+
+    def told(
+        request: Request, problem: Problem, headers: Mapping[str, str] | None = None
+    ) -> Response:
+        if request.url.path.startswith(API) or "text/html" not in request.headers.get("accept", ""):
+            return problem_response(problem, headers)
+        return page(request, problem)
 
     @app.exception_handler(HyokError)
     async def ours(request: Request, error: HyokError) -> Response:
         if isinstance(error, NotAuthenticated | Refused | Tampered):
             await note_denied(request, error)
         problem, headers = problem_of(error)
-        return problem_response(problem, headers)
+        return told(request, problem, headers)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> Response:
@@ -109,10 +117,10 @@ def add_faults(app: FastAPI) -> None:
         return problem_response(problem)
 
     @app.exception_handler(HTTPException)
-    async def of_http(_: Request, error: HTTPException) -> Response:
+    async def of_http(request: Request, error: HTTPException) -> Response:
         details = {404: "There is nothing here.", 405: "This cannot be done here."}
         detail = details.get(error.status_code, str(error.detail))
-        return problem_response(plain_problem(error.status_code, detail), error.headers)
+        return told(request, plain_problem(error.status_code, detail), error.headers)
 
     @app.exception_handler(Exception)
     async def broken(_: Request, error: Exception) -> Response:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from hyok.officer.api.faults import plain_problem, problem_response
+from hyok.officer.api.faults import BROKEN, plain_problem, problem_response
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -80,12 +80,11 @@ class Guard:
             return
         try:
             await self._app(scope, _replayed(body, receive), guarded)
-        except Exception as error:
-            # The server would leave the client waiting for an answer that it was given.
-            log.error("officer_api.broken", path=scope["path"], exc_info=error)
+        except Exception:
+            # The top of this process.  Raised on, the client would be left without its answer.
+            log.exception("officer_api.broken", path=scope["path"])
             if not begun:
-                problem = plain_problem(500, "This is a fault of hyok; its log says more.")
-                await problem_response(problem)(scope, receive, guarded)
+                await problem_response(plain_problem(500, BROKEN))(scope, receive, guarded)
 
     async def _read(self, receive: Receive) -> bytes | None:
         """Return the whole body; None: it is longer than allowed."""

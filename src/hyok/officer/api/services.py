@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from hyok.custody.secret_box import HsmSecretBox
     from hyok.identity.access_keys import AccessKeys
     from hyok.identity.guesses import FailureLimit
-    from hyok.identity.oidc import OidcSignIn
+    from hyok.identity.oidc import Attempt, OidcSignIn
     from hyok.identity.passkeys import Site
     from hyok.objects.registry import BucketRegistry
     from hyok.officer.actions import OfficerActions
     from hyok.officer.break_glass import BreakGlassDesk
-    from hyok.officer.challenges import Challenges
+    from hyok.officer.challenges import Challenges, Waiting
     from hyok.officer.sessions import SessionBook
     from hyok.policy.classifications import Classifications
 
@@ -32,6 +32,7 @@ class Services:
     break_glass: BreakGlassDesk
     authenticators: AuthenticatorBook
     challenges: Challenges
+    attempts: Waiting[Attempt]
     sessions: SessionBook
     sign_in: OidcSignIn | None  # None: no identity provider in the settings
     box: HsmSecretBox

@@ -103,6 +103,24 @@ async def auditor_of(caller: Caller) -> Visitor:
 Auditor = Annotated[Visitor, Depends(auditor_of)]
 
 
+async def session_visitor(request: Request, desk: Services) -> Visitor:
+    """Return who is signed in in this browser; for pages, whose forms hold the CSRF word.
+
+    Raises:
+        NotAuthenticated: nobody is.
+    """
+    origin = origin_of(request)
+    word = request.cookies.get(COOKIE, "")
+    if not word:
+        raise no_sign_in("nobody is signed in in this browser")
+    session = await desk.sessions.find(word)
+    signer = session_signer(session, desk)
+    register = await desk.actions.register.read()
+    officer = register.person_of(signer.identity)
+    request.state.person = officer.person
+    return Visitor(officer, register, signer, origin, session)
+
+
 async def _proved(request: Request, desk: Services) -> tuple[Signer, Session | None]:
     shown = request.headers.get("authorization", "")
     word = request.cookies.get(COOKIE, "")
@@ -149,7 +167,7 @@ async def note_denied(request: Request, error: HyokError) -> None:
     desk = services_of(request)
     person = getattr(request.state, "person", "")
     route = request.scope.get("route")
-    path = str(getattr(route, "path", "unknown"))
+    path = str(getattr(route, "path", "") or "page")
     await desk.journal.record(
         AuditRecord(
             at_ms=desk.clock_ms(),
