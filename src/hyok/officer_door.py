@@ -59,6 +59,7 @@ def build_sign_in(settings: OidcSettings) -> OidcSignIn | None:
     client = OidcClient(
         issuer=settings.issuer,
         client_id=settings.client_id,
+        cli_client_id=settings.cli_client_id,
         scopes=settings.scopes,
         audiences=frozenset(settings.audiences),
         acr=frozenset(settings.acr),

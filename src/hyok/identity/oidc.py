@@ -40,6 +40,7 @@ class OidcClient:
     audiences: frozenset[str] = frozenset()  # of tokens that are shown to us; else the client id
     acr: frozenset[str] = frozenset()  # how surely it must have known the person; empty: any
     secret: str = field(default="", repr=False)
+    cli_client_id: str = ""  # of programs on officers' own machines; empty: the same
     skew_s: float = 60.0
 
 
@@ -206,7 +207,8 @@ class OidcJudge:
             Unavailable: the provider's keys cannot be fetched.
         """
         found = await self._genuine(token)
-        if not found.audiences & (self.client.audiences or {self.client.client_id}):
+        ours = {self.client.client_id, self.client.cli_client_id or self.client.client_id}
+        if not found.audiences & (self.client.audiences or ours):
             raise no_sign_in("the token is made for another audience")
         self._check_acr(found)
         return found

@@ -17,6 +17,7 @@ class OidcSettings(BaseModel, extra="forbid", frozen=True):
     issuer: str = Field(default="", max_length=200)  # empty: nobody signs in there
     client_id: str = Field(default="", max_length=200)
     client_secret_file: Path | None = None
+    cli_client_id: str = Field(default="", max_length=200)  # empty: client_id
     audiences: tuple[str, ...] = ()
     scopes: tuple[str, ...] = ("openid",)
     acr: tuple[str, ...] = ()

@@ -341,6 +341,6 @@ class SignInOut(Sent):
     """Where and how one signs in."""
 
     issuer: str
-    client_id: str
+    client_id: str = Field(description="Of programs on officers' own machines.")
     scopes: tuple[str, ...]
     development: bool

@@ -32,7 +32,7 @@ async def how_to_sign_in(desk: Desk) -> SignInOut:
     client = desk.sign_in.judge.client if desk.sign_in is not None else None
     return SignInOut(
         issuer=client.issuer if client else "",
-        client_id=client.client_id if client else "",
+        client_id=(client.cli_client_id or client.client_id) if client else "",
         scopes=client.scopes if client else (),
         development=desk.development,
     )
