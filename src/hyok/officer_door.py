@@ -15,13 +15,9 @@ from granian.server.embed import Server
 
 from hyok.acts import build_actions
 from hyok.audit.search import find
+from hyok.connections import build_sign_in
 from hyok.custody.authenticators import AuthenticatorBook
-from hyok.errors import Malformed
-from hyok.identity.config import IssuerSettings
 from hyok.identity.guesses import FailureLimit
-from hyok.identity.issuer_fetch import fetch_configuration, fetch_key_set, post_form
-from hyok.identity.issuer_keys import IssuerKeys, KeyTimes
-from hyok.identity.oidc import OidcClient, OidcJudge, OidcSignIn, parse_endpoints
 from hyok.identity.passkeys import Site
 from hyok.officer.api.services import Services
 from hyok.officer.challenges import LIFE_MS, Challenges, Waiting
@@ -30,73 +26,14 @@ from hyok.officer.sessions import SessionBook, SessionTimes
 from hyok.wiring import clock_ms, open_core
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from hyok.identity.oidc import Endpoints
-    from hyok.officer.config import OfficerSettings, OidcSettings
+    from hyok.officer.config import OfficerSettings
     from hyok.settings import Settings
     from hyok.wiring import Core
 
 log = structlog.get_logger("hyok.officer")
 
 MINUTE_MS = 60_000
-FETCH_PAUSE_SECONDS = 10.0
 HEAD_BYTES_MAX = 65_536
-
-
-def build_sign_in(settings: OidcSettings) -> OidcSignIn | None:
-    """Return what signs officers in; None where no identity provider is named.
-
-    Raises:
-        Malformed: the client's secret cannot be read.
-    """
-    if not settings.issuer:
-        return None
-    issuer = IssuerSettings(
-        issuer=settings.issuer, ca_file=settings.ca_file, algorithms=settings.algorithms
-    )
-    seconds = settings.fetch_seconds_max
-    client = OidcClient(
-        issuer=settings.issuer,
-        client_id=settings.client_id,
-        cli_client_id=settings.cli_client_id,
-        scopes=settings.scopes,
-        audiences=frozenset(settings.audiences),
-        acr=frozenset(settings.acr),
-        secret=_secret(settings),
-        skew_s=settings.clock_skew_seconds,
-    )
-    keys = IssuerKeys(
-        settings.issuer,
-        settings.algorithms,
-        lambda: fetch_key_set(issuer, seconds),
-        KeyTimes(
-            refresh=settings.keys_refresh_seconds,
-            age_max=settings.keys_age_seconds_max,
-            pause=FETCH_PAUSE_SECONDS,
-        ),
-    )
-
-    async def discover() -> Endpoints:
-        return parse_endpoints(await fetch_configuration(issuer, seconds), issuer.issuer)
-
-    async def post(
-        address: str, form: Mapping[str, str], headers: Mapping[str, str]
-    ) -> tuple[int, bytes]:
-        return await post_form(issuer, address, form, headers, seconds)
-
-    return OidcSignIn(OidcJudge(client, keys, clock_ms), discover, post)
-
-
-def _secret(settings: OidcSettings) -> str:
-    if settings.client_secret_file is None:
-        return ""
-    try:
-        return settings.client_secret_file.read_text().strip()
-    except OSError as error:
-        raise Malformed(
-            f"officers.oidc.client_secret_file cannot be read: {error.strerror}", code="HY-1002"
-        ) from error
 
 
 def build_services(core: Core) -> Services:
@@ -111,7 +48,7 @@ def build_services(core: Core) -> Services:
         sessions=SessionBook(
             core.database, core.box, _times(settings), secrets.token_bytes, clock_ms
         ),
-        sign_in=build_sign_in(settings.oidc),
+        sign_in=build_sign_in(settings.oidc, clock_ms),
         box=core.box,
         registry=core.registry,
         access_keys=core.access_keys,

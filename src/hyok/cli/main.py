@@ -21,6 +21,7 @@ from hyok.cli import (
     init,
     jobs,
     keys,
+    login,
     objects,
     officers,
     peek,
@@ -48,6 +49,7 @@ export.register(app)
 open_command.register(app)
 recover.register(app)
 backup.register(app)
+login.register(app)
 app.add_typer(hsm.app, name="hsm")
 app.add_typer(audit_key.app, name="audit")
 app.add_typer(keys.app, name="keys")

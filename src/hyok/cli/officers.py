@@ -19,6 +19,7 @@ from hyok.cli.acting import (
 )
 from hyok.cli.options import ConfigOption, JsonOption, load
 from hyok.cli.registrations import record
+from hyok.cli.remote import ApiOption, Remote
 from hyok.cli.screen import mark, say, show
 from hyok.cli.session import run
 from hyok.custody.quorum import Act, Role
@@ -53,14 +54,14 @@ def add(
     person: AsOption = "",
     key: KeyOption = None,
     passphrase_file: PassphraseOption = None,
+    api: ApiOption = "",
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Register an officer: the first two directly, every further one as a proposal."""
-    settings, _ = load(config)
     identities = [check_public(text) for text in public_key or ()]
     identities += [check_issuer(text) for text in login or ()]
-    if settings.installation.mode == "development":
+    if not api and load(config)[0].installation.mode == "development":
         identities.append(f"{DEVELOPMENT}:{new}")
     effect: Effect = {
         "person": new,
@@ -76,13 +77,13 @@ def add(
         await found_officer(core, effect)
         return True
 
-    if run(config, found):
+    if not api and run(config, found):
         if as_json:
             show([{"person": new, "state": "active"}], as_json=True, empty="")
         else:
             say(f"{new} is a founding officer: {', '.join(sorted(set(role)))}")
         return
-    by = Login(person, key, passphrase_file)
+    by = Login(person, key, passphrase_file, api)
     propose(config, by, Act.ADD_OFFICER, effect, reason, as_json=as_json)
 
 
@@ -99,6 +100,7 @@ def add_identity(
     person: AsOption = "",
     key: KeyOption = None,
     passphrase_file: PassphraseOption = None,
+    api: ApiOption = "",
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -110,7 +112,7 @@ def add_identity(
         raise Malformed("give either --public-key or --login", effect="Nothing was proposed.")
     identity = check_public(public_key) if public_key else check_issuer(login)
     effect: Effect = {"person": whose, "identity": identity}
-    by = Login(person, key, passphrase_file)
+    by = Login(person, key, passphrase_file, api)
     propose(config, by, Act.ADD_IDENTITY, effect, reason, as_json=as_json)
 
 
@@ -135,17 +137,35 @@ def revoke(
     person: AsOption = "",
     key: KeyOption = None,
     passphrase_file: PassphraseOption = None,
+    api: ApiOption = "",
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Propose that somebody decides no more; what they approved before stops counting."""
-    login = Login(person, key, passphrase_file)
+    login = Login(person, key, passphrase_file, api)
     propose(config, login, Act.REVOKE_OFFICER, {"person": gone}, reason, as_json=as_json)
 
 
 @app.command("list")
-def list_officers(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+def list_officers(
+    api: ApiOption = "", config: ConfigOption = None, as_json: JsonOption = False
+) -> None:
     """List officers, those who left too."""
+    if api:
+        remote = Remote(api)
+        held = [(one["person"], one["identity"]) for one in remote.all("/v1/identities")]
+        rows = [
+            {
+                "person": one["person"],
+                "name": one["name"],
+                "roles": ",".join(one["roles"]),
+                "state": "active" if one["active"] else "revoked",
+                "signs in with": ",".join(word for who, word in held if who == one["person"]),
+            }
+            for one in remote.all("/v1/officers")
+        ]
+        show(rows, as_json=as_json, empty="No officers yet.")
+        return
 
     async def look(core: Core) -> Register:
         return await core.register.read()

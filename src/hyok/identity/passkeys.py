@@ -177,7 +177,7 @@ def _key(cose: bytes) -> CoseKey:
         fields = cbor.decode(cose)
         named = fields.get(3) if isinstance(fields, dict) else None
         kind = ALGORITHMS.get(named) if isinstance(named, int) else None
-        if kind is None:
+        if kind is None or not isinstance(fields, dict):
             raise _refused("the authenticator signs in a way that is not taken")
         return kind(fields)
     except (ValueError, IndexError, TypeError) as error:
