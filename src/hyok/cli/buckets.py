@@ -19,7 +19,7 @@ from hyok.cli.acting import (
 from hyok.cli.options import ConfigOption, JsonOption, moment
 from hyok.cli.progress import counting
 from hyok.cli.registrations import record
-from hyok.cli.remote import ApiOption
+from hyok.cli.remote import ApiOption  # noqa: TC001 - typer reads it
 from hyok.cli.screen import mark, say, show
 from hyok.cli.session import operator_ask, run
 from hyok.custody.quorum import Act

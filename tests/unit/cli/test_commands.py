@@ -25,7 +25,7 @@ NEEDS_NO_JSON = {
     # acts, whose answer is the exit code
     *("apps revoke", "apps end-sessions", "apps keys end", "apps keys revoke"),
     *("apps trust add", "apps trust remove", "break-glass end", "break-glass review"),
-    "buckets withdraw",
+    *("buckets withdraw", "login", "logout"),
 }
 OTHERS = ("hsm", "keys")  # looked at where they are at home
 
