@@ -67,7 +67,7 @@ async def test_an_officer_sees_the_bytes_and_signs_them_with_an_authenticator(
         done(
             here,
             ["approvals", "approve", registered, *ANNA],
-            ["approvals", "execute", registered, *ANNA],
+            ["approvals", "execute", registered, *BRAM],  # who was only signed in when asking
         )
         [proposal] = propose(here.config, [ANNA], ["buckets", "publish", "openbaar"])
         await browser.go(f"{here.origin}/proposals/{proposal}")

@@ -101,7 +101,11 @@ def test_two_officers_do_it_from_their_own_machines(here: Place, tmp_path: Path)
     assert "demo-anna" in anna.sign_in()
     assert "demo-bram" in bram.sign_in()
     assert stat.S_IMODE(anna.stored.stat().st_mode) == 0o600
-    together(here.config, ("officers", "add-identity", "demo-bram", "--public-key", bram.public))
+    together(
+        here.config,
+        ("officers", "add-identity", "demo-anna", "--public-key", anna.public),
+        ("officers", "add-identity", "demo-bram", "--public-key", bram.public),
+    )
 
     [made] = anna.told("buckets", "publish", "openbaar", "--reason", "open data")
     proposal = made["proposal"]
@@ -113,9 +117,12 @@ def test_two_officers_do_it_from_their_own_machines(here: Place, tmp_path: Path)
     code, _, err = anna.run("approvals", "approve", proposal, *bram.key)  # bram's key, anna's login
     assert code != 0
     [row] = bram.told("approvals", "approve", proposal, *bram.key, "--reason", "gezien")
-    assert row["state"] == "approved"
+    assert (row["state"], row["missing"]) == ("open", 1)  # anna was only signed in
     assert row["decisions"][1]["method"] == "ed25519"
-    [row] = bram.told("approvals", "execute", proposal, *bram.key)
+    code, _, err = bram.run("approvals", "execute", proposal, *bram.key)
+    assert code != 0
+    assert "HY-2506" in err
+    [row] = anna.told("approvals", "execute", proposal, *anna.key)
     assert "openbaar" in row["said"]
     assert [one["state"] for one in anna.told("approvals", "list")][:1] == ["executed"]
     assert {one["person"] for one in anna.told("officers", "list")} == {"demo-anna", "demo-bram"}

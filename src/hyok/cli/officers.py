@@ -23,7 +23,7 @@ from hyok.cli.remote import ApiOption, Remote
 from hyok.cli.screen import mark, say, show
 from hyok.cli.session import run
 from hyok.custody.quorum import Act, Role
-from hyok.custody.signing import DEVELOPMENT, check_issuer, check_public, make_key
+from hyok.custody.signing import DEVELOPMENT, OIDC, check_issuer, check_public, make_key
 from hyok.errors import Conflict, Malformed
 from hyok.officer.officer_acts import SYSTEM, officer_of
 
@@ -125,6 +125,13 @@ async def found_officer(core: Core, effect: Effect) -> None:
     if (await core.register.read()).founded:
         raise Conflict("The officers are there; one more takes a proposal.", code="HY-2505")
     officer, identities = officer_of(effect)
+    if all(word.startswith(f"{OIDC}:") for word in identities):
+        raise Malformed(
+            "a founding officer needs a key: nobody could approve anything by a login alone",
+            code="HY-2509",
+            effect="Nothing was changed.",
+            next_step="--public-key, as hyok officers key prints it",
+        )
     await core.register.add(officer, identities)
     roles = [f"role:{role}" for role in sorted(officer.roles)]
     await record(core, "officer:found", SYSTEM, f"officer:{officer.person}", *roles)

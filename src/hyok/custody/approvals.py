@@ -201,13 +201,15 @@ class Approvals:
         check_executor(case.proposal, officer, signer.method)
         self._check_mode(case.proposal, case.decisions)
         now = self._clock_ms()
-        standing = case.standing(now, needed)
+        # `check_executor` saw that the executor's hand is their own.
+        standing = case.standing(now, needed, by_author=officer.person == case.proposal.author)
         if standing.state is State.OPEN:
             raise Refused(
                 f"{standing.missing} more of the approvals it takes are missing.",
                 code="HY-2506",
                 effect="Nothing was done.",
-                next_step=f"hyok approvals approve {proposal_id}, by another officer",
+                next_step=f"hyok approvals approve {proposal_id}, by another officer; who proposed "
+                "it by a login alone can also execute it with their own key or authenticator",
             )
         if standing.state is not State.EXECUTING:
             check_transition(standing.state, State.EXECUTING)

@@ -43,10 +43,12 @@ class Case:
     register: Register
     rows: Rows
 
-    def standing(self, now_ms: int, needed: Quorum | None = None) -> Standing:
+    def standing(
+        self, now_ms: int, needed: Quorum | None = None, *, by_author: bool = False
+    ) -> Standing:
         """Return where it stands, as `judge` says; an execution says it all."""
         officers = self.register.officers
-        found = judge(self.proposal, self.decisions, officers, now_ms, needed)
+        found = judge(self.proposal, self.decisions, officers, now_ms, needed, by_author=by_author)
         if self.execution is None:
             return found
         return replace(found, state=OUTCOMES[self.execution.outcome])

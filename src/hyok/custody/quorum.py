@@ -292,12 +292,15 @@ def judge(
     officers: Mapping[str, Officer],
     now_ms: int,
     needed: Quorum | None = None,
+    *,
+    by_author: bool = False,
 ) -> Standing:
     """Return where a proposal stands that nobody has begun to execute.
 
     ``decisions`` are verified and in the order of their sequence.  Only officers who are active
     count, with the roles that they have now.  ``needed`` is what the classification demands today:
-    the stricter of the two holds.
+    the stricter of the two holds.  An author who was only signed in is no person yet: one approval
+    more is missing, unless the author executes it by their own hand (``by_author``).
 
     Raises:
         Tampered: a decision is missing, moved or of another proposal (code HY-2507).
@@ -318,7 +321,9 @@ def judge(
         and not (ACTS[proposal.act].own_hand and found.method in WORD_OF_ANOTHER)
         and _counts(proposal, officers.get(found.person))
     }
-    missing = _missing(quorum, approvers)
+    own_hand = ACTS[proposal.act].own_hand
+    absent = own_hand and decisions[0].method in WORD_OF_ANOTHER and not by_author
+    missing = _missing(quorum, approvers, quorum.approvals + absent)
     state = State.OPEN if missing else State.APPROVED
     if stopped:
         state = stopped[0]
@@ -357,7 +362,7 @@ def _counts(proposal: Proposal, officer: Officer | None) -> bool:
     )
 
 
-def _missing(quorum: Quorum, approvers: Mapping[str, frozenset[Role]]) -> int:
+def _missing(quorum: Quorum, approvers: Mapping[str, frozenset[Role]], wanted: int) -> int:
     """Return how many approvals are missing; each role of ``among`` takes a person of its own."""
     best = 0
     seats = len(quorum.among)
@@ -367,7 +372,7 @@ def _missing(quorum: Quorum, approvers: Mapping[str, frozenset[Role]]) -> int:
             role in roles for role, roles in zip(quorum.among, (*chosen, *_NOBODY), strict=False)
         )
         best = max(best, filled)
-    return max(quorum.approvals - len(approvers), seats - best)
+    return max(wanted - len(approvers), seats - best)
 
 
 _NOBODY: tuple[frozenset[Role], ...] = (frozenset(),) * APPROVALS_MAX

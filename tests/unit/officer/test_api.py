@@ -120,6 +120,8 @@ async def test_authenticators_approve_and_execute_it(door: Door) -> None:
     effect["identities"] = [f"oidc:https://login.gemeente.example#sub-gert"]  # noqa: F541
     body = {"act": "officer:add", "effect": effect, "reason": "nieuwe collega"}
     proposal = (await door.ask("anna", "POST", "/v1/proposals", body)).json()["id"]
+    dewi = await registered(door, "dewi")
+    assert (await door.decide("dewi", proposal, "approve", dewi)).json()["missing"] == 1
     approved = await door.decide("chris", proposal, "approve", chris)
     assert approved.status_code == 201, approved.text
     assert approved.json()["state"] == "approved"
@@ -132,7 +134,7 @@ async def test_authenticators_approve_and_execute_it(door: Door) -> None:
     assert (await door.ask("gert", "GET", "/v1/me")).json()["person"] == "gert"
     # Later, from the rows alone: who approved and who executed, each with an authenticator.
     case = await door.desk.beside().actions.get(proposal)
-    assert [d.method for d in case.decisions] == ["oidc", "webauthn"]
+    assert [d.method for d in case.decisions] == ["oidc", "webauthn", "webauthn"]
     assert case.execution is not None
     assert (case.execution.method, case.execution.executor) == ("webauthn", "bram")
 

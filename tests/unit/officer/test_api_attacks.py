@@ -298,3 +298,22 @@ async def test_the_word_of_a_provider_is_not_counted_as_an_approval_from_a_row(d
     assert said.value.code == "HY-2514"
     with pytest.raises(NotAuthenticated):
         await door.desk.actions.decide(signer, proposal, Verdict.REFUSE)
+
+
+async def test_an_author_by_login_alone_is_no_second_person(door: Door) -> None:
+    """One officer with another's session: proposes in their name, approves it as themselves."""
+    chris, anna = await registered(door, "chris"), await registered(door, "anna")
+    effect = {"person": "gert", "name": "Gert", "roles": ["archivist"]}
+    effect["identities"] = [f"oidc:{ISSUER}#sub-gert"]
+    body = {"act": "officer:add", "effect": effect, "reason": "nieuwe collega"}
+    proposal = (await door.ask("anna", "POST", "/v1/proposals", body)).json()["id"]
+    approved = (await door.decide("chris", proposal, "approve", chris)).json()
+    assert (approved["state"], approved["missing"], approved["missingForAuthor"]) == ("open", 1, 0)
+    path = f"/v1/proposals/{proposal}/executions"
+    signature = await door.signed("chris", proposal, "execute", chris)
+    answer = await door.ask("chris", "POST", path, {"signature": signature})
+    await refused(door, answer, 403, "HY-2506")
+    # The author's own hand makes them a person.
+    signature = await door.signed("anna", proposal, "execute", anna)
+    answer = await door.ask("anna", "POST", path, {"signature": signature})
+    assert answer.status_code == 201, answer.text

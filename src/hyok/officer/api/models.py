@@ -132,7 +132,12 @@ class ProposalOut(Sent):
     id: str
     act: Act
     state: State
-    missing: int = Field(description="Approvals that are missing.")
+    missing: int = Field(
+        description="Approvals that are missing, if anybody but the author executes it."
+    )
+    missing_for_author: int = Field(
+        description="The same, if the author executes it with their own key or authenticator."
+    )
     author: str
     reason: str
     tenant: str

@@ -167,6 +167,7 @@ def proposal_out(case: Case, now_ms: int) -> ProposalOut:
         act=proposal.act,
         state=standing.state,
         missing=standing.missing,
+        missing_for_author=case.standing(now_ms, by_author=True).missing,
         author=proposal.author,
         reason=proposal.reason,
         tenant=proposal.tenant,

@@ -208,7 +208,9 @@ def _choices(
             if visitor.person not in decided:
                 found.append(("approve", said["approve" + suffix], signs))
             found.append(("refuse", said["refuse"], False))
-    if state != "open" and roles & (rule.propose | rule.approve):
+    now = desk.clock_ms()
+    ready = state != "open" or (own and not case.standing(now, by_author=True).missing)
+    if ready and roles & (rule.propose | rule.approve):
         found.append(("execute", said["execute" + suffix], signs))
     return found
 

@@ -64,8 +64,10 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "refuse": ("Afwijzen", "Refuse"),
     "withdraw": ("Intrekken", "Withdraw"),
     "own": (
-        "Dit is uw eigen voorstel: een ander keurt het goed. U kunt het intrekken.",
-        "This is your own proposal: somebody else approves it. You can withdraw it.",
+        "Dit is uw eigen voorstel: een ander keurt het goed. U kunt het intrekken. Deed u het met "
+        "alleen een aanmelding, dan is één goedkeuring meer nodig, tenzij u het zelf uitvoert.",
+        "This is your own proposal: somebody else approves it. You can withdraw it. Where you made "
+        "it by being signed in alone, it takes one approval more, unless you execute it yourself.",
     ),
     "needs_script": (
         "Goedkeuren en uitvoeren vraagt om een beveiligingssleutel, en daarvoor om JavaScript. "
