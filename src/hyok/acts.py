@@ -16,7 +16,7 @@ from hyok.officer.break_glass import GrantBreakGlass
 from hyok.officer.bucket_acts import LowerBucket, PublishBucket
 from hyok.officer.key_acts import DestroyKey
 from hyok.officer.object_acts import ExportBucket, LowerObject
-from hyok.officer.officer_acts import AddOfficer, RevokeOfficer
+from hyok.officer.officer_acts import AddIdentity, AddOfficer, RevokeOfficer
 from hyok.officer.policy_acts import PublishPolicy
 from hyok.officer.shred_acts import ShredCase
 from hyok.officer.statement_rows import StatementBook
@@ -63,6 +63,7 @@ def build_actions(core: Core, progress: Callable[[int, int], None] = _silent) ->
         performers={
             Act.ADD_OFFICER: AddOfficer(core.register),
             Act.REVOKE_OFFICER: RevokeOfficer(core.register),
+            Act.ADD_IDENTITY: AddIdentity(core.register),
             Act.PUBLISH: PublishBucket(registry, keeper, classes),
             Act.LOWER_BUCKET: LowerBucket(registry, keeper, classes),
             Act.LOWER_OBJECT: LowerObject(core.vault, registry, classes, clock_ms),

@@ -1,4 +1,4 @@
-"""From settings to what stands outside this process: HSM agents, the audit writer, stores.
+"""From settings to what stands outside this process: HSM agents, audit writer, stores, provider.
 
 It needs neither gateway nor database, so the stand-alone decryptor builds on it as well.
 """
@@ -22,14 +22,24 @@ from hyok.hsm.software import SoftwareHsm
 from hyok.hsm.supervise import AgentSpec
 from hyok.http1.client import Pool
 from hyok.http1.tls import client_context
+from hyok.identity.config import IssuerSettings
+from hyok.identity.issuer_keys import IssuerKeys, KeyTimes
+from hyok.identity.oidc import OidcClient, OidcJudge, OidcSignIn, parse_endpoints
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from hyok.backends.config import StoreSettings
     from hyok.backends.port import ObjectStore
     from hyok.custody.audit_key import AuditKey
     from hyok.hsm.config import TokenSettings
     from hyok.hsm.port import Hsm
+    from hyok.identity.oidc import Endpoints
+    from hyok.officer.config import OidcSettings
     from hyok.settings import Settings
+
+FETCH_PAUSE_SECONDS = 10.0
+"""Between the beginnings of two fetches of an identity provider's keys."""
 
 
 def journal_socket(settings: Settings) -> Path:
@@ -168,6 +178,68 @@ def build_store(settings: StoreSettings) -> ObjectStore:
         deadline_seconds=settings.retry_deadline_seconds,
     )
     return ResilientStore(store, Retries(rules))
+
+
+def build_sign_in(settings: OidcSettings, clock_ms: Callable[[], int]) -> OidcSignIn | None:
+    """Return what signs officers in; None where no identity provider is named.
+
+    Raises:
+        Malformed: the client's secret cannot be read.
+    """
+    if not settings.issuer:
+        return None
+    # Half a second of imports that nobody needs who has no identity provider.
+    from hyok.identity.issuer_fetch import (  # noqa: PLC0415
+        fetch_configuration,
+        fetch_key_set,
+        post_form,
+    )
+
+    issuer = IssuerSettings(
+        issuer=settings.issuer, ca_file=settings.ca_file, algorithms=settings.algorithms
+    )
+    seconds = settings.fetch_seconds_max
+    client = OidcClient(
+        issuer=settings.issuer,
+        client_id=settings.client_id,
+        cli_client_id=settings.cli_client_id,
+        scopes=settings.scopes,
+        audiences=frozenset(settings.audiences),
+        acr=frozenset(settings.acr),
+        secret=_secret(settings),
+        skew_s=settings.clock_skew_seconds,
+    )
+    keys = IssuerKeys(
+        settings.issuer,
+        settings.algorithms,
+        lambda: fetch_key_set(issuer, seconds),
+        KeyTimes(
+            refresh=settings.keys_refresh_seconds,
+            age_max=settings.keys_age_seconds_max,
+            pause=FETCH_PAUSE_SECONDS,
+        ),
+    )
+
+    async def discover() -> Endpoints:
+        return parse_endpoints(await fetch_configuration(issuer, seconds), issuer.issuer)
+
+    async def post(
+        address: str, form: Mapping[str, str], headers: Mapping[str, str]
+    ) -> tuple[int, bytes]:
+        return await post_form(issuer, address, form, headers, seconds)
+
+    return OidcSignIn(OidcJudge(client, keys, clock_ms), discover, post)
+
+
+def _secret(settings: OidcSettings) -> str:
+    if settings.client_secret_file is None:
+        return ""
+    try:
+        return settings.client_secret_file.read_text().strip()
+    except OSError as error:
+        raise Malformed(
+            f"officers.oidc.client_secret_file cannot be read: {error.strerror}", code="HY-1002"
+        ) from error
 
 
 def tls_suites() -> list[str]:

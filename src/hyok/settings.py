@@ -84,6 +84,12 @@ class Settings(BaseModel, extra="forbid", frozen=True):
                 "gateway.tls_certificate is missing; plain http is served on loopback only"
             )
 
+        api = self.officers.api
+        if api.enabled and api.tls_certificate is None and api.host not in LOOPBACK:
+            raise ValueError(
+                "officers.api.tls_certificate is missing; plain http is served on loopback only"
+            )
+
     @property
     def default_store(self) -> str:
         """The store that CreateBucket takes: the named one, else the first."""

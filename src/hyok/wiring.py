@@ -39,7 +39,6 @@ from hyok.expiring import keep_expiring
 from hyok.gateway.admission import Admission
 from hyok.gateway.app import Gateway
 from hyok.gateway.call import NewBuckets, Services
-from hyok.gateway.guesses import FailureLimit
 from hyok.gateway.handlers.sts import StsDoor
 from hyok.gateway.management import Management
 from hyok.http1.limits import Limits
@@ -47,6 +46,7 @@ from hyok.http1.pump import PumpPool
 from hyok.http1.server import serve
 from hyok.http1.tls import TlsSettings
 from hyok.identity.access_keys import AccessKeys
+from hyok.identity.guesses import FailureLimit
 from hyok.identity.issuer_keys import IssuerKeys, KeyTimes
 from hyok.identity.sessions import Sessions
 from hyok.identity.web_identity import WebIdentities

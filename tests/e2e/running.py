@@ -84,7 +84,8 @@ def start(home: Path, *more: str) -> Running:
         process = subprocess.Popen(
             [
                 *[sys.executable, "-m", "hyok", "dev", "--home", str(home)],
-                *["--port", str(port), "--management-port", str(management), *more],
+                *["--port", str(port), "--management-port", str(management)],
+                *["--officer-port", "0", *more],
             ],
             stdout=out,
             stderr=subprocess.STDOUT,

@@ -14,6 +14,7 @@ from hyok.backends.config import FileStoreSettings, S3StoreSettings
 from hyok.errors import Malformed
 from hyok.hsm.config import TokenSettings
 from hyok.identity.config import IssuerSettings
+from hyok.officer.config import OfficerApiSettings, OidcSettings
 from hyok.settings import Settings
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "deploy" / "hyok.example.toml"
@@ -40,12 +41,16 @@ def test_the_example_file_is_accepted_as_it_stands() -> None:
 
 def test_the_example_file_explains_every_setting_and_no_other() -> None:
     text = EXAMPLE.read_text().replace("# file =", "file =").replace("# software", "software")
+    for name in ("client_secret_file", "ca_file", "tls_certificate", "tls_key"):
+        text = text.replace(f"# {name} =", f"{name} =")
     written = tomllib.loads(text)
     assert set(written) == names(Settings)
     for section, field in Settings.model_fields.items():
         model = field.annotation
         if isinstance(model, type) and issubclass(model, BaseModel):
             assert set(written[section]) == names(model), section
+    assert set(written["officers"]["oidc"]) == names(OidcSettings)
+    assert set(written["officers"]["api"]) == names(OfficerApiSettings)
     assert set(written["hsm"]["tokens"][0]) == names(TokenSettings)
     issuers = [set(issuer) for issuer in written["web_identity"]["issuers"]]
     assert set.union(*issuers) == names(IssuerSettings)  # a file and an address exclude each other

@@ -11,15 +11,18 @@ import typer
 
 from hyok.acts import build_actions
 from hyok.cli.progress import counting
+from hyok.cli.remote import Remote, row_of
 from hyok.cli.screen import mark, say, show
 from hyok.cli.session import run
-from hyok.officer.login import sign_in
+from hyok.officer.login import read_key_file, sign_in
 
 if TYPE_CHECKING:
-    from hyok.custody.approvals import Case
+    from collections.abc import Mapping
+
+    from hyok.custody.cases import Case
     from hyok.custody.proposal import Effect
     from hyok.custody.quorum import Act
-    from hyok.custody.signing import Signer
+    from hyok.custody.signing import KeySigner, Signer
     from hyok.officer.actions import OfficerActions
     from hyok.wiring import Core
 
@@ -53,6 +56,22 @@ class Login:
     person: str
     key: Path | None
     passphrase_file: Path | None
+    api: str = ""
+
+    @property
+    def remote(self) -> Remote | None:
+        """The officer API to act over; None: directly, on this host."""
+        return Remote(self.api) if self.api else None
+
+    def own_key(self) -> KeySigner | None:
+        """Return the officer's own key, where one was named; it never leaves this machine.
+
+        Raises:
+            Malformed: it cannot be read.
+        """
+        if self.key is None:
+            return None
+        return read_key_file(self.key, lambda: passphrase(self.passphrase_file))
 
     def signer(self, core: Core) -> Signer:
         """Return what signs for the officer.
@@ -95,6 +114,10 @@ def propose(
     config: Path | None, login: Login, what: Act, effect: Effect, reason: str, *, as_json: bool
 ) -> None:
     """Propose an act and say what it takes now."""
+    if login.remote is not None:
+        asked = {"act": str(what), "effect": effect, "reason": reason}
+        _tell_proposed(row_of(login.remote.post("/v1/proposals", asked)), as_json=as_json)
+        return
 
     async def work(core: Core, actions: OfficerActions, signer: Signer) -> Case:
         del core
@@ -105,22 +128,29 @@ def propose(
 
 def tell_proposal(case: Case, *, as_json: bool) -> None:
     """Say what was proposed and what it takes now."""
-    proposal = case.proposal
+    row = as_row(case, "open", case.proposal.quorum.approvals)
+    _tell_proposed(row, as_json=as_json)
+
+
+def _tell_proposed(row: dict[str, object], *, as_json: bool) -> None:
     if as_json:
-        show([as_row(case, "open", proposal.quorum.approvals)], as_json=True, empty="")
+        show([row], as_json=True, empty="")
         return
-    say(f"proposal {proposal.proposal_id}: {proposal.act}, by {proposal.author}")
-    tell_quorum(case)
-    say(f"Next: hyok approvals approve {proposal.proposal_id}, by another officer")
-    say(f"Then: hyok approvals execute {proposal.proposal_id}")
+    proposal = row["proposal"]
+    say(f"proposal {proposal}: {row['act']}, by {row['author']}")
+    tell_quorum(row)
+    say(f"Next: hyok approvals approve {proposal}, by another officer")
+    say(f"Then: hyok approvals execute {proposal}")
 
 
-def tell_quorum(case: Case) -> None:
+def tell_quorum(row: Mapping[str, object]) -> None:
     """Say how many approve, and whose."""
-    quorum = case.proposal.quorum
-    among = f", one each of {', '.join(quorum.among)}" if quorum.among else ""
-    say(f"  takes {quorum.approvals} approvals of others{among}")
-    if quorum.development:
+    named = row["among"]
+    among = (
+        f", one each of {', '.join(map(str, named))}" if isinstance(named, list) and named else ""
+    )
+    say(f"  takes {row['approvals']} approvals of others{among}")
+    if row["development"]:
         mark("warn", "DEVELOPMENT QUORUM: two persons; production asks what the class demands")
 
 

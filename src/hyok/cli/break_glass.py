@@ -17,6 +17,7 @@ from hyok.cli.acting import (
 )
 from hyok.cli.options import ConfigOption, JsonOption, moment
 from hyok.cli.peek import split_address
+from hyok.cli.remote import ApiOption, Remote
 from hyok.cli.screen import say, show
 from hyok.cli.session import run
 from hyok.custody.quorum import Act
@@ -52,6 +53,7 @@ def request(
     person: AsOption = "",
     key: KeyOption = None,
     passphrase_file: PassphraseOption = None,
+    api: ApiOption = "",
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -72,19 +74,35 @@ def request(
     }
     if classification:
         effect["classification"] = classification
-    login = Login(person, key, passphrase_file)
+    login = Login(person, key, passphrase_file, api)
     propose(config, login, Act.BREAK_GLASS, effect, reason, as_json=as_json)
 
 
 @app.command("list")
-def list_grants(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+def list_grants(
+    api: ApiOption = "", config: ConfigOption = None, as_json: JsonOption = False
+) -> None:
     """List grants, and which of them nobody has reviewed."""
+    now = clock_ms()
+    if api:
+        rows = [
+            {
+                "grant": one["id"],
+                **{name: one[name] for name in ("app", "bucket", "classification", "ticket")},
+                "state": "running" if one["running"] else "ended",
+                "ends": moment(one["endsMs"]),
+                "review": _review(one["reviewer"], one["reviewDueMs"], now),
+                "review due": moment(one["reviewDueMs"]),
+            }
+            for one in Remote(api).all("/v1/break-glass-grants")
+        ]
+        show(rows, as_json=as_json, empty="There was no break-glass.")
+        return
 
     async def look(core: Core) -> Sequence[Granted]:
         await core.break_glass.end_past()
         return await core.break_glass.book.all()
 
-    now = clock_ms()
     rows = [
         {
             "grant": found.grant.grant_id,
@@ -94,7 +112,7 @@ def list_grants(config: ConfigOption = None, as_json: JsonOption = False) -> Non
             "ticket": found.grant.ticket,
             "state": "running" if now < found.grant.ends_ms else "ended",
             "ends": moment(found.grant.ends_ms),
-            "review": _review(found, now),
+            "review": _review((found.review or {}).get("reviewer", ""), found.review_due_ms, now),
             "review due": moment(found.review_due_ms),
         }
         for found in run(config, look)
@@ -102,10 +120,10 @@ def list_grants(config: ConfigOption = None, as_json: JsonOption = False) -> Non
     show(rows, as_json=as_json, empty="There was no break-glass.")
 
 
-def _review(found: Granted, now_ms: int) -> str:
-    if found.review is not None:
-        return f"by {found.review['reviewer']}"
-    return "overdue" if now_ms > found.review_due_ms else "open"
+def _review(reviewer: str, due_ms: int, now_ms: int) -> str:
+    if reviewer:
+        return f"by {reviewer}"
+    return "overdue" if now_ms > due_ms else "open"
 
 
 @app.command()
@@ -114,15 +132,20 @@ def end(
     person: AsOption = "",
     key: KeyOption = None,
     passphrase_file: PassphraseOption = None,
+    api: ApiOption = "",
     config: ConfigOption = None,
 ) -> None:
     """End a grant before its hour; running gateways follow within five seconds."""
+    login = Login(person, key, passphrase_file, api)
 
     async def work(core: Core, actions: OfficerActions, signer: Signer) -> Grant:
         del actions
         return await core.break_glass.end(signer, grant)
 
-    act(config, Login(person, key, passphrase_file), work)
+    if login.remote is not None:
+        login.remote.post(f"/v1/break-glass-grants/{grant}/endings", {})
+    else:
+        act(config, login, work)
     say(f"break-glass {grant} has ended; its review is open")
 
 
@@ -133,13 +156,18 @@ def review(
     person: AsOption = "",
     key: KeyOption = None,
     passphrase_file: PassphraseOption = None,
+    api: ApiOption = "",
     config: ConfigOption = None,
 ) -> None:
     """Close the review of a grant that has ended."""
+    login = Login(person, key, passphrase_file, api)
 
     async def work(core: Core, actions: OfficerActions, signer: Signer) -> None:
         del actions
         await core.break_glass.review(signer, grant, finding)
 
-    act(config, Login(person, key, passphrase_file), work)
+    if login.remote is not None:
+        login.remote.post(f"/v1/break-glass-grants/{grant}/reviews", {"finding": finding})
+    else:
+        act(config, login, work)
     say(f"break-glass {grant} was reviewed")

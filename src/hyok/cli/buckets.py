@@ -19,6 +19,7 @@ from hyok.cli.acting import (
 from hyok.cli.options import ConfigOption, JsonOption, moment
 from hyok.cli.progress import counting
 from hyok.cli.registrations import record
+from hyok.cli.remote import ApiOption  # noqa: TC001 - typer reads it
 from hyok.cli.screen import mark, say, show
 from hyok.cli.session import operator_ask, run
 from hyok.custody.quorum import Act
@@ -195,11 +196,12 @@ def publish(
     person: AsOption = "",
     key: KeyOption = None,
     passphrase_file: PassphraseOption = None,
+    api: ApiOption = "",
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Propose that anybody reads the bucket's public objects, without credentials."""
-    login = Login(person, key, passphrase_file)
+    login = Login(person, key, passphrase_file, api)
     propose(config, login, Act.PUBLISH, {"bucket": name}, reason, as_json=as_json)
 
 
@@ -224,11 +226,12 @@ def lower(
     person: AsOption = "",
     key: KeyOption = None,
     passphrase_file: PassphraseOption = None,
+    api: ApiOption = "",
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Propose a lower default for what is written from then on."""
-    login = Login(person, key, passphrase_file)
+    login = Login(person, key, passphrase_file, api)
     effect: Effect = {"bucket": name, "to": to}
     propose(config, login, Act.LOWER_BUCKET, effect, reason, as_json=as_json)
 

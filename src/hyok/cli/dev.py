@@ -51,6 +51,7 @@ TENANT = "gemeente"
 TOKEN_LABEL = "hyok-dev"  # noqa: S105 - the label of a token, no secret
 PORT = 8443
 MANAGEMENT_PORT = 9443
+OFFICER_PORT = 8444
 SOCKET_PATH_BYTES_MAX = 90  # the kernel takes 107 with the file's name
 READY_SECONDS_MAX = 120.0
 """A machine under load takes long to start Python; who waits sees the processes start."""
@@ -103,6 +104,9 @@ def dev(
     management_port: Annotated[
         int, typer.Option(min=1, max=65535, help="Of /livez, /readyz and /metrics.")
     ] = MANAGEMENT_PORT,
+    officer_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Of the officers' door; 0: none.")
+    ] = OFFICER_PORT,
     home: Annotated[Path, typer.Option(help="Where everything is kept.")] = HOME,
     workers: Annotated[int, typer.Option(min=1, max=16, help="Worker processes.")] = 1,
     pull: Annotated[
@@ -129,7 +133,7 @@ def dev(
     fresh = not (home / "hyok.toml").exists()
     if fresh:
         _lay_out(home, soft_keys=soft_keys)
-    settings = _write_settings(home, port, management_port, workers)
+    settings = _write_settings(home, port, management_port, officer_port, workers)
     supervisor = Supervisor(settings, home / "hyok.toml")
     signal.signal(signal.SIGTERM, supervisor.stop)
     try:
@@ -174,7 +178,9 @@ def _run_directory(home: Path) -> Path:
     return Path(tempfile.gettempdir()) / f"hyok-{digest}"
 
 
-def _write_settings(home: Path, port: int, management_port: int, workers: int) -> Settings:
+def _write_settings(
+    home: Path, port: int, management_port: int, officer_port: int, workers: int
+) -> Settings:
     if (home / "soft-keys").exists():
         hsm = ["[hsm]", 'kind = "software"', f"software_file = {_quoted(home / 'soft.json')}"]
     else:
@@ -208,6 +214,12 @@ def _write_settings(home: Path, port: int, management_port: int, workers: int) -
         f'url = "sqlite:///{home / "hyok.db"}"',
         "[audit]",
         f"file = {_quoted(home / 'audit' / 'audit.jsonl')}",
+        "[officers.api]",
+        f"enabled = {'true' if officer_port else 'false'}",
+        f"port = {officer_port}",
+        f'public_url = "https://localhost:{officer_port}"',
+        f"tls_certificate = {_quoted(home / 'gateway.pem')}",
+        f"tls_key = {_quoted(home / 'gateway.key')}",
         "[policies]",
         f"directory = {_quoted(ROOT / 'policies')}",
         "[log]",
@@ -340,7 +352,9 @@ def _tell(settings: Settings, home: Path) -> None:
         "5 classifications (and onbekend, gerubriceerd), 2 apps, 2 demo officers, "
         "audit log started",
     )
-    say(f"Gateway  {demo['endpoint']}")
+    officers = settings.officers.api
+    also = f"     Officers  {officers.public_url}" if officers.enabled else ""
+    say(f"Gateway  {demo['endpoint']}{also}")
     say("Try it:")
     say(f"  export AWS_ACCESS_KEY_ID={demo['access_key']} AWS_SECRET_ACCESS_KEY={demo['secret']}")
     say(f"  export AWS_CA_BUNDLE={at}/ca.pem AWS_DEFAULT_REGION=us-east-1{own}")

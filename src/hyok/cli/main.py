@@ -26,6 +26,7 @@ from hyok.cli import (
     init,
     jobs,
     keys,
+    login,
     objects,
     officers,
     peek,
@@ -56,6 +57,7 @@ open_command.register(app)
 recover.register(app)
 backup.register(app)
 freezes.register(app)
+login.register(app)
 app.add_typer(hsm.app, name="hsm")
 app.add_typer(audit_key.app, name="audit")
 audit_key.app.add_typer(audit_export.app, name="export")

@@ -31,8 +31,8 @@ from hyok.wiring import policy_files
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from hyok.custody.approvals import Case
     from hyok.custody.bundles import InForce
+    from hyok.custody.cases import Case
     from hyok.custody.proposal import Effect
     from hyok.custody.signing import Signer
     from hyok.officer.actions import OfficerActions

@@ -1,20 +1,24 @@
-"""`hyok serve gateway`: the service, without any demo part."""
+"""`hyok serve gateway` and `hyok serve officer`: the services, without any demo part."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
 from pathlib import Path  # noqa: TC003 - typer reads the annotation
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 import uvloop
 
 from hyok import settings as settings_file
 from hyok.cli.options import ConfigOption, load
+from hyok.cli.session import services
 from hyok.cli.supervisor import Supervisor, forbid_core_dumps
 from hyok.telemetry.logs import configure
 from hyok.wiring import run_worker
+
+if TYPE_CHECKING:
+    from hyok.settings import Settings
 
 app = typer.Typer(help="Run a service in the foreground.", no_args_is_help=True)
 
@@ -33,6 +37,42 @@ def gateway(config: ConfigOption = None) -> None:
     signal.signal(signal.SIGTERM, supervisor.stop)
     supervisor.start_services()
     supervisor.run()
+
+
+@app.command()
+def officer(config: ConfigOption = None) -> None:
+    """Serve the officers' door alone, until SIGTERM, beside a gateway on this host or without one.
+
+    `hyok serve gateway` serves it as well where `[officers.api]` is enabled.
+    """
+    settings, path = load(config)
+    forbid_core_dumps()
+    with services(settings, path):
+        configure(settings.log.level, settings.log.file)
+        _serve_officers(settings)
+
+
+@app.command(hidden=True)
+def officer_worker(config: Annotated[Path, typer.Option("--config")]) -> None:
+    """The officers' door; `serve gateway` starts it."""
+    forbid_core_dumps()
+    settings = settings_file.load(config)
+    configure(settings.log.level, settings.log.file)
+    _serve_officers(settings)
+
+
+def _serve_officers(settings: Settings) -> None:
+    # A second of imports that a gateway's worker does not need.
+    from hyok.officer_door import run_officer_door  # noqa: PLC0415
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        await run_officer_door(settings, stop)
+
+    uvloop.run(main())
 
 
 @app.command(hidden=True)

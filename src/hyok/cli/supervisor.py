@@ -116,6 +116,10 @@ class Supervisor:
             )
             for index in range(settings.gateway.workers)
         ]
+        if settings.officers.api.enabled:
+            command = ["serve", "officer-worker", "--config", str(config)]
+            door = Child("officers", [sys.executable, "-m", "hyok", *command])
+            self._workers.append(door)
         self._stopping = False
 
     def start_services(self) -> None:

@@ -29,6 +29,8 @@ class Execution:
     executor: str
     claimed_ms: int
     outcome: str
+    method: str = ""  # how the executor signed for it; empty in rows older than such signatures
+    proof: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,9 @@ def read_rows(connection: Connection, proposal_id: str) -> Rows | None:
         .order_by(d.sequence)
     ).all()
     begun = connection.execute(
-        select(e.executor, e.claimed_ms, e.outcome, e.sealed).where(e.proposal_id == proposal_id)
+        select(e.executor, e.claimed_ms, e.outcome, e.method, e.proof, e.sealed).where(
+            e.proposal_id == proposal_id
+        )
     ).one_or_none()
     return Rows(
         tuple(found),

@@ -18,19 +18,16 @@ from hyok.custody.approval_rows import (
     ENDED_BY,
     OUTCOMES,
     Execution,
-    Rows,
     add_decision,
-    check_state,
     check_unchanged,
-    parse_decision,
-    read_rows,
     set_state,
 )
-from hyok.custody.proposal import Decision, Proposal, canonical, not_genuine, parse_proposal
+from hyok.custody.cases import Case, CaseReader
+from hyok.custody.proofs import Said
+from hyok.custody.proposal import Decision, Proposal
 from hyok.custody.quorum import (
     TRANSITIONS,
     Quorum,
-    Standing,
     State,
     Verdict,
     check_decision,
@@ -38,11 +35,10 @@ from hyok.custody.quorum import (
     check_propose,
     check_quorum,
     check_transition,
-    judge,
 )
-from hyok.custody.signing import DEVELOPMENT, verify
+from hyok.custody.signing import DEVELOPMENT, Presigned
 from hyok.database.tables import executions, proposals
-from hyok.errors import Conflict, NotFound, Refused, Tampered
+from hyok.errors import Conflict, NotAuthenticated, Refused, Tampered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -50,6 +46,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Row
 
     from hyok.custody.officers import OfficerRegister, Register
+    from hyok.custody.proposal import Beginning
     from hyok.custody.quorum import Officer
     from hyok.custody.secret_box import HsmSecretBox
     from hyok.custody.signing import Signer
@@ -57,26 +54,10 @@ if TYPE_CHECKING:
 
 LISTED_MAX = 200
 CARRY_ON_MS = 7 * 86_400_000
+SIGNED_MS_MAX = 300_000
+"""How old a signature may be that was made elsewhere, in milliseconds."""
+
 ENDED = frozenset(str(state) for state, to in TRANSITIONS.items() if not to)
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """One proposal with everything about it, proven against the register."""
-
-    proposal: Proposal
-    decisions: tuple[Decision, ...]
-    execution: Execution | None
-    register: Register
-    rows: Rows
-
-    def standing(self, now_ms: int, needed: Quorum | None = None) -> Standing:
-        """Return where it stands, as `judge` says; an execution says it all."""
-        officers = self.register.officers
-        found = judge(self.proposal, self.decisions, officers, now_ms, needed)
-        if self.execution is None:
-            return found
-        return replace(found, state=OUTCOMES[self.execution.outcome])
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +94,7 @@ class Approvals:
         clock_ms: Callable[[], int],
     ) -> None:
         self._database = database
-        self._box = box
+        self._cases = CaseReader(database, box, register)
         self._register = register
         self._development = development
         self._clock_ms = clock_ms
@@ -141,7 +122,7 @@ class Approvals:
         )
         self._check_mode(proposal, [first])
         proof = await signer.sign(first.statement())
-        sealed = await self._box.seal(_purpose(proposal.proposal_id), proposal.render())
+        sealed = await self._cases.seal_proposal(proposal)
 
         def act(connection: Connection) -> None:
             connection.execute(
@@ -165,25 +146,14 @@ class Approvals:
 
         Raises:
             Refused, Conflict: `check_decision` says no; or somebody else decided meanwhile.
+            NotAuthenticated: what was signed elsewhere is something else (code HY-2512).
             Tampered: a row is not genuine (code HY-2507).
         """
         case = await self.get(proposal_id)
-        officer = case.register.person_of(signer.identity)
-        now = self._clock_ms()
-        check_decision(case.proposal, case.decisions, case.standing(now), officer, verdict)
-        made = Decision(
-            proposal_id=proposal_id,
-            digest=case.proposal.digest,
-            person=officer.person,
-            verdict=verdict,
-            # A host whose clock is a little behind the author's must not spoil the sequence.
-            at_ms=max(now, case.decisions[-1].at_ms),
-            sequence=len(case.decisions),
-            method=signer.method,
-            reason=reason,
-        )
-        self._check_mode(case.proposal, [made])
-        proof = await signer.sign(made.statement())
+        made = self._decision(case, signer.identity, signer.method, verdict, reason)
+        if isinstance(signer, Presigned):
+            made = replace(made, at_ms=self._signed_at(case, signer))
+        proof = await self._signed(signer, Said(made.statement(), made.person, made.method))
 
         def act(connection: Connection) -> None:
             check_unchanged(connection, case.proposal.proposal_id, case.rows)
@@ -193,6 +163,28 @@ class Approvals:
 
         await self._database.run(act)
         return await self.get(proposal_id)
+
+    async def draft(
+        self, proposal_id: str, identity: str, method: str, verdict: Verdict, reason: str
+    ) -> Decision:
+        """Return what the person of ``identity`` has to sign to say this now.
+
+        Raises:
+            As `decide` does, before anything was signed.
+        """
+        case = await self.get(proposal_id)
+        return self._decision(case, identity, method, verdict, reason)
+
+    async def draft_beginning(self, proposal_id: str, identity: str, method: str) -> Beginning:
+        """Return what the person of ``identity`` has to sign to set it off now.
+
+        Raises:
+            Refused: the role or the method does not allow it (HY-2502, HY-2514).
+        """
+        case = await self.get(proposal_id)
+        officer = case.register.person_of(identity)
+        check_executor(case.proposal, officer, method)
+        return case.beginning(officer.person, self._clock_ms(), method)
 
     async def claim(self, proposal_id: str, signer: Signer, needed: Quorum) -> Case:
         """Begin to execute: at most one succeeds, ever, and only on what was approved.
@@ -206,23 +198,29 @@ class Approvals:
         """
         case = await self.get(proposal_id)
         officer = case.register.person_of(signer.identity)
-        check_executor(case.proposal, officer)
+        check_executor(case.proposal, officer, signer.method)
         self._check_mode(case.proposal, case.decisions)
         now = self._clock_ms()
-        standing = case.standing(now, needed)
-        if standing.state is State.EXECUTING:
-            _check_fresh(case, now)
-            return case
+        # `check_executor` saw that the executor's hand is their own.
+        standing = case.standing(now, needed, by_author=officer.person == case.proposal.author)
         if standing.state is State.OPEN:
             raise Refused(
                 f"{standing.missing} more of the approvals it takes are missing.",
                 code="HY-2506",
                 effect="Nothing was done.",
-                next_step=f"hyok approvals approve {proposal_id}, by another officer",
+                next_step=f"hyok approvals approve {proposal_id}, by another officer; who proposed "
+                "it by a login alone can also execute it with their own key or authenticator",
             )
-        check_transition(standing.state, State.EXECUTING)
-        begun = Execution(officer.person, now, "running")
-        sealed = await self._sealed(case.proposal, begun)
+        if standing.state is not State.EXECUTING:
+            check_transition(standing.state, State.EXECUTING)
+        at = self._signed_at(case, signer) if isinstance(signer, Presigned) else now
+        statement = case.beginning(officer.person, at, signer.method).statement()
+        proof = await self._signed(signer, Said(statement, officer.person, signer.method))
+        if standing.state is State.EXECUTING:
+            _check_fresh(case, now)
+            return case
+        begun = Execution(officer.person, at, "running", signer.method, proof)
+        sealed = await self._cases.seal_execution(case.proposal, begun)
 
         def act(connection: Connection) -> None:
             check_unchanged(connection, case.proposal.proposal_id, case.rows)
@@ -230,8 +228,10 @@ class Approvals:
                 insert(executions).values(
                     proposal_id=proposal_id,
                     executor=begun.executor,
-                    claimed_ms=now,
+                    claimed_ms=at,
                     outcome=begun.outcome,
+                    method=begun.method,
+                    proof=begun.proof,
                     sealed=sealed,
                 )
             )
@@ -244,7 +244,7 @@ class Approvals:
         """Write down what came of an execution: ``done`` or ``failed``."""
         assert case.execution is not None
         ended = replace(case.execution, outcome=outcome)
-        sealed = await self._sealed(case.proposal, ended)
+        sealed = await self._cases.seal_execution(case.proposal, ended)
         proposal_id = case.proposal.proposal_id
 
         def act(connection: Connection) -> None:
@@ -265,14 +265,7 @@ class Approvals:
             NotFound: there is none (code HY-2505).
             Tampered: a row is not genuine (code HY-2507).
         """
-        rows = await self._database.read(lambda connection: read_rows(connection, proposal_id))
-        if rows is None:
-            raise NotFound(
-                f"There is no proposal {proposal_id}.",
-                code="HY-2505",
-                next_step="hyok approvals list",
-            )
-        return await self._proven(proposal_id, rows)
+        return await self._cases.get(proposal_id)
 
     async def list(self) -> Sequence[Listed]:
         """Return the newest proposals; those that have not ended are proven."""
@@ -297,6 +290,59 @@ class Approvals:
             found.append(line)
         return found
 
+    def _decision(
+        self, case: Case, identity: str, method: str, verdict: Verdict, reason: str
+    ) -> Decision:
+        officer = case.register.person_of(identity)
+        now = self._clock_ms()
+        standing = case.standing(now)
+        check_decision(case.proposal, case.decisions, standing, officer, verdict, method)
+        made = Decision(
+            proposal_id=case.proposal.proposal_id,
+            digest=case.proposal.digest,
+            person=officer.person,
+            verdict=verdict,
+            # A host whose clock is a little behind the author's must not spoil the sequence.
+            at_ms=max(now, case.decisions[-1].at_ms),
+            sequence=len(case.decisions),
+            method=method,
+            reason=reason,
+        )
+        self._check_mode(case.proposal, [made])
+        return made
+
+    def _signed_at(self, case: Case, signer: Presigned) -> int:
+        """Return when it was signed elsewhere, if that is of the moment.
+
+        Raises:
+            NotAuthenticated: too long ago, or before somebody else decided (code HY-2512).
+        """
+        now, last = self._clock_ms(), case.decisions[-1].at_ms
+        fresh = max(last, now - SIGNED_MS_MAX) <= signer.at_ms <= max(now, last)
+        if not fresh or signer.sequence != len(case.decisions):
+            raise NotAuthenticated(
+                "What was signed is not of the moment: it is old, or was used already.",
+                code="HY-2512",
+                effect="Nothing was changed.",
+                next_step="look at the proposal again and sign it anew",
+            )
+        return signer.at_ms
+
+    async def _signed(self, signer: Signer, said: Said) -> bytes:
+        """Return the proof; what was signed elsewhere is verified before it is written."""
+        proof = await signer.sign(said.statement)
+        if isinstance(signer, Presigned):
+            try:
+                await self._cases.verify(said, proof)
+            except Tampered as error:
+                raise NotAuthenticated(
+                    "The signature is not this person's, or is for something else.",
+                    code="HY-2512",
+                    effect="Nothing was changed.",
+                    next_step="look at the proposal again and sign it anew",
+                ) from error
+        return proof
+
     def _author(self, register: Register, person: str, signer: Signer) -> Officer:
         author = register.person_of(signer.identity)
         if author.person != person:
@@ -318,50 +364,6 @@ class Approvals:
                 next_step="propose it anew, each officer with a key of their own",
             )
 
-    async def _proven(self, proposal_id: str, rows: Rows) -> Case:
-        register = await self._register.read()
-        stored_id, act, author, state, sealed, created_ms, expires_ms = rows.proposal
-        assert isinstance(sealed, bytes)
-        try:
-            raw = await self._box.open(_purpose(proposal_id), sealed)
-        except Tampered as error:
-            raise not_genuine("a proposal") from error
-        proposal = parse_proposal(raw)
-        told = (stored_id, act, author, created_ms, expires_ms)
-        if told != (
-            *(proposal.proposal_id, str(proposal.act), proposal.author),
-            *(proposal.created_ms, proposal.expires_ms),
-        ):
-            raise not_genuine("a proposal")
-        decisions = []
-        for row in rows.decisions:
-            decision, proof = parse_decision(proposal, row)
-            await verify(decision, proof, register, self._box)
-            decisions.append(decision)
-        execution = await self._execution(proposal, rows)
-        check_state(str(state), decisions, execution)
-        return Case(proposal, tuple(decisions), execution, register, rows)
-
-    async def _execution(self, proposal: Proposal, rows: Rows) -> Execution | None:
-        if rows.execution is None:
-            return None
-        executor, claimed_ms, outcome, sealed = rows.execution
-        assert isinstance(claimed_ms, int)
-        assert isinstance(sealed, bytes)
-        found = Execution(str(executor), claimed_ms, str(outcome))
-        try:
-            document = await self._box.open(_execution_purpose(proposal.proposal_id), sealed)
-        except Tampered as error:
-            raise not_genuine("an execution") from error
-        if document != _execution_document(proposal, found):
-            raise not_genuine("an execution")
-        return found
-
-    async def _sealed(self, proposal: Proposal, execution: Execution) -> bytes:
-        return await self._box.seal(
-            _execution_purpose(proposal.proposal_id), _execution_document(proposal, execution)
-        )
-
 
 def _check_fresh(case: Case, now_ms: int) -> None:
     """Return quietly if a broken-off execution may still be carried on.
@@ -377,22 +379,3 @@ def _check_fresh(case: Case, now_ms: int) -> None:
             effect="Nothing was done.",
             next_step="propose the act anew",
         )
-
-
-def _execution_document(proposal: Proposal, execution: Execution) -> bytes:
-    return canonical(
-        {
-            "digest": proposal.digest,
-            "executor": execution.executor,
-            "claimed_ms": execution.claimed_ms,
-            "outcome": execution.outcome,
-        }
-    )
-
-
-def _purpose(proposal_id: str) -> str:
-    return f"proposal {proposal_id}"
-
-
-def _execution_purpose(proposal_id: str) -> str:
-    return f"execution {proposal_id}"

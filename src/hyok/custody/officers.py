@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, func, insert, select, update
 
+from hyok.custody.authenticators import add_authenticator
 from hyok.custody.proposal import canonical, not_genuine
 from hyok.custody.quorum import HELD_ALONE, Officer, Role, check_roles
 from hyok.database.tables import officer_identities, officer_register, officers, proposals
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from hyok.custody.secret_box import HsmSecretBox
     from hyok.database.engine import Database
+    from hyok.identity.passkeys import Authenticator
 
 FOUNDERS = 2
 """With fewer who decide, nobody could approve anything."""
@@ -146,6 +148,40 @@ class OfficerRegister:
                         identity=word, person=officer.person, created_ms=now
                     )
                 )
+
+        await self._change(known, act)
+
+    async def add_identity(
+        self, person: str, identity: str, authenticator: Authenticator | None = None
+    ) -> None:
+        """Let an officer sign in with one thing more; the same again changes nothing.
+
+        Args:
+            person: whose it is, from now on and for ever.
+            identity: what it is.
+            authenticator: its public key, where the identity is an authenticator's.
+
+        Raises:
+            NotFound: no such officer; Conflict: it is another's, or the officer has left.
+        """
+        known = await self.read()
+        whose = known.identities.get(identity, person)
+        if not known.get(person).active or whose != person:
+            raise Conflict(
+                f"{identity} is {whose}'s, or {person} has left.",
+                code="HY-2504",
+                effect="Nothing was changed.",
+            )
+        if identity in known.identities:
+            return
+        now = self._clock_ms()
+
+        def act(connection: Connection) -> None:
+            connection.execute(
+                insert(officer_identities).values(identity=identity, person=person, created_ms=now)
+            )
+            if authenticator is not None:
+                add_authenticator(connection, authenticator)
 
         await self._change(known, act)
 

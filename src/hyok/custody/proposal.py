@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 PROPOSAL = "hyok proposal 1"
 DECISION = "hyok decision 1"
+EXECUTION = "hyok execution 1"
 BYTES_MAX = 65_536
 
 Effect = dict[str, "str | int | list[str]"]
@@ -116,7 +117,7 @@ class Decision:
     verdict: Verdict
     at_ms: int
     sequence: int
-    method: str  # ed25519 | development
+    method: str  # ed25519 | webauthn | oidc | development
     reason: str = ""
 
     def statement(self) -> bytes:
@@ -132,6 +133,32 @@ class Decision:
                 "sequence": self.sequence,
                 "method": self.method,
                 "reason": self.reason,
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """That somebody sets off what was approved; ``sequence`` counts the decisions before it."""
+
+    proposal_id: str
+    digest: str
+    person: str
+    at_ms: int
+    sequence: int
+    method: str
+
+    def statement(self) -> bytes:
+        """Return the bytes that are signed."""
+        return canonical(
+            {
+                "type": EXECUTION,
+                "proposal": self.proposal_id,
+                "digest": self.digest,
+                "person": self.person,
+                "at_ms": self.at_ms,
+                "sequence": self.sequence,
+                "method": self.method,
             }
         )
 

@@ -44,6 +44,7 @@ class Act(StrEnum):
 
     ADD_OFFICER = "officer:add"
     REVOKE_OFFICER = "officer:revoke"
+    ADD_IDENTITY = "officer:add-identity"
     PUBLISH = "bucket:publish"
     LOWER_BUCKET = "bucket:lower"
     LOWER_OBJECT = "object:lower"
@@ -60,16 +61,26 @@ _KEYS = frozenset({Role.SECURITY, Role.OWNER, Role.ARCHIVIST, Role.CUSTODIAN})
 
 @dataclass(frozen=True, slots=True)
 class ActRule:
-    """Whose act it is, and how long a proposal of it stands, in milliseconds."""
+    """Whose act it is, and how long a proposal of it stands, in milliseconds.
+
+    ``own_hand``: to approve or execute it takes something that only the person has.
+    """
 
     propose: frozenset[Role]
     approve: frozenset[Role]
     life_ms: int = 7 * DAY_MS
+    own_hand: bool = True
+
+
+WORD_OF_ANOTHER = frozenset({"oidc"})
+"""Methods that show what an identity provider says of somebody, and nothing of their own: enough
+to ask, to refuse and to make things safer.  Else who runs that provider would be every officer."""
 
 
 ACTS: Mapping[Act, ActRule] = {
     Act.ADD_OFFICER: ActRule(frozenset({Role.SECURITY}), _DATA),
-    Act.REVOKE_OFFICER: ActRule(_DATA, _DATA),
+    Act.REVOKE_OFFICER: ActRule(_DATA, _DATA, own_hand=False),
+    Act.ADD_IDENTITY: ActRule(frozenset(Role) - {Role.AUDITOR}, _DATA),  # of their own, mostly
     Act.PUBLISH: ActRule(_DATA, _DATA),
     Act.LOWER_BUCKET: ActRule(_DATA, _DATA),
     Act.LOWER_OBJECT: ActRule(_DATA, _DATA),
@@ -214,11 +225,13 @@ def check_decision(
     standing: Standing,
     officer: Officer,
     verdict: Verdict,
+    method: str,
 ) -> None:
-    """Return quietly if ``officer`` may say ``verdict`` of the proposal now.
+    """Return quietly if ``officer`` may say ``verdict`` of the proposal now, by ``method``.
 
     Raises:
-        Refused: the role does not allow it, or it is the author's own (HY-2502, HY-2503).
+        Refused: the role does not allow it, it is the author's own, or it takes the officer's own
+            hand (HY-2502, HY-2503, HY-2514).
         Conflict: it is no longer open, or the person has decided (HY-2504, HY-2505).
     """
     if verdict is Verdict.WITHDRAW:
@@ -245,18 +258,36 @@ def check_decision(
         )
     if verdict is Verdict.REFUSE:
         check_transition(standing.state, State.REFUSED)
-    elif standing.state not in (State.OPEN, State.APPROVED):
+        return
+    check_method(proposal.act, method)
+    if standing.state not in (State.OPEN, State.APPROVED):
         check_transition(standing.state, State.APPROVED)
 
 
-def check_executor(proposal: Proposal, officer: Officer) -> None:
-    """Return quietly if ``officer`` may set off what was approved.
+def check_executor(proposal: Proposal, officer: Officer, method: str) -> None:
+    """Return quietly if ``officer`` may set off what was approved, by ``method``.
 
     Raises:
-        Refused: the role does not allow it (code HY-2502).
+        Refused: the role does not allow it, or it takes their own hand (HY-2502, HY-2514).
     """
     rule = ACTS[proposal.act]
     _check_role(officer, rule.propose | rule.approve, f"execute {proposal.act}")
+    check_method(proposal.act, method)
+
+
+def check_method(act: Act, method: str) -> None:
+    """Return quietly if ``method`` is enough to approve or execute ``act``.
+
+    Raises:
+        Refused: it takes something that only the person has (code HY-2514).
+    """
+    if ACTS[act].own_hand and method in WORD_OF_ANOTHER:
+        raise Refused(
+            f"{act} takes more than being signed in.",
+            code="HY-2514",
+            effect="Nothing was changed.",
+            next_step="use your authenticator on the officers' page, or your key with --key",
+        )
 
 
 def judge(
@@ -265,12 +296,15 @@ def judge(
     officers: Mapping[str, Officer],
     now_ms: int,
     needed: Quorum | None = None,
+    *,
+    by_author: bool = False,
 ) -> Standing:
     """Return where a proposal stands that nobody has begun to execute.
 
     ``decisions`` are verified and in the order of their sequence.  Only officers who are active
     count, with the roles that they have now.  ``needed`` is what the classification demands today:
-    the stricter of the two holds.
+    the stricter of the two holds.  An author who was only signed in is no person yet: one approval
+    more is missing, unless the author executes it by their own hand (``by_author``).
 
     Raises:
         Tampered: a decision is missing, moved or of another proposal (code HY-2507).
@@ -287,9 +321,13 @@ def judge(
     approvers = {
         found.person: officers[found.person].roles
         for found in decisions
-        if found.verdict is Verdict.APPROVE and _counts(proposal, officers.get(found.person))
+        if found.verdict is Verdict.APPROVE
+        and not (ACTS[proposal.act].own_hand and found.method in WORD_OF_ANOTHER)
+        and _counts(proposal, officers.get(found.person))
     }
-    missing = _missing(quorum, approvers)
+    own_hand = ACTS[proposal.act].own_hand
+    absent = own_hand and decisions[0].method in WORD_OF_ANOTHER and not by_author
+    missing = _missing(quorum, approvers, quorum.approvals + absent)
     state = State.OPEN if missing else State.APPROVED
     if stopped:
         state = stopped[0]
@@ -328,7 +366,7 @@ def _counts(proposal: Proposal, officer: Officer | None) -> bool:
     )
 
 
-def _missing(quorum: Quorum, approvers: Mapping[str, frozenset[Role]]) -> int:
+def _missing(quorum: Quorum, approvers: Mapping[str, frozenset[Role]], wanted: int) -> int:
     """Return how many approvals are missing; each role of ``among`` takes a person of its own."""
     best = 0
     seats = len(quorum.among)
@@ -338,7 +376,7 @@ def _missing(quorum: Quorum, approvers: Mapping[str, frozenset[Role]]) -> int:
             role in roles for role, roles in zip(quorum.among, (*chosen, *_NOBODY), strict=False)
         )
         best = max(best, filled)
-    return max(quorum.approvals - len(approvers), seats - best)
+    return max(wanted - len(approvers), seats - best)
 
 
 _NOBODY: tuple[frozenset[Role], ...] = (frozenset(),) * APPROVALS_MAX

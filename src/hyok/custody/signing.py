@@ -1,14 +1,17 @@
-"""Signatures under decisions: an officer's own Ed25519 key, or a value that only our HSM can seal.
+"""Who signs for an officer: their own Ed25519 key, or a value that only our HSM can seal.
+
+What was signed elsewhere comes in as `Presigned`; `hyok.custody.proofs` verifies all of it.
 
 Source: RFC 8032 (Ed25519); docs/officers.md.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Protocol
 
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
@@ -18,20 +21,21 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from hyok.custody.proposal import not_genuine
-from hyok.errors import Malformed, Tampered
+from hyok.custody.proposal import canonical
+from hyok.errors import Malformed
 
 if TYPE_CHECKING:
-    from hyok.custody.officers import Register
-    from hyok.custody.proposal import Decision
     from hyok.custody.secret_box import HsmSecretBox
 
 ED25519 = "ed25519"
 DEVELOPMENT = "development"
+OIDC = "oidc"
+WEBAUTHN = "webauthn"
 KEY_BYTES = 32
 SIGNATURE_BYTES = 64
+IDENTITY_CHARS_MAX = 255
 PASSPHRASE_BYTES_MIN = 12
-_DOMAIN = b"hyok officer\n"
+DOMAIN = b"hyok officer\n"
 """In front of what is signed, so that a signature for another purpose is none here."""
 
 
@@ -62,7 +66,7 @@ class KeySigner:
     async def sign(self, statement: bytes) -> bytes:
         """Return key and signature."""
         public = bytes.fromhex(self.identity.partition(":")[2])
-        return public + self._key.sign(_DOMAIN + statement)
+        return public + self._key.sign(DOMAIN + statement)
 
 
 class DevelopmentSigner:
@@ -76,34 +80,79 @@ class DevelopmentSigner:
 
     async def sign(self, statement: bytes) -> bytes:
         """Return a value that opens for this statement alone."""
-        return await self._box.seal(_purpose(statement), b"")
+        return await self._box.seal(sealed_purpose(statement), b"")
 
 
-async def verify(decision: Decision, proof: bytes, register: Register, box: HsmSecretBox) -> None:
-    """Return quietly if the person of ``decision`` said exactly this.
+class OidcSigner:
+    """Vouches for a sign-in that was verified here: the gateway's word, with the token's digest.
+
+    Args:
+        identity: ``oidc:<issuer>#<subject>``, as `oidc_identity` makes it.
+        claims_sha256: of the token's claims, hex; joins the decision to what the provider logged.
+        box: seals under the installation's own key.
+    """
+
+    method = OIDC
+
+    def __init__(self, identity: str, claims_sha256: str, box: HsmSecretBox) -> None:
+        self.identity = identity
+        self._claims_sha256 = claims_sha256
+        self._box = box
+
+    async def sign(self, statement: bytes) -> bytes:
+        """Return a value that opens for this statement, identity and token alone."""
+        said = {"identity": self.identity, "claims_sha256": self._claims_sha256}
+        purpose = sealed_purpose(statement + canonical(said))
+        sealed = await self._box.seal(purpose, b"")
+        return canonical(said | {"sealed": sealed.hex()})
+
+
+@dataclass(frozen=True, slots=True)
+class Presigned:
+    """What a person signed elsewhere, for a statement with this time and sequence."""
+
+    identity: str
+    method: str
+    at_ms: int
+    sequence: int
+    proof: bytes
+
+    async def sign(self, statement: bytes) -> bytes:
+        """Return what was signed; whether it is for this statement, `verify` says."""
+        del statement
+        return self.proof
+
+
+def oidc_identity(issuer: str, subject: str) -> str:
+    """Return what stands in the register for somebody at an identity provider.
 
     Raises:
-        Tampered: the row was edited or copied from elsewhere (code HY-2507).
-        Unavailable: the HSM does not answer.
+        Malformed: it is too long for a row (code HY-2509).
     """
-    if decision.method == ED25519:
-        public, signature = proof[:KEY_BYTES], proof[KEY_BYTES:]
-        if len(signature) != SIGNATURE_BYTES:
-            raise not_genuine("a decision")
-        _check_owner(f"{ED25519}:{public.hex()}", decision, register)
-        try:
-            key = Ed25519PublicKey.from_public_bytes(public)
-            key.verify(signature, _DOMAIN + decision.statement())
-        except InvalidSignature as error:
-            raise not_genuine("a decision") from error
-    elif decision.method == DEVELOPMENT:
-        _check_owner(f"{DEVELOPMENT}:{decision.person}", decision, register)
-        try:
-            await box.open(_purpose(decision.statement()), proof)
-        except Tampered as error:
-            raise not_genuine("a decision") from error
-    else:
-        raise not_genuine("a decision")
+    identity = f"{OIDC}:{issuer}#{subject}"
+    if len(identity) > IDENTITY_CHARS_MAX:
+        raise Malformed(
+            f"issuer and subject together are longer than {IDENTITY_CHARS_MAX} characters",
+            code="HY-2509",
+            next_step="have the provider use shorter subject identifiers",
+        )
+    return identity
+
+
+def check_issuer(identity: str) -> str:
+    """Return ``oidc:<issuer>#<subject>`` if it is one.
+
+    Raises:
+        Malformed: it is none (code HY-2509).
+    """
+    issuer, _, subject = identity.removeprefix(f"{OIDC}:").partition("#")
+    if not identity.startswith(f"{OIDC}:https://") or not subject or not identity.isprintable():
+        raise Malformed(
+            "a login at an identity provider is oidc:https://ISSUER#SUBJECT",
+            code="HY-2509",
+            next_step="GET /v1/me, or the officers' page, shows it to who signs in",
+        )
+    return oidc_identity(issuer, subject)
 
 
 def make_key(passphrase: bytes) -> tuple[bytes, str]:
@@ -157,12 +206,8 @@ def check_public(text: str) -> str:
     return f"{ED25519}:{raw.hex()}"
 
 
-def _check_owner(identity: str, decision: Decision, register: Register) -> None:
-    if register.identities.get(identity) != decision.person:
-        raise not_genuine("a decision")
-
-
-def _purpose(statement: bytes) -> str:
+def sealed_purpose(statement: bytes) -> str:
+    """Return what a value is sealed for that vouches for a statement."""
     return f"officer decision {sha256(statement).hexdigest()}"
 
 

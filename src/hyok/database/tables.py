@@ -373,6 +373,27 @@ officer_identities = Table(
     Index(None, "person"),
 )
 
+officer_authenticators = Table(
+    "officer_authenticators",
+    metadata,
+    # The identity holds a digest of site and key: another key in this row opens nothing.
+    Column("identity", String(255), ForeignKey("officer_identities.identity"), primary_key=True),
+    Column("rp_id", String(255), nullable=False),
+    Column("credential_id", LargeBinary, nullable=False),
+    Column("public_key", LargeBinary, nullable=False),  # COSE
+    Column("sign_count", BigInteger, nullable=False, server_default="0"),
+)
+
+officer_sessions = Table(
+    "officer_sessions",
+    metadata,
+    Column("session_id", String(64), primary_key=True),  # SHA-256 of what the browser holds, hex
+    Column("sealed", LargeBinary, nullable=False),  # whose, since when, and how signed in
+    Column("expires_ms", BigInteger, nullable=False),
+    Column("seen_ms", BigInteger, nullable=False),
+    Index(None, "expires_ms"),
+)
+
 officer_register = Table(
     "officer_register",
     metadata,
@@ -418,6 +439,8 @@ executions = Table(
     Column("executor", String(NAME_CHARS_MAX), nullable=False),
     Column("claimed_ms", BigInteger, nullable=False),
     Column("outcome", String(16), nullable=False),  # running | done | failed
+    Column("method", String(16), nullable=False, server_default=""),  # how the executor signed
+    Column("proof", LargeBinary, nullable=True),
     Column("sealed", LargeBinary, nullable=False),  # digest, executor, time and outcome
     Column("finished_ms", BigInteger, nullable=True),
     CheckConstraint("outcome IN ('running', 'done', 'failed')", name="outcome"),

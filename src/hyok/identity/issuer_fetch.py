@@ -16,7 +16,7 @@ import aiohttp
 from hyok.errors import HyokError, Malformed, Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
     from pathlib import Path
 
     from hyok.identity.config import IssuerSettings
@@ -42,19 +42,61 @@ async def fetch_key_set(issuer: IssuerSettings, seconds_max: float) -> bytes:
         Malformed: what it says of itself cannot stand.
     """
     try:
-        async with asyncio.timeout(seconds_max):
-            connector = aiohttp.TCPConnector(ssl=_context(issuer.ca_file), limit=2)
-            # Uncompressed: a few bytes on the wire must not become many in memory.
-            async with aiohttp.ClientSession(
-                connector=connector,
-                auto_decompress=False,
-                headers={"accept": "application/json", "accept-encoding": "identity"},
-                cookie_jar=aiohttp.DummyCookieJar(),
-            ) as session:
-                address = issuer.jwks_uri or await _discover(session, issuer)
-                return await _get(session, address, issuer)
+        async with asyncio.timeout(seconds_max), _session(issuer) as session:
+            address = issuer.jwks_uri or await _discover(session, issuer)
+            return await _get(session, address, issuer)
     except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
         raise Unavailable(f"{issuer.issuer}: {type(error).__name__}: {error}") from error
+
+
+async def fetch_configuration(issuer: IssuerSettings, seconds_max: float) -> bytes:
+    """Return what a provider says of itself, as `fetch_key_set` fetches.
+
+    Raises:
+        Unavailable: it does not answer, or not with 200.
+    """
+    address = issuer.issuer.rstrip("/") + DISCOVERY
+    try:
+        async with asyncio.timeout(seconds_max), _session(issuer) as session:
+            return await _get(session, address, issuer)
+    except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+        raise Unavailable(f"{issuer.issuer}: {type(error).__name__}: {error}") from error
+
+
+async def post_form(
+    issuer: IssuerSettings,
+    address: str,
+    form: Mapping[str, str],
+    headers: Mapping[str, str],
+    seconds_max: float,
+) -> tuple[int, bytes]:
+    """Return status and body of what a provider answers to a form.
+
+    Raises:
+        Unavailable: it does not answer.
+        Malformed: with more than `DOCUMENT_BYTES_MAX`.
+    """
+    try:
+        async with (
+            asyncio.timeout(seconds_max),
+            _session(issuer) as session,
+            session.post(
+                address, data=dict(form), headers=dict(headers), allow_redirects=False
+            ) as answer,
+        ):
+            return answer.status, await _all(address, answer)
+    except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+        raise Unavailable(f"{issuer.issuer}: {type(error).__name__}: {error}") from error
+
+
+def _session(issuer: IssuerSettings) -> aiohttp.ClientSession:
+    # Uncompressed: a few bytes on the wire must not become many in memory.
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(ssl=_context(issuer.ca_file), limit=2),
+        auto_decompress=False,
+        headers={"accept": "application/json", "accept-encoding": "identity"},
+        cookie_jar=aiohttp.DummyCookieJar(),
+    )
 
 
 async def _discover(session: aiohttp.ClientSession, issuer: IssuerSettings) -> str:
@@ -94,6 +136,10 @@ async def _get(session: aiohttp.ClientSession, address: str, issuer: IssuerSetti
 async def _body(address: str, answer: aiohttp.ClientResponse) -> bytes:
     if answer.status != 200 or answer.headers.get("content-encoding", "identity") != "identity":
         raise Unavailable(f"{address} answers with status {answer.status}")
+    return await _all(address, answer)
+
+
+async def _all(address: str, answer: aiohttp.ClientResponse) -> bytes:
     body = bytearray()
     async for piece in answer.content.iter_any():
         body += piece

@@ -9,7 +9,7 @@ Source: RFC 7519 (JWT), RFC 8725 (best current practice), OpenID Connect Core se
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NoReturn
 
 import jwt
@@ -18,7 +18,7 @@ from jwt.api_jws import PyJWS
 from hyok.errors import NotAuthenticated
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from hyok.identity.jwks import VerifyingKey
 
@@ -45,6 +45,7 @@ class WebIdentity:
     subject: str
     audiences: frozenset[str]
     expires_s: float  # unix time
+    claims: Mapping[str, object] = field(default_factory=dict, repr=False, compare=False)
 
 
 def read_unverified(token: str) -> UnverifiedToken:
@@ -111,6 +112,7 @@ def verify_token(
         subject=_text(claims.get("sub"), "sub"),
         audiences=_audiences(claims.get("aud")),
         expires_s=_seconds(claims, "exp") or 0.0,
+        claims=claims,
     )
 
 

@@ -9,12 +9,21 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from hyok.audit.record import AuditRecord
 from hyok.custody.proposal import BYTES_MAX, Proposal
 from hyok.custody.quorum import ACTS, Act, Quorum, Verdict
-from hyok.errors import Conflict, HyokError, Malformed, Refused, Tampered
+from hyok.errors import (
+    Conflict,
+    HyokError,
+    Malformed,
+    NotAuthenticated,
+    NotFound,
+    Refused,
+    Tampered,
+)
 from hyok.officer.hooks import Event
 from hyok.officer.texts import said
 from hyok.vocabulary import Ask, Principal
@@ -23,7 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
     from hyok.audit.port import Journal
-    from hyok.custody.approvals import Approvals, Case
+    from hyok.custody.approvals import Approvals
+    from hyok.custody.cases import Case
     from hyok.custody.officers import OfficerRegister
     from hyok.custody.proposal import Effect
     from hyok.custody.signing import Signer
@@ -36,6 +46,8 @@ DEVELOPMENT_QUORUM = Quorum(1, (), development=True)
 
 RENEW_SECONDS = 30.0
 REASON_CHARS_MAX = 2_000
+LOCAL = "local"
+"""The origin of what is done at a keyboard of this host."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +84,30 @@ class OfficerActions:
         self._entropy = entropy
         self._clock_ms = clock_ms
 
-    async def propose(self, signer: Signer, act: Act, effect: Effect, reason: str) -> Case:
+    async def propose(
+        self,
+        signer: Signer,
+        act: Act,
+        effect: Effect,
+        reason: str,
+        *,
+        origin: str = LOCAL,
+        once: str = "",
+    ) -> Case:
         """Ask for the approval of an act.
+
+        Args:
+            signer: the author.
+            act: what is asked for.
+            effect: on what; details that are left out are filled in.
+            reason: why; the approvers read it.
+            origin: where the author's request came from.
+            once: asked again with the same word, the same proposal is returned.
 
         Raises:
             Refused: the role does not allow it, or this version has no such act (HY-2511).
             Malformed: the effect or the reason cannot stand.
+            Conflict: another proposal was made with this word (HY-2515).
         """
         if not reason.strip() or len(reason) > REASON_CHARS_MAX:
             raise Malformed(
@@ -88,8 +118,14 @@ class OfficerActions:
         author = (await self.register.read()).person_of(signer.identity)
         plan = await self._plan(act, effect)
         now = self._clock_ms()
+        proposal_id = self._entropy(8).hex().upper()
+        if once:
+            proposal_id = _id_of(author.person, once)
+            made = await self._made(proposal_id)
+            if made is not None:
+                return _same(made, author.person, act, plan.effect, reason)
         proposal = Proposal(
-            proposal_id=self._entropy(8).hex().upper(),
+            proposal_id=proposal_id,
             act=act,
             tenant=plan.tenant,
             classification=plan.classification,
@@ -102,13 +138,19 @@ class OfficerActions:
         )
         if len(proposal.render()) > BYTES_MAX:
             raise Malformed("the proposal is too long", effect="Nothing was proposed.")
-        async with self._recorded("approval:propose", author.person, proposal):
+        async with self._recorded("approval:propose", author.person, proposal, origin):
             case = await self.approvals.propose(proposal, signer)
         await self._tell("proposed", case, author.person)
         return case
 
     async def decide(
-        self, signer: Signer, proposal_id: str, verdict: Verdict, reason: str = ""
+        self,
+        signer: Signer,
+        proposal_id: str,
+        verdict: Verdict,
+        reason: str = "",
+        *,
+        origin: str = LOCAL,
     ) -> Case:
         """Approve, refuse or withdraw a proposal.
 
@@ -118,7 +160,9 @@ class OfficerActions:
         case = await self.get(proposal_id)
         officer = case.register.person_of(signer.identity)
         before = case.standing(self._clock_ms()).state
-        async with self._recorded(f"approval:{verdict}", officer.person, case.proposal):
+        if len(reason) > REASON_CHARS_MAX:
+            raise Malformed(f"a reason has at most {REASON_CHARS_MAX} characters")
+        async with self._recorded(f"approval:{verdict}", officer.person, case.proposal, origin):
             if (
                 case.proposal.act is Act.REVOKE_OFFICER
                 and verdict is not Verdict.WITHDRAW
@@ -131,7 +175,7 @@ class OfficerActions:
             await self._tell(str(after), case, officer.person)
         return case
 
-    async def execute(self, signer: Signer, proposal_id: str) -> Executed:
+    async def execute(self, signer: Signer, proposal_id: str, *, origin: str = LOCAL) -> Executed:
         """Do what was approved, once; carry it on where an execution was broken off.
 
         Raises:
@@ -144,7 +188,7 @@ class OfficerActions:
         officer = case.register.person_of(signer.identity)
         performer = self._performer(case.proposal.act)
         async with self._leases.hold(f"execute:{proposal_id}") as lease:
-            async with self._recorded("approval:execute", officer.person, case.proposal):
+            async with self._recorded("approval:execute", officer.person, case.proposal, origin):
                 plan = await self._plan_again(case)
                 case = await self.approvals.claim(proposal_id, signer, self._needed(plan))
                 done = await self._perform(performer, self._ask(case, plan), case, lease)
@@ -153,6 +197,12 @@ class OfficerActions:
         if case.proposal.act is Act.BREAK_GLASS:
             await self._tell("break-glass.started", case, officer.person)
         return Executed(case, done)
+
+    async def _made(self, proposal_id: str) -> Case | None:
+        try:
+            return await self.get(proposal_id)
+        except NotFound:
+            return None
 
     async def get(self, proposal_id: str) -> Case:
         """Return a proposal, proven.
@@ -223,23 +273,26 @@ class OfficerActions:
         )
 
     @asynccontextmanager
-    async def _recorded(self, action: str, person: str, proposal: Proposal) -> AsyncIterator[None]:
+    async def _recorded(
+        self, action: str, person: str, proposal: Proposal, origin: str
+    ) -> AsyncIterator[None]:
         """Have an act on the log before it happens, and what came of it after.
 
         Raises:
             Unavailable: the log does not confirm, so nothing was done.
         """
-        await self._record(action, "intend", "pending", person, proposal)
+        await self._record(action, "intend", "pending", person, proposal, origin)
         try:
             yield
         except HyokError as error:
-            outcome = "denied" if isinstance(error, Refused) else "failed"
+            denied = isinstance(error, Refused | NotAuthenticated)
+            outcome = "denied" if denied else "failed"
             word = f"{type(error).__name__}:{error.code or error.reason}"
-            await self._record(action, "conclude", outcome, person, proposal, word)
+            await self._record(action, "conclude", outcome, person, proposal, origin, word)
             if isinstance(error, Tampered):
                 await self._alarm(proposal.proposal_id)
             raise
-        await self._record(action, "conclude", "done", person, proposal)
+        await self._record(action, "conclude", "done", person, proposal, origin)
 
     async def _record(
         self,
@@ -248,6 +301,7 @@ class OfficerActions:
         outcome: str,
         person: str,
         proposal: Proposal,
+        origin: str,
         error: str = "",
     ) -> None:
         bucket = proposal.effect.get("bucket", "")
@@ -259,7 +313,7 @@ class OfficerActions:
                 outcome=outcome,
                 actor=f"officer:{person}",
                 tenant=proposal.tenant,
-                origin="local",
+                origin=origin,
                 request_id=proposal.proposal_id,
                 bucket_id=bucket if isinstance(bucket, str) else "",
                 classification=proposal.classification,
@@ -302,6 +356,23 @@ class OfficerActions:
                 said(event, **facts),
             )
         )
+
+
+def _id_of(person: str, once: str) -> str:
+    """Return the proposal of one word of one person; nobody else's word leads to it."""
+    return sha256(f"{person}\n{once}".encode()).hexdigest()[:16].upper()
+
+
+def _same(made: Case, person: str, act: Act, effect: Effect, reason: str) -> Case:
+    found = made.proposal
+    if (found.author, found.act, found.effect, found.reason) != (person, act, effect, reason):
+        raise Conflict(
+            "Something else was proposed with this Idempotency-Key.",
+            code="HY-2515",
+            effect="Nothing was proposed.",
+            next_step="use a new key for each proposal",
+        )
+    return made
 
 
 async def _keep(lease: Lease) -> None:

@@ -12,6 +12,7 @@ from hyok.audit.record import AuditRecord
 from hyok.custody.break_glass import Grant
 from hyok.custody.quorum import Quorum, Role
 from hyok.errors import Malformed, NotFound, Refused
+from hyok.officer.actions import LOCAL
 from hyok.officer.effects import number, text, texts
 from hyok.officer.hooks import Event
 from hyok.officer.port import Done, Plan
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from hyok.audit.port import Journal
-    from hyok.custody.approvals import Case
     from hyok.custody.break_glass import GrantBook
+    from hyok.custody.cases import Case
     from hyok.custody.officers import OfficerRegister
     from hyok.custody.proposal import Effect
     from hyok.custody.signing import Signer
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 MINUTE_MS = 60_000
 KEYS_MAX = 100
+FINDING_CHARS_MAX = 4_000
 REVIEWERS = frozenset({Role.SECURITY, Role.PRIVACY})
 
 
@@ -151,7 +153,7 @@ class BreakGlassDesk:
             await self._tell("break-glass.ended", grant)
         return ended
 
-    async def end(self, signer: Signer, grant_id: str) -> Grant:
+    async def end(self, signer: Signer, grant_id: str, *, origin: str = LOCAL) -> Grant:
         """End a grant before its hour; any officer who decides may.
 
         Raises:
@@ -160,21 +162,26 @@ class BreakGlassDesk:
         officer = (await self._register.read()).person_of(signer.identity)
         _check_role(officer.roles, frozenset(Role) - {Role.AUDITOR, Role.CUSTODIAN}, "end it")
         found = (await self.book.get(grant_id)).grant
-        await self._record("break-glass:end-early", "pending", officer.person, found)
+        await self._record("break-glass:end-early", "pending", officer.person, found, origin)
         ended = await self.book.end_early(grant_id)
-        await self._record("break-glass:end-early", "done", officer.person, found)
+        await self._record("break-glass:end-early", "done", officer.person, found, origin)
         await self.end_past()
         return ended
 
-    async def review(self, signer: Signer, grant_id: str, finding: str) -> None:
+    async def review(
+        self, signer: Signer, grant_id: str, finding: str, *, origin: str = LOCAL
+    ) -> None:
         """Close the review of a grant.
 
         Raises:
             Refused: the author of the grant does not review it, and a role is wanted.
             Conflict: it still runs, or was reviewed.
         """
-        if not finding.strip():
-            raise Malformed("a finding is wanted", effect="Nothing was changed.")
+        if not finding.strip() or len(finding) > FINDING_CHARS_MAX:
+            raise Malformed(
+                f"a finding of 1 to {FINDING_CHARS_MAX} characters is wanted",
+                effect="Nothing was changed.",
+            )
         officer = (await self._register.read()).person_of(signer.identity)
         _check_role(officer.roles, REVIEWERS, "review it")
         found = (await self.book.get(grant_id)).grant
@@ -184,12 +191,14 @@ class BreakGlassDesk:
                 code="HY-2503",
                 effect="Nothing was changed.",
             )
-        await self._record("break-glass:review", "pending", officer.person, found)
+        await self._record("break-glass:review", "pending", officer.person, found, origin)
         await self.book.review(grant_id, officer.person, finding)
-        await self._record("break-glass:review", "done", officer.person, found)
+        await self._record("break-glass:review", "done", officer.person, found, origin)
         await self._tell("break-glass.reviewed", found, officer.person)
 
-    async def _record(self, action: str, outcome: str, person: str, grant: Grant) -> None:
+    async def _record(
+        self, action: str, outcome: str, person: str, grant: Grant, origin: str = LOCAL
+    ) -> None:
         actor = person if person == "system" else f"officer:{person}"
         await self._journal.record(
             AuditRecord(
@@ -199,7 +208,7 @@ class BreakGlassDesk:
                 outcome=outcome,
                 actor=actor,
                 tenant=grant.tenant,
-                origin="local",
+                origin=origin,
                 request_id=grant.grant_id,
                 bucket_id=grant.bucket,
                 classification=grant.classification,

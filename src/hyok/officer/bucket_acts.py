@@ -11,7 +11,7 @@ from hyok.officer.port import Done, Plan
 from hyok.vocabulary import ClassificationName
 
 if TYPE_CHECKING:
-    from hyok.custody.approvals import Case
+    from hyok.custody.cases import Case
     from hyok.custody.proposal import Effect
     from hyok.objects.registry import BucketKeeper, BucketRegistry
     from hyok.policy.classifications import Classifications

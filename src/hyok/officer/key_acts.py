@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from hyok.backends.port import ObjectStore
-    from hyok.custody.approvals import Case
+    from hyok.custody.cases import Case
     from hyok.custody.custodian import KeyCustodian
     from hyok.custody.kek import Kek
     from hyok.custody.keks import KekCatalog

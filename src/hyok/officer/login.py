@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hyok.custody.secret_box import HsmSecretBox
-    from hyok.custody.signing import Signer
+    from hyok.custody.signing import KeySigner, Signer
 
 
 def sign_in(
@@ -38,20 +38,7 @@ def sign_in(
         Malformed: the key cannot be read (code HY-2509).
     """
     if key_file is not None:
-        try:
-            pem = key_file.read_bytes()
-        except OSError as error:
-            raise Malformed(
-                f"the key file {key_file} cannot be read: {error.strerror}", code="HY-2509"
-            ) from error
-        if b"ENCRYPTED" not in pem:
-            raise Malformed(
-                f"the key in {key_file} is not sealed with a passphrase",
-                code="HY-2509",
-                effect="Nothing was signed.",
-                next_step="make one with hyok officers key",
-            )
-        return read_key(pem, passphrase())
+        return read_key_file(key_file, passphrase)
     if not person:
         raise NotAuthenticated(
             "Nothing says which officer acts.",
@@ -67,3 +54,25 @@ def sign_in(
             next_step="--key FILE with the key of the officer who acts",
         )
     return DevelopmentSigner(person, box)
+
+
+def read_key_file(key_file: Path, passphrase: Callable[[], bytes]) -> KeySigner:
+    """Return what signs with the key of a file.
+
+    Raises:
+        Malformed: it cannot be read, or is not sealed with this passphrase (code HY-2509).
+    """
+    try:
+        pem = key_file.read_bytes()
+    except OSError as error:
+        raise Malformed(
+            f"the key file {key_file} cannot be read: {error.strerror}", code="HY-2509"
+        ) from error
+    if b"ENCRYPTED" not in pem:
+        raise Malformed(
+            f"the key in {key_file} is not sealed with a passphrase",
+            code="HY-2509",
+            effect="Nothing was signed.",
+            next_step="make one with hyok officers key",
+        )
+    return read_key(pem, passphrase())

@@ -20,7 +20,7 @@ from hyok.vocabulary import Ask, ClassificationName, Principal
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hyok.custody.approvals import Case
+    from hyok.custody.cases import Case
     from hyok.custody.keyring import Keyring
     from hyok.custody.proposal import Effect
     from hyok.custody.secret_box import HsmSecretBox

@@ -6,14 +6,16 @@ import re
 from typing import TYPE_CHECKING
 
 from hyok.custody.quorum import Officer, Quorum, Role, check_roles
-from hyok.errors import Malformed
+from hyok.custody.signing import DEVELOPMENT, ED25519, OIDC, WEBAUTHN, check_issuer, check_public
+from hyok.errors import Conflict, Malformed
 from hyok.officer.effects import text, texts
 from hyok.officer.port import Done, Plan
 
 if TYPE_CHECKING:
-    from hyok.custody.approvals import Case
+    from hyok.custody.cases import Case
     from hyok.custody.officers import OfficerRegister
     from hyok.custody.proposal import Effect
+    from hyok.identity.passkeys import Authenticator
     from hyok.vocabulary import Ask
 
 SYSTEM = "system"
@@ -34,14 +36,30 @@ def officer_of(effect: Effect) -> tuple[Officer, frozenset[str]]:
     except ValueError as error:
         raise Malformed(f"{error}; roles are {', '.join(Role)}", code="HY-2510") from error
     check_roles(roles)
-    identities = frozenset(texts(effect, "identities"))
+    # A development login in production's register would be good for nothing: it counts nowhere.
+    identities = frozenset(map(_checked, texts(effect, "identities")))
     if not identities:
         raise Malformed(
             f"{person} has nothing to sign in with",
             effect="Nothing was changed.",
-            next_step="--public-key, as hyok officers key prints it",
+            next_step="--public-key, as hyok officers key prints it, or --login",
         )
     return Officer(person, name, roles), identities
+
+
+def _checked(identity: str) -> str:
+    kind, _, value = identity.partition(":")
+    if kind == ED25519:
+        return check_public(value)
+    if kind == OIDC:
+        return check_issuer(identity)
+    if kind == DEVELOPMENT and _PERSON(value):
+        return identity
+    raise Malformed(
+        "a new officer signs in with ed25519:HEX or oidc:ISSUER#SUBJECT; an authenticator is added",
+        code="HY-2509",
+        effect="Nothing was changed.",
+    )
 
 
 class AddOfficer:
@@ -67,6 +85,71 @@ class AddOfficer:
         officer, identities = officer_of(case.proposal.effect)
         await self._register.add(officer, identities)
         return Done(f"{officer.person} is an officer: {', '.join(sorted(officer.roles))}")
+
+
+class AddIdentity:
+    """`officer:add-identity`: a key, a login or an authenticator more for somebody."""
+
+    def __init__(self, register: OfficerRegister) -> None:
+        self._register = register
+
+    async def plan(self, effect: Effect) -> Plan:
+        """Return whose approval it takes: of one beside the author."""
+        person = text(effect, "person")
+        identity, authenticator = identity_of(effect)
+        register = await self._register.read()
+        if not register.get(person).active or register.identities.get(identity, person) != person:
+            raise Conflict(
+                f"{person} has left, or this is another's.",
+                code="HY-2504",
+                effect="Nothing was proposed.",
+            )
+        exact: Effect = {"person": person, "identity": identity}
+        if authenticator is not None:
+            exact |= {
+                "rp_id": authenticator.rp_id,
+                "credential_id": authenticator.credential_id.hex(),
+                "public_key": authenticator.public_key.hex(),
+            }
+        return Plan(SYSTEM, "", Quorum(1), exact)
+
+    async def perform(self, ask: Ask, case: Case) -> Done:
+        """Register it."""
+        del ask
+        effect = case.proposal.effect
+        identity, authenticator = identity_of(effect)
+        person = text(effect, "person")
+        await self._register.add_identity(person, identity, authenticator)
+        return Done(f"{person} signs in with {identity} as well")
+
+
+def identity_of(effect: Effect) -> tuple[str, Authenticator | None]:
+    """Return the identity that an effect describes, and the authenticator behind it.
+
+    Raises:
+        Malformed: it describes none (code HY-2509).
+    """
+    identity = text(effect, "identity")
+    kind, _, value = identity.partition(":")
+    if kind == ED25519:
+        return check_public(value), None
+    if kind == OIDC:
+        return check_issuer(identity), None
+    if kind == WEBAUTHN:
+        from hyok.identity.passkeys import Authenticator  # noqa: PLC0415 - see custody.proofs
+
+        try:
+            raw = [bytes.fromhex(text(effect, name)) for name in ("credential_id", "public_key")]
+        except ValueError as error:
+            raise Malformed("an authenticator's fields are hex", code="HY-2509") from error
+        found = Authenticator(text(effect, "rp_id"), *raw)
+        if found.identity == identity:
+            return identity, found
+    raise Malformed(
+        "an identity is ed25519:HEX, oidc:ISSUER#SUBJECT, or an authenticator with its key",
+        code="HY-2509",
+        effect="Nothing was proposed.",
+    )
 
 
 class RevokeOfficer:

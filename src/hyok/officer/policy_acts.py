@@ -14,8 +14,8 @@ from hyok.policy.matrix import allowed, compare
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-    from hyok.custody.approvals import Case
     from hyok.custody.bundles import PolicyBook, PolicyKeeper
+    from hyok.custody.cases import Case
     from hyok.custody.proposal import Effect
     from hyok.policy.bundle import Policy
     from hyok.policy.matrix import Cell, World

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from hyok.custody.approvals import Case
+    from hyok.custody.cases import Case
     from hyok.custody.proposal import Effect
     from hyok.custody.quorum import Quorum
     from hyok.vocabulary import Ask, Bucket

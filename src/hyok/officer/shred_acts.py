@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from hyok.audit.port import Journal
     from hyok.backends.port import ObjectStore
-    from hyok.custody.approvals import Case
+    from hyok.custody.cases import Case
     from hyok.custody.custodian import KeyCustodian
     from hyok.custody.proposal import Effect
     from hyok.custody.shredding import KeyShredder, ScopeKey

@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 
 NEEDS_NO_JSON = {
     *("dev", "init", "serve gateway", "serve worker"),
+    *("serve officer", "serve officer-worker"),
     *("audit prove", "audit prove-growth", "audit witness"),  # print documents
     # acts, whose answer is the exit code
     *("apps revoke", "apps end-sessions", "apps keys end", "apps keys revoke"),
     *("apps trust add", "apps trust remove", "break-glass end", "break-glass review"),
-    *("buckets withdraw", "freeze", "thaw", "policy test"),
+    *("buckets withdraw", "freeze", "thaw", "policy test", "login", "logout"),
     *("shred statement", "shred check-statement", "evidence crypto"),
 }
 OTHERS = ("hsm", "keys")  # looked at where they are at home

@@ -64,10 +64,18 @@ def proposal(**changed: object) -> Proposal:
     return replace(made, **changed)  # type: ignore[arg-type]  # fields by name
 
 
+KEY, LOGIN = "ed25519", "oidc"
+
+
 def said(
-    of: Proposal, sequence: int, person: str, verdict: Verdict, at_ms: int = 2_000
+    of: Proposal,
+    sequence: int,
+    person: str,
+    verdict: Verdict,
+    at_ms: int = 2_000,
+    method: str = KEY,
 ) -> Decision:
-    return Decision(of.proposal_id, of.digest, person, verdict, at_ms, sequence, "ed25519")
+    return Decision(of.proposal_id, of.digest, person, verdict, at_ms, sequence, method)
 
 
 def history(of: Proposal, *others: tuple[str, Verdict]) -> list[Decision]:
@@ -185,11 +193,12 @@ def test_an_auditor_does_nothing_and_a_custodian_nothing_with_data() -> None:
     for act, allowed in ACTS.items():
         assert Role.AUDITOR not in allowed.propose | allowed.approve
         custodians = Role.CUSTODIAN in allowed.propose | allowed.approve
-        assert custodians is (act is Act.DESTROY_KEY)
+        assert custodians is (act in (Act.DESTROY_KEY, Act.ADD_IDENTITY))
+        assert Role.CUSTODIAN not in allowed.approve or act is Act.DESTROY_KEY
         with pytest.raises(Refused):
             check_propose(act, officer("anna", Role.AUDITOR))
         with pytest.raises(Refused):
-            check_executor(proposal(act=act), officer("anna", Role.AUDITOR))
+            check_executor(proposal(act=act), officer("anna", Role.AUDITOR), "ed25519")
 
 
 def test_an_ended_proposal_never_begins_again() -> None:
@@ -218,6 +227,33 @@ def test_a_proposal_comes_back_from_its_bytes_and_from_no_others(
     for other in (raw + b" ", raw[:-1], b" " + raw, raw.replace(b'"approvals":', b'"approvals": ')):
         with pytest.raises(Tampered):
             parse_proposal(other)
+
+
+@pytest.mark.parametrize("act", list(Act))
+def test_a_login_alone_approves_executes_and_counts_only_where_it_makes_safer(act: Act) -> None:
+    roles = ACTS[act].propose & ACTS[act].approve or ACTS[act].approve
+    people = {person: officer(person, *roles) for person in PEOPLE}
+    made = proposal(act=act, quorum=Quorum(1))
+    opened = history(made)
+    enough = act is Act.REVOKE_OFFICER
+    standing = judge(made, opened, people, 3_000)
+    for check in (
+        lambda: check_decision(made, opened, standing, people["bram"], YES, LOGIN),
+        lambda: check_executor(made, people["bram"], LOGIN),
+    ):
+        if enough:
+            check()
+        else:
+            with pytest.raises(Refused) as refused:
+                check()
+            assert refused.value.code == "HY-2514"
+    check_decision(made, opened, standing, people["bram"], NO, LOGIN)
+    # In the count too, whatever let the decision in.
+    forced = [*opened, said(made, 1, "bram", YES, method=LOGIN)]
+    assert judge(made, forced, people, 3_000).missing == (0 if enough else 1)
+    asked = [said(made, 0, "anna", Verdict.PROPOSE, method=LOGIN), said(made, 1, "bram", YES)]
+    assert judge(made, asked, people, 3_000).missing == (0 if enough else 1)
+    assert judge(made, asked, people, 3_000, by_author=True).missing == 0
 
 
 class Interleavings(RuleBasedStateMachine):
@@ -251,8 +287,11 @@ class Interleavings(RuleBasedStateMachine):
         act=st.sampled_from(sorted(Act)),
         approvals=st.integers(1, 3),
         among=st.sets(st.sampled_from([Role.SECURITY, Role.OWNER]), max_size=2),
+        by=st.sampled_from([KEY, KEY, LOGIN]),
     )
-    def begin(self, roles: list[set[Role]], act: Act, approvals: int, among: set[Role]) -> None:
+    def begin(
+        self, roles: list[set[Role]], act: Act, approvals: int, among: set[Role], by: str
+    ) -> None:
         for person, held in zip(PEOPLE, roles, strict=True):
             self.officers[person] = officer(person, *held)
         quorum = Quorum(max(approvals, len(among)), tuple(sorted(among)))
@@ -261,31 +300,41 @@ class Interleavings(RuleBasedStateMachine):
             author = "anna"
             self.officers[author] = officer(author, *ACTS[act].propose)
         self.proposal = proposal(act=act, quorum=quorum, author=author)
-        self.decisions.append(said(self.proposal, 0, author, Verdict.PROPOSE, self.now))
+        self.decisions.append(said(self.proposal, 0, author, Verdict.PROPOSE, self.now, by))
 
-    def standing(self) -> Standing:
-        return judge(self.proposal, self.decisions, self.officers, self.now)
+    def standing(self, executor: str = "") -> Standing:
+        by_author = executor == self.proposal.author
+        return judge(self.proposal, self.decisions, self.officers, self.now, by_author=by_author)
 
-    def decide(self, person: str, verdict: Verdict) -> None:
+    def decide(self, person: str, verdict: Verdict, method: str = KEY) -> None:
         try:
             check_decision(
-                self.proposal, self.decisions, self.standing(), self.officers[person], verdict
+                self.proposal,
+                self.decisions,
+                self.standing(),
+                self.officers[person],
+                verdict,
+                method,
             )
         except HyokError:
             return
         if self.execution:
             return  # the rows of a proposal in execution take no more decisions
         number = len(self.decisions)
-        self.decisions.append(said(self.proposal, number, person, verdict, self.now))
+        self.decisions.append(said(self.proposal, number, person, verdict, self.now, method))
         if verdict is YES:
-            self.approved_by.add(person)
+            if method == KEY or not ACTS[self.proposal.act].own_hand:
+                self.approved_by.add(person)
         else:
             self.stopped = True
 
-    @rule(people=st.lists(st.sampled_from(PEOPLE), min_size=2, max_size=6))
-    def approve(self, people: list[str]) -> None:
+    @rule(
+        people=st.lists(st.sampled_from(PEOPLE), min_size=2, max_size=6),
+        by=st.sampled_from([KEY, KEY, KEY, LOGIN]),
+    )
+    def approve(self, people: list[str], by: str) -> None:
         for person in people:
-            self.decide(person, YES)
+            self.decide(person, YES, by)
 
     @rule(person=st.sampled_from(PEOPLE), what=st.sampled_from([NO, BACK, "leave", "leave"]))
     def disturb(self, person: str, what: Verdict | str) -> None:
@@ -302,21 +351,20 @@ class Interleavings(RuleBasedStateMachine):
     def execute(self, person: str) -> None:
         """Claim it as `hyok.custody.approvals` does: one row, and only when it is approved."""
         try:
-            check_executor(self.proposal, self.officers[person])
-            check_transition(
-                State.EXECUTING if self.execution else self.standing().state, State.EXECUTING
-            )
+            check_executor(self.proposal, self.officers[person], KEY)
+            state = self.standing(person).state
+            check_transition(State.EXECUTING if self.execution else state, State.EXECUTING)
         except HyokError:
             return
         self.execution.append(self.now)
-        self.check_execution()
+        self.check_execution(person)
 
     @rule()
     def execute_by_anybody(self) -> None:
         for person in PEOPLE:
             self.execute(person)
 
-    def check_execution(self) -> None:
+    def check_execution(self, executor: str) -> None:
         rule = ACTS[self.proposal.act]
         behind = [
             self.officers[person]
@@ -325,6 +373,11 @@ class Interleavings(RuleBasedStateMachine):
         ]
         quorum = self.proposal.quorum
         assert len(behind) >= quorum.approvals
+        hands = {found.person for found in behind}
+        if self.decisions[0].method == KEY or executor == self.proposal.author:
+            hands.add(self.proposal.author)
+        if rule.own_hand:  # as many persons as ever, whoever runs the identity provider
+            assert len(hands) >= quorum.approvals + 1
         for wanted in quorum.among:
             assert any(wanted in found.roles for found in behind)
         if len(quorum.among) == 2:

@@ -11,9 +11,9 @@ from tests.fakes.memory_journal import MemoryJournal
 from tests.unit.gateway.door import NOW_MS, Answer, FakeExchange, FakeHead, Metered
 
 from hyok.errors import HyokError, Malformed, NotAuthenticated, Refused, Tampered, Unavailable
-from hyok.gateway.guesses import CLIENTS_MAX, FailureLimit
 from hyok.gateway.handlers.sts import StsDoor, code_of
 from hyok.identity.apps import App
+from hyok.identity.guesses import CLIENTS_MAX, FailureLimit
 from hyok.identity.sessions import IssuedSession
 from hyok.identity.tokens import WebIdentity
 from hyok.identity.trusts import Trust

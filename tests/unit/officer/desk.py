@@ -20,13 +20,13 @@ from hyok.database.leases import Leases
 from hyok.officer.actions import OfficerActions
 from hyok.officer.config import OfficerSettings
 from hyok.officer.hooks import Event, Hooks
-from hyok.officer.officer_acts import AddOfficer, RevokeOfficer
+from hyok.officer.officer_acts import AddIdentity, AddOfficer, RevokeOfficer
 from hyok.officer.port import Done, Plan
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from hyok.custody.approvals import Case
+    from hyok.custody.cases import Case
     from hyok.custody.proposal import Effect
     from hyok.custody.signing import Signer
     from hyok.database.engine import Database
@@ -139,6 +139,7 @@ def desk_over(
             Act.EXPORT: act,
             Act.ADD_OFFICER: AddOfficer(register),
             Act.REVOKE_OFFICER: RevokeOfficer(register),
+            Act.ADD_IDENTITY: AddIdentity(register),
         },
         leases=Leases(database, secrets.token_bytes, clock_ms),
         journal=journal,

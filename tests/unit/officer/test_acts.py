@@ -12,8 +12,8 @@ from tests.unit.custody.test_custodian import CLASSES, House, bucket, house
 from tests.unit.objects.vaults import Vaults, vaults_over
 
 from hyok.custody.approval_rows import Execution, Rows
-from hyok.custody.approvals import Case
 from hyok.custody.break_glass import Grant, GrantBook
+from hyok.custody.cases import Case
 from hyok.custody.key_states import KeyState
 from hyok.custody.officers import Register
 from hyok.custody.proposal import Effect, Proposal

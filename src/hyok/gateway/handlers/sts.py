@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from hyok.audit.port import Journal
-    from hyok.gateway.guesses import FailureLimit
     from hyok.gateway.port import Exchange, Meter
     from hyok.identity.apps import App
+    from hyok.identity.guesses import FailureLimit
     from hyok.identity.sessions import IssuedSession
     from hyok.identity.tokens import WebIdentity
     from hyok.identity.trusts import Trust
