@@ -40,7 +40,7 @@ ACTOR = "lifecycle"
 LOOK_SECONDS = 30.0
 """How often a worker looks whether a bucket is due; oftener where days are shorter."""
 
-KEPT_DAYS = 30
+KEPT_DAYS = 7
 """For so long jobs that have ended can be looked at."""
 
 

@@ -30,6 +30,8 @@ from hyok.database.rows import (
 from hyok.database.tables import (
     access_keys,
     buckets,
+    job_failures,
+    job_shards,
     keks,
     keyring,
     metadata,
@@ -38,6 +40,8 @@ from hyok.database.tables import (
     uploads,
 )
 from hyok.errors import Conflict, NotFound, Unavailable
+from hyok.jobs.catalog import DONE, EXPIRE, Failure, Planned, Step
+from hyok.jobs.ledger import JobLedger, NewJob
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -390,6 +394,32 @@ def test_the_parts_go_with_their_upload(database: Database) -> None:
     database.run_sync(begin)
     database.run_sync(lambda c: c.execute(uploads.delete()))
     assert database.read_sync(lambda c: c.execute(select(upload_parts)).all()) == []
+
+
+async def test_what_jobs_kept_adds_up_and_old_ones_are_forgotten_whole(database: Database) -> None:
+    ledger = JobLedger(database)
+    planned = Planned(4, 40, [("", "x"), ("x", "")])
+    for job_id, at_ms in (("oud", 10), ("ander", 10), ("nieuw", 30)):
+        bucket = "b-c" if job_id == "ander" else "b-b"
+        await ledger.begin(NewJob(job_id, EXPIRE, bucket, "lifecycle", at_ms), planned)
+        for shard in await ledger.unfinished(job_id):
+            failure = Failure(b"naam", "Tampered HY-3501", "geen envelop")
+            step = Step("a", objects=1, kept=2, failures=[failure], finished=True)
+            assert await ledger.save(shard, step, at_ms)
+        if job_id != "nieuw":
+            await ledger.set_state(job_id, DONE, at_ms)
+    newest = await ledger.latest(EXPIRE, "b-b")
+    assert newest is not None
+    assert (newest.job_id, newest.objects, newest.kept, newest.failed) == ("nieuw", 2, 4, 1)
+    assert newest.looked_at == 7
+    assert await ledger.latest("seal", "b-b") is None
+    await ledger.forget(EXPIRE, "b-b", 10)  # not the ones of that very moment
+    assert len(await ledger.progress()) == 3
+    await ledger.forget(EXPIRE, "b-b", 100)
+    assert {one.job_id for one in await ledger.progress()} == {"ander", "nieuw"}
+    for table in (job_shards, job_failures):
+        held = database.read_sync(lambda c, table=table: c.execute(select(table)).all())
+        assert {row.job_id for row in held} == {"ander", "nieuw"}
 
 
 def test_a_read_sees_one_moment(database: Database) -> None:

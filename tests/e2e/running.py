@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
@@ -162,7 +163,8 @@ def make_bucket(config: Path, name: str, classification: str, store: str) -> Non
 def serve(config: Path, until: str = "readyz") -> Gateway:
     """Start `hyok serve gateway` with settings of `configure`; wait until it is ready, or lives."""
     text = config.read_text()
-    port, management = re.findall(r"(?m)^port = (\d+)$", text)
+    tables = tomllib.loads(text)
+    port, management = tables["gateway"]["port"], tables["management"]["port"]
     found = re.search(r'run_directory = "(.*)"', text)
     assert found is not None
     with (config.parent / "log" / f"{config.stem}.out").open("ab") as out:

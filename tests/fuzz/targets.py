@@ -23,6 +23,7 @@ from hyok.s3 import (
     form_data,
     form_policy,
     forms,
+    lifecycle,
     locks,
     names,
     ownership,
@@ -159,6 +160,10 @@ DOCUMENTS: tuple[Callable[[bytes], object], ...] = (
     lambda body: ownership.check_acl_document(body, "me"),
     ownership.check_ownership_controls,
     ownership.check_request_payment,
+    _again(
+        lambda body: lifecycle.parse_lifecycle(body, lambda: "nieuw").rules,
+        lifecycle.render_lifecycle,
+    ),
 )
 
 

@@ -268,7 +268,8 @@ def _unmet(rule: Classification) -> Iterator[str]:
     if rule.access.bulk_read_guard != "none":
         yield f"bulk-read guard {rule.access.bulk_read_guard}"
     if rule.retention.gate != "none":
-        yield f"the {rule.retention.gate} is asked before destruction"
+        by_rules = ", also where lifecycle rules destroy" if rule.retention.by_rules else ""
+        yield f"the {rule.retention.gate} is asked before destruction{by_rules}"
 
 
 def _parse(name: str, text: str) -> Classification:
