@@ -12,7 +12,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 import trustme
@@ -60,6 +60,8 @@ to = "file://{home}/events.jsonl"
 
 
 class Exporter:
+    started: ClassVar[list[subprocess.Popen[bytes]]] = []
+
     def __init__(self, home: Path, port: int, ca: str = "ca.pem") -> None:
         self.config = home / "hyok.toml"
         self.config.write_text(SETTINGS.format(home=home, port=port, ca=ca))
@@ -69,7 +71,8 @@ class Exporter:
     def start(self) -> None:
         command = [sys.executable, "-m", "hyok.cli.audit_exporter", "--config", str(self.config)]
         with (self.home / "exporter.log").open("ab") as said:
-            self.process = subprocess.Popen(command, stderr=said)
+            self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said)
+        self.started.append(self.process)
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         assert self.process is not None
@@ -81,6 +84,10 @@ class Exporter:
 def home() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="exp-") as made:
         yield Path(made)
+        while Exporter.started:
+            process = Exporter.started.pop()
+            process.kill()
+            process.wait()
 
 
 @pytest.fixture

@@ -108,12 +108,32 @@ def reset(receiver: Receiver, line: socket.socket) -> None:
     line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
+def refusing(receiver: Receiver, line: socket.socket) -> None:
+    """Ends TLS in order without reading, as some do whom our certificate does not please."""
+    assert isinstance(line, ssl.SSLSocket)
+    line.setblocking(False)
+    with contextlib.suppress(OSError):
+        line.unwrap()
+
+
+def refusing_later(receiver: Receiver, line: socket.socket) -> None:
+    threading.Event().wait(0.2)
+    refusing(receiver, line)
+
+
 def silent(receiver: Receiver, line: socket.socket) -> None:
     receiver.read_to_end(line)
     threading.Event().wait(1.5)
 
 
-ACTS = {"in order": in_order, "killed": killed, "reset": reset, "silent": silent}
+ACTS = {
+    "in order": in_order,
+    "killed": killed,
+    "reset": reset,
+    "silent": silent,
+    "refusing": refusing,
+    "refusing later": refusing_later,
+}
 
 
 def server_of(ca: trustme.CA, *names: str, client_ca: trustme.CA | None = None) -> ssl.SSLContext:
@@ -140,7 +160,14 @@ def test_a_batch_is_acknowledged_by_the_receivers_close_notify(
 
 
 @pytest.mark.parametrize(
-    ("act", "said"), [("killed", "broke off"), ("reset", "broke off"), ("silent", "no answer")]
+    ("act", "said"),
+    [
+        ("killed", "broke off"),
+        ("reset", "broke off"),
+        ("silent", "no answer"),
+        ("refusing", "broke off"),
+        ("refusing later", "broke off"),
+    ],
 )
 def test_a_receiver_that_ends_otherwise_did_not_acknowledge(
     act: str, said: str, ca: trustme.CA, ca_file: Path, serve: Callable[..., Receiver]

@@ -13,14 +13,18 @@ from hypothesis import strategies as st
 from tests.unit.audit.logs import add, line
 from typer.testing import CliRunner
 
+from hyok import settings as settings_file
 from hyok.audit import follow
 from hyok.audit.cursor import Cursor, CursorFile
 from hyok.audit.follow import last_place
 from hyok.audit.search import Wanted, search
 from hyok.cli import audit_search
+from hyok.cli.diagnosis.audit import audit_log
 from hyok.cli.main import app
 from hyok.errors import Malformed
 from hyok.telemetry.lines import Span
+from hyok.telemetry.metrics import Metrics
+from hyok.wiring import tell_exports
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -149,3 +153,39 @@ def test_the_status_of_an_export_is_shown(config: Path) -> None:
     shown = ask(config, "export", "status")
     for word in ("tls://siem.example", "failing", "Connection refused", "never"):
         assert word in shown
+
+
+def test_the_doctor_tells_receivers_that_are_behind_failing_or_stopped(config: Path) -> None:
+    log, found = config.with_name("audit.jsonl"), settings_file.load(config)
+    cursor = CursorFile(log, "siem")
+
+    def check(now_ms: int = AT_MS + 60_000) -> tuple[str, str]:
+        told = audit_log(found, now_ms)[-1]
+        assert told.name == "audit export siem"
+        return told.word, told.said
+
+    cursor.save(Cursor(last_place(log), last_place(log)))
+    assert check() == ("ok", "12 records sent, 0 are waiting")
+    add(log, 13, 14)
+    assert check()[0] == "ok"
+    assert check(AT_MS + 3_600_000) == ("warn", "12 records sent, 2 are waiting")
+    cursor.tell(failing_since_ms=AT_MS, error="siem.example:6514: Connection refused")
+    assert check()[0] == "warn"
+    assert check(AT_MS + 7_200_000)[0] == "FAIL"
+    cursor.tell(stopped=True, error="HY-5110 the audit log does not go on")
+    assert check() == ("FAIL", "HY-5110 the audit log does not go on")
+    next(log.parent.glob("*.exports/siem.cursor.json")).write_text("?")
+    assert "no cursor" in check()[1]
+    cursor.close()
+
+
+def test_metrics_tell_how_far_each_receiver_is(config: Path) -> None:
+    log, metrics = config.with_name("audit.jsonl"), Metrics()
+    cursor = CursorFile(log, "siem")
+    cursor.tell(failing_since_ms=1, error="away")
+    tell_exports(settings_file.load(config).audit, metrics)
+    text = metrics.render().decode()
+    assert 'hyok_audit_export_lag_records{export="siem"} 12.0' in text
+    failing = text.partition('hyok_audit_export_failing_seconds{export="siem"} ')[2]
+    assert float(failing.partition("\n")[0]) > 0
+    cursor.close()

@@ -1,8 +1,11 @@
 """SyslogSink: RFC 5424 messages over TLS (RFC 5425), with octet counting.
 
-Syslog has no acknowledgement.  So each batch has a connection of its own, which ends in order: we
-send close_notify, and the receiver's close_notify says that its program read everything before it.
-A receiver that is killed, or whose host is, ends otherwise, and the batch is sent again.
+Syslog has no acknowledgement.  So each batch has a connection of its own, which has to end in
+order: we send close_notify; the receiver answers with its own, after which the connection ends with
+all our bytes confirmed and is not reset.  A program that was killed sends no close_notify.  One
+that refuses us after the handshake (our certificate, in TLS 1.3) does send it, but leaves bytes
+unread, and then its host resets the connection or never confirms them.  Either way the batch is
+sent again.
 
 Source: RFC 5425 sections 4.3 and 4.4 (octet counting, close_notify); RFC 6587 3.4.1 (plain TCP).
 """
@@ -10,7 +13,6 @@ Source: RFC 5425 sections 4.3 and 4.4 (octet counting, close_notify); RFC 6587 3
 from __future__ import annotations
 
 import array
-import contextlib
 import fcntl
 import socket
 import ssl
@@ -22,6 +24,9 @@ from hyok.errors import Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+FIN = 1
+"""Counts as a byte; that it is confirmed as well is not waited for."""
 
 _WAIT_SECONDS = 0.01
 
@@ -54,9 +59,9 @@ class SyslogSink:
                 self._send(plain, b"".join(map(framed, messages)), until)
         except ssl.SSLCertVerificationError as error:
             raise self._failed(f"its certificate is refused: {error.verify_message}") from error
-        except (ssl.SSLEOFError, ConnectionResetError, BrokenPipeError) as error:
-            said = "it broke off without ending TLS in order; what it had read is not known"
-            raise self._failed(said if self._context else "it broke off") from error
+        except (ssl.SSLEOFError, ConnectionError) as error:
+            said = "it broke off without reading to the end; does it refuse us? Its log may tell"
+            raise self._failed(said) from error
         except ssl.SSLError as error:
             raise self._failed(f"TLS: {error.reason or error}") from error
         except TimeoutError as error:
@@ -72,20 +77,32 @@ class SyslogSink:
         with self._context.wrap_socket(plain, server_hostname=self._host) as line:
             line.settimeout(_left(until))
             line.sendall(raw)
-            if self._wait_for_close:
-                line.settimeout(_left(until))
-                with contextlib.closing(line.unwrap()):  # raises where there is no close_notify
-                    return
-            _wait_until_taken(line, until)
+            if not self._wait_for_close:
+                _wait_until_taken(line, until)
+                return
+            if _closed_already(line):
+                raise ConnectionResetError
+            line.settimeout(_left(until))
+            with line.unwrap() as rest:  # raises where there is no close_notify
+                self._end(rest, until)
 
     def _end_plain(self, plain: socket.socket, until: float) -> None:
-        if not self._wait_for_close:
+        if self._wait_for_close:
+            self._end(plain, until)
+        else:
             _wait_until_taken(plain, until)
-            return
-        plain.shutdown(socket.SHUT_WR)
+
+    def _end(self, plain: socket.socket, until: float) -> None:
+        """Return quietly if the receiver's side ends with every byte of ours read."""
+        try:
+            plain.shutdown(socket.SHUT_WR)
+        except OSError as error:  # ENOTCONN: it was reset, and `recv` may not say so any more
+            raise ConnectionResetError from error
         plain.settimeout(_left(until))
         while plain.recv(4096):
             plain.settimeout(_left(until))
+        if _unconfirmed(plain) > FIN:
+            raise ConnectionResetError
 
     def _failed(self, said: str) -> Unavailable:
         return Unavailable(f"{self._host}:{self._port}: {said}")
@@ -99,13 +116,25 @@ def framed(message: bytes) -> bytes:
     return b"%d %s" % (len(message), message)
 
 
+def _closed_already(line: ssl.SSLSocket) -> bool:
+    """Has the receiver ended TLS before we did?"""
+    line.settimeout(0)
+    try:
+        return not line.recv(1)
+    except ssl.SSLWantReadError:
+        return False
+
+
+def _unconfirmed(line: socket.socket) -> int:
+    """Return how many bytes the receiver's host has not confirmed."""
+    count = array.array("i", [0])
+    fcntl.ioctl(line.fileno(), termios.TIOCOUTQ, count)
+    return count[0]
+
+
 def _wait_until_taken(line: socket.socket, until: float) -> None:
     """Wait until the receiver's host has confirmed every byte."""
-    unsent = array.array("i", [0])
-    while True:
-        fcntl.ioctl(line.fileno(), termios.TIOCOUTQ, unsent)
-        if not unsent[0]:
-            return
+    while _unconfirmed(line):
         _left(until)
         time.sleep(_WAIT_SECONDS)
 

@@ -13,7 +13,7 @@ from hyok.audit.tiles import PROBLEM, folder_of, pinned_key
 from hyok.cli.diagnosis.check import Check
 from hyok.cli.options import moment
 from hyok.connections import audit_key_name
-from hyok.errors import NotFound
+from hyok.errors import Malformed, NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,14 +45,15 @@ def audit_log(settings: Settings, now_ms: int) -> Sequence[Check]:
 
 def _export(settings: Settings, name: str, now_ms: int) -> Check:
     """How far is a receiver of the log behind?"""
-    found = progress(settings.audit.file, name, now_ms)
+    title, step = f"audit export {name}", "docs/audit-export.md, 'When an export stops'"
+    stopped = "the receiver gets no records until somebody looked into it"
+    try:
+        found = progress(settings.audit.file, name, now_ms)
+    except Malformed as error:
+        return Check(title, "FAIL", error.cause, stopped, step)
     status = found.status
-    title = f"audit export {name}"
     if status.stopped:
-        means = "the receiver gets no records until somebody looked into it"
-        return Check(
-            title, "FAIL", status.error, means, "docs/audit-export.md, 'When an export stops'"
-        )
+        return Check(title, "FAIL", status.error, stopped, step)
     said = f"{found.place.seq:,} records sent, {found.lag_records:,} are waiting"
     means = "the receiver does not see what happens now; nothing is lost"
     if status.failing_since_ms:
