@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.unit.officer.door import registered
 
+from hyok.custody.break_glass import Grant
+
 if TYPE_CHECKING:
     import httpx
     from tests.unit.officer.door import Door
@@ -144,6 +146,10 @@ async def test_the_audit_log_is_for_auditors(door: Door) -> None:
     path = "/v1/audit-records?requestId=0123456789ABCDEF"
     found = await door.ask("els", "GET", path)
     assert found.json()["items"] == door.records
+    looked = [r for r in door.desk.journal.records if r.action == "audit:search"]
+    assert [(r.actor, r.reasons) for r in looked] == [
+        ("officer:els", ("request:0123456789ABCDEF",))
+    ]
     is_problem(await door.ask("chris", "GET", path), 403, "HY-2502")
     is_problem(await door.ask("els", "GET", "/v1/audit-records?requestId=x"), 400)
 
@@ -176,3 +182,26 @@ async def test_a_fault_of_ours_is_a_problem_too_and_says_nothing_of_it(door: Doo
     is_problem(answer, 500)
     assert "geheim" not in answer.text
     assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+async def test_a_grant_is_ended_and_reviewed_by_officers_who_are_signed_in(door: Door) -> None:
+    proposal, now = await door.propose("anna"), door.desk.now[0]
+    grant = Grant(
+        *(proposal, "noodlezer", "gemeente", "geheim", ("zaak-1",), "", "geheim", 50, "INC-7"),
+        *("anna", now, now + 1_800_000),
+    )
+    await door.services.break_glass.book.add(grant)
+    path = f"/v1/break-glass-grants/{proposal}"
+    shown = (await door.ask("els", "GET", path)).json()
+    assert (shown["running"], shown["reviewer"], shown["keys"]) == (True, "", ["zaak-1"])
+    finding = {"finding": "terecht"}
+    is_problem(await door.ask("els", "POST", f"{path}/endings"), 403, "HY-2502")
+    is_problem(await door.ask("bram", "POST", f"{path}/reviews", finding), 409, "HY-2505")
+    ended = await door.ask("chris", "POST", f"{path}/endings")
+    assert ended.status_code == 201
+    assert ended.json()["running"] is False
+    is_problem(await door.ask("anna", "POST", f"{path}/reviews", finding), 403, "HY-2503")
+    reviewed = await door.ask("bram", "POST", f"{path}/reviews", finding)
+    assert (reviewed.json()["reviewer"], reviewed.json()["finding"]) == ("bram", "terecht")
+    listed = (await door.ask("els", "GET", "/v1/break-glass-grants")).json()
+    assert [one["id"] for one in listed["items"]] == [proposal]

@@ -9,11 +9,13 @@ from sqlalchemy import select, update
 from tests.fakes.authenticator import BE, UP, UV, SoftAuthenticator
 from tests.unit.officer.door import ISSUER, MINUTE_MS, Provider, registered
 
+from hyok.custody.approval_rows import add_decision
+from hyok.custody.proofs import authenticator_proof, challenge_of
 from hyok.custody.quorum import Verdict
 from hyok.custody.signing import Presigned
 from hyok.database.tables import officer_authenticators, officer_decisions, officer_sessions
 from hyok.errors import HyokError, NotAuthenticated, Tampered
-from hyok.identity.passkeys import decode
+from hyok.identity.passkeys import Assertion, Authenticator, decode
 from hyok.officer.api.who import COOKIE, CSRF_HEADER
 
 if TYPE_CHECKING:
@@ -165,7 +167,8 @@ async def test_an_authenticator_that_nobody_approved_signs_nothing(door: Door) -
     again = await door.ask("bram", "POST", "/v1/authenticators", body)
     await refused(door, again, 401, "HY-2512")
     theirs = await door.ask("chris", "POST", "/v1/authenticator-challenges")
-    body["challenge"] = theirs.json()["challenge"]
+    challenge = theirs.json()["challenge"]
+    body = {"challenge": challenge, "reason": "r", **mine.make(decode(challenge))}
     answer = await door.ask("bram", "POST", "/v1/authenticators", body)
     await refused(door, answer, 401, "HY-2512")
 
@@ -210,17 +213,19 @@ async def test_a_cookie_without_its_csrf_word_changes_nothing(door: Door) -> Non
     assert made.json()["author"] == "anna"
 
 
-@pytest.mark.parametrize("minutes", [17, 481])
-async def test_a_session_that_has_ended_is_nobodys(door: Door, minutes: int) -> None:
+async def test_a_session_that_has_stood_idle_or_lasted_its_day_is_nobodys(door: Door) -> None:
     cookie, _ = await session(door, "anna")
-    for _ in range(minutes // 17 * 2 if minutes > 17 else 1):
-        if minutes > 17:
-            door.desk.now[0] += 8 * MINUTE_MS
-            await door.ask("", "GET", "/v1/me", **cookie)
-    if minutes == 17:
-        door.desk.now[0] += minutes * MINUTE_MS
-    else:
-        door.desk.now[0] += 40 * MINUTE_MS
+    door.desk.now[0] += 17 * MINUTE_MS
+    await refused(door, await door.ask("", "GET", "/v1/me", **cookie), 401, "HY-2517")
+    cookie, _ = await session(door, "anna")
+    for _ in range(59):
+        door.desk.now[0] += 8 * MINUTE_MS
+        assert (await door.ask("", "GET", "/v1/me", **cookie)).status_code == 200
+    door.desk.now[0] += 8 * MINUTE_MS  # 480 in all, never idle
+    await refused(door, await door.ask("", "GET", "/v1/me", **cookie), 401, "HY-2517")
+    rows = officer_sessions  # nor does a row that was prolonged help
+    far = update(rows).values(expires_ms=door.desk.now[0] * 2, seen_ms=door.desk.now[0])
+    await door.desk.database.run(lambda connection: connection.execute(far))
     await refused(door, await door.ask("", "GET", "/v1/me", **cookie), 401, "HY-2517")
 
 
@@ -317,3 +322,44 @@ async def test_an_author_by_login_alone_is_no_second_person(door: Door) -> None:
     signature = await door.signed("anna", proposal, "execute", anna)
     answer = await door.ask("anna", "POST", path, {"signature": signature})
     assert answer.status_code == 201, answer.text
+
+
+async def test_a_key_signs_for_whoever_is_signed_in_alone(door: Door) -> None:
+    proposal = await door.propose("anna")
+    asked = {"verdict": "approve", "method": "ed25519"}
+    path = f"/v1/proposals/{proposal}"
+    drafted = (await door.ask("bram", "POST", f"{path}/statements", asked)).json()
+    proof = await door.desk.sign("bram").sign(drafted["statement"].encode())
+    signature = {
+        "method": "ed25519",
+        "atMs": drafted["atMs"],
+        "sequence": drafted["sequence"],
+        "publicKey": proof[:32].hex(),
+        "signature": proof[32:].hex(),
+    }
+    body = {"verdict": "approve", "signature": signature}
+    answer = await door.ask("chris", "POST", f"{path}/decisions", body)
+    await refused(door, answer, 403, "HY-2503")
+    wrong = signature | {"signature": "00" * 64}
+    answer = await door.ask("bram", "POST", f"{path}/decisions", body | {"signature": wrong})
+    await refused(door, answer, 401, "HY-2512")
+    assert (await door.ask("bram", "POST", f"{path}/decisions", body)).status_code == 201
+
+
+async def test_a_decision_forged_with_an_authenticator_of_ones_own_is_found(door: Door) -> None:
+    """Somebody with the database's password and a security key, but no place in the register."""
+    await registered(door, "bram", "anna")
+    proposal, thief = await door.propose("anna"), SoftAuthenticator()
+    case = await door.desk.actions.get(proposal)
+    approvals = door.desk.actions.approvals
+    bram = door.desk.sign("bram").identity
+    forged = await approvals.draft(proposal, bram, "webauthn", Verdict.APPROVE, "")
+    made = thief.sign(challenge_of(forged.statement()))
+    proof = authenticator_proof(
+        Authenticator("localhost", thief.credential_id, thief.cose),
+        Assertion(*(decode(made[n]) for n in ("clientData", "authenticatorData", "signature"))),
+    )
+    await door.desk.database.run(lambda c: add_decision(c, forged, proof))
+    with pytest.raises(Tampered):
+        await door.desk.actions.get(proposal)
+    assert len(case.decisions) == 1

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
+from hyok.audit.record import AuditRecord
 from hyok.errors import NotFound
 from hyok.officer.api.models import (
     AppOut,
@@ -118,8 +119,24 @@ async def find_records(
         ),
     ],
 ) -> RecordsOut:
-    """Return the audit log's records of one request; for auditors and who reviews."""
-    del caller
+    """Return the audit log's records of one request; for auditors and who reviews.
+
+    Who looked is on the log itself.
+    """
+    await desk.journal.record(
+        AuditRecord(
+            at_ms=desk.clock_ms(),
+            phase="conclude",
+            action="audit:search",
+            outcome="done",
+            actor=f"officer:{caller.person}",
+            tenant="system",
+            origin=caller.origin,
+            request_id=desk.entropy(8).hex().upper(),
+            reasons=(f"request:{request_id}",),
+        ),
+        durable=True,
+    )
     try:
         found = await asyncio.to_thread(desk.records, request_id)
     except NotFound:
