@@ -67,7 +67,7 @@ rgw data = {folder}/rgw
 rgw frontends = beast endpoint=127.0.0.1:{port}
 rgw crypt require ssl = false
 # A day of a lifecycle rule takes so many seconds.
-rgw lc debug interval = 2
+rgw lc debug interval = 4
 """
 
 

@@ -19,7 +19,7 @@ SECTIONS = {
 }
 """Roles in the suite, and the sections of its file; it refuses to start without one of them."""
 
-LIFECYCLE_DAY_SECONDS = 2
+LIFECYCLE_DAY_SECONDS = 4
 """What a day of a lifecycle rule takes where a store can be told so; the suite waits for days."""
 
 OWN_TENANT = "testx"
