@@ -7,6 +7,8 @@ import re
 import socket
 import ssl
 import time
+import urllib.error
+import urllib.request
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -153,3 +155,29 @@ def test_the_door_closes_on_whoever_is_slow_or_smuggles(here: Place) -> None:
     assert time.monotonic() - began < 30
     text = said(b"GET /v1/none HTTP/1.1\r\nHost: localhost\r\n\r\n")
     assert re.search(rb"(?i)content-type: application/problem\+json", text)
+
+
+def test_dev_serves_a_door_for_its_demo_officers_and_the_other_one_believes_no_names(
+    here: Place,
+) -> None:
+    context = ssl.create_default_context(cafile=str(here.home / "ca.pem"))
+
+    def asked(origin: str, path: str, **headers: str) -> tuple[int, Any]:
+        request = urllib.request.Request(origin + path, headers=headers)
+        try:
+            with urllib.request.urlopen(request, context=context, timeout=20) as answer:
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as error:
+            return error.code, json.load(error)
+
+    status, said = asked(here.dev_origin, "/v1/sign-in")
+    assert (status, said["development"], said["issuer"]) == (200, True, "")
+    status, said = asked(here.dev_origin, "/v1/me", authorization="Development demo-anna")
+    assert (status, said["person"]) == (200, "demo-anna")
+    status, said = asked(here.origin, "/v1/me", authorization="Bearer x.y.z")
+    assert (status, said["status"]) == (401, 401)
+    # It is on the audit log of the installation, with where it came from.
+    text = (here.home / "audit" / "audit.jsonl").read_text()
+    denied = [json.loads(line) for line in text.splitlines() if "officer-api:GET /v1/me" in line]
+    assert denied[-1]["outcome"] == "denied"
+    assert denied[-1]["origin"] == "127.0.0.1"

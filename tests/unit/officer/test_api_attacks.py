@@ -331,8 +331,11 @@ async def test_a_key_signs_for_whoever_is_signed_in_alone(door: Door) -> None:
     drafted = (await door.ask("bram", "POST", f"{path}/statements", asked)).json()
     proof = await door.desk.sign("bram").sign(drafted["statement"].encode())
     signature = {
-        "method": "ed25519", "atMs": drafted["atMs"], "sequence": drafted["sequence"],
-        "publicKey": proof[:32].hex(), "signature": proof[32:].hex(),
+        "method": "ed25519",
+        "atMs": drafted["atMs"],
+        "sequence": drafted["sequence"],
+        "publicKey": proof[:32].hex(),
+        "signature": proof[32:].hex(),
     }
     body = {"verdict": "approve", "signature": signature}
     answer = await door.ask("chris", "POST", f"{path}/decisions", body)
