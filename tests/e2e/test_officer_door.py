@@ -157,7 +157,7 @@ def test_the_door_closes_on_whoever_is_slow_or_smuggles(here: Place) -> None:
     assert re.search(rb"(?i)content-type: application/problem\+json", text)
 
 
-def test_dev_serves_a_door_for_its_demo_officers_and_the_other_one_believes_no_names(
+def test_dev_serves_a_door_and_a_refusal_at_either_is_on_the_log(
     here: Place,
 ) -> None:
     context = ssl.create_default_context(cafile=str(here.home / "ca.pem"))
