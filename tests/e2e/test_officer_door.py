@@ -145,7 +145,7 @@ def test_the_door_closes_on_whoever_is_slow_or_smuggles(here: Place) -> None:
 
     whole = said(b"GET /v1/sign-in HTTP/1.1\r\nHost: localhost\r\n\r\n")
     assert whole.startswith(b"HTTP/1.1 200")
-    assert b"strict-transport-security" in whole
+    assert b"content-security-policy" in whole
     both = b"POST /v1/proposals HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n"
     answer = said(both + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /x HTTP/1.1\r\n\r\n")
     assert answer.count(b"HTTP/1.1") <= 1
