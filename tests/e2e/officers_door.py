@@ -31,6 +31,7 @@ class Place:
     config: Path
     provider: OidcProvider
     origin: str
+    dev_origin: str  # of the door that `hyok dev` serves itself
     door: subprocess.Popen[bytes]
 
 
@@ -40,7 +41,8 @@ def place(folder: Path, *, seconds: int = 300) -> Iterator[Place]:
     home = folder / "home"
     port = running.free_port()
     origin = f"https://localhost:{port}"
-    started = running.start(home)
+    dev_port = running.free_port()
+    started = running.start(home, "--officer-port", str(dev_port))
     try:
         with OidcProvider(folder, f"{origin}/sign-in/callback", seconds) as provider:
             config = _configure(home, origin, port, provider)
@@ -59,7 +61,8 @@ def place(folder: Path, *, seconds: int = 300) -> Iterator[Place]:
             )
             door = _serve(config, port)
             try:
-                yield Place(home, config, provider, origin, door)
+                dev_origin = f"https://localhost:{dev_port}"
+                yield Place(home, config, provider, origin, dev_origin, door)
             finally:
                 door.send_signal(signal.SIGTERM)
                 assert door.wait(60) == 0

@@ -7,6 +7,8 @@ import re
 import socket
 import ssl
 import time
+import urllib.error
+import urllib.request
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -143,7 +145,7 @@ def test_the_door_closes_on_whoever_is_slow_or_smuggles(here: Place) -> None:
 
     whole = said(b"GET /v1/sign-in HTTP/1.1\r\nHost: localhost\r\n\r\n")
     assert whole.startswith(b"HTTP/1.1 200")
-    assert b"strict-transport-security" in whole
+    assert b"content-security-policy" in whole
     both = b"POST /v1/proposals HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n"
     answer = said(both + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /x HTTP/1.1\r\n\r\n")
     assert answer.count(b"HTTP/1.1") <= 1
@@ -153,3 +155,29 @@ def test_the_door_closes_on_whoever_is_slow_or_smuggles(here: Place) -> None:
     assert time.monotonic() - began < 30
     text = said(b"GET /v1/none HTTP/1.1\r\nHost: localhost\r\n\r\n")
     assert re.search(rb"(?i)content-type: application/problem\+json", text)
+
+
+def test_dev_serves_a_door_and_a_refusal_at_either_is_on_the_log(
+    here: Place,
+) -> None:
+    context = ssl.create_default_context(cafile=str(here.home / "ca.pem"))
+
+    def asked(origin: str, path: str, **headers: str) -> tuple[int, Any]:
+        request = urllib.request.Request(origin + path, headers=headers)
+        try:
+            with urllib.request.urlopen(request, context=context, timeout=20) as answer:
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as error:
+            return error.code, json.load(error)
+
+    status, said = asked(here.dev_origin, "/v1/sign-in")
+    assert (status, said["development"], said["issuer"]) == (200, True, "")
+    status, said = asked(here.dev_origin, "/v1/me", authorization="Development demo-anna")
+    assert (status, said["person"]) == (200, "demo-anna")
+    status, said = asked(here.origin, "/v1/me", authorization="Bearer x.y.z")
+    assert (status, said["status"]) == (401, 401)
+    # It is on the audit log of the installation, with where it came from.
+    text = (here.home / "audit" / "audit.jsonl").read_text()
+    denied = [json.loads(line) for line in text.splitlines() if "officer-api:GET /v1/me" in line]
+    assert denied[-1]["outcome"] == "denied"
+    assert denied[-1]["origin"] == "127.0.0.1"

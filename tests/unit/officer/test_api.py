@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 from tests.unit.officer.door import registered
 
 from hyok.custody.break_glass import Grant
+from hyok.identity.passkeys import Site
+from hyok.officer.door import build_door
 
 if TYPE_CHECKING:
-    import httpx
     from tests.unit.officer.door import Door
 
 LISTS = ("officers", "identities", "proposals", "break-glass-grants", "buckets", "apps", "keys")
@@ -58,7 +61,16 @@ async def test_every_answer_has_the_headers_that_the_rules_want(door: Door) -> N
         assert "unsafe" not in answer.headers["content-security-policy"]
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["x-frame-options"] == "DENY"
-        assert answer.headers["strict-transport-security"].startswith("max-age=")
+        assert "strict-transport-security" not in answer.headers  # localhost is not only ours
+
+
+async def test_browsers_come_back_by_https_to_a_host_of_its_own(door: Door) -> None:
+    site = Site("hyok.example", "https://hyok.example")
+    app = build_door(replace(door.services, site=site), body_bytes_max=1_024)
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url=site.origin) as client:
+        answer = await client.get("/v1/sign-in")
+    assert answer.headers["strict-transport-security"].startswith("max-age=")
 
 
 async def test_every_failure_is_a_problem_and_invalid_is_400_with_all_of_it(door: Door) -> None:

@@ -12,7 +12,7 @@ from tests.unit.officer.door import CLIENT, ISSUER, ORIGIN, opened
 
 from hyok.database.engine import Database
 from hyok.officer.api.who import COOKIE
-from hyok.officer.pages.views import ATTEMPT_COOKIE
+from hyok.officer.pages.sign_in import ATTEMPT_COOKIE
 from hyok.officer.pages.words import _WORDS, STATES
 
 if TYPE_CHECKING:
