@@ -9,6 +9,7 @@ Source: W3C Web Authentication Level 3, sections 5.8.1, 6.1, 7.1 and 7.2.
 from __future__ import annotations
 
 import json
+import struct
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass
 from hashlib import sha256
@@ -33,6 +34,12 @@ CREDENTIAL_BYTES_MAX = 150
 """It is part of an identity, which is a key of a row."""
 
 FIELD_BYTES_MAX = 8_192
+UNREADABLE = (
+    *(ValueError, KeyError, TypeError, IndexError, AttributeError),
+    *(OverflowError, RecursionError, struct.error),
+)
+"""What reading bytes raises that are cut, nested without end, or something else altogether."""
+
 UP, UV, BE = 0x01, 0x04, 0x08
 
 
@@ -105,7 +112,7 @@ def read_registration(
         data = AttestationObject(attestation).auth_data
         made = data.credential_data
         key = cbor.encode(dict(made.public_key)) if made is not None else b""
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+    except UNREADABLE as error:
         raise _refused("what the authenticator sent cannot be read") from error
     if made is None or not 16 <= len(made.credential_id) <= CREDENTIAL_BYTES_MAX:
         raise _refused("the authenticator's key has no name of 16 to 150 bytes")
@@ -138,12 +145,12 @@ def verify_assertion(
     _check_flags(made.authenticator_data, by.rp_id, synced=site is None or site.synced)
     try:
         count = AuthenticatorData(made.authenticator_data).counter
-    except (ValueError, KeyError, TypeError, IndexError) as error:
+    except UNREADABLE as error:
         raise _refused("what the authenticator sent cannot be read") from error
     signed = made.authenticator_data + sha256(made.client_data).digest()
     try:
         _key(by.public_key).verify(signed, made.signature)
-    except (InvalidSignature, ValueError, TypeError, KeyError) as error:
+    except (InvalidSignature, *UNREADABLE) as error:
         raise _refused("the authenticator's signature does not hold") from error
     return int(count)
 
@@ -154,7 +161,7 @@ def _check_client_data(raw: bytes, kind: str, challenge: bytes, origin: str) -> 
         said = json.loads(raw)
         asked, found = decode(str(said["challenge"])), said["origin"]
         across = said.get("crossOrigin", False) or "topOrigin" in said
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise _refused("the browser's data cannot be read") from error
     if said.get("type") != kind or not compare_digest(asked, challenge):
         raise _refused("it was signed for something else")
@@ -180,7 +187,7 @@ def _key(cose: bytes) -> CoseKey:
         if kind is None or not isinstance(fields, dict):
             raise _refused("the authenticator signs in a way that is not taken")
         return kind(fields)
-    except (ValueError, IndexError, TypeError) as error:
+    except UNREADABLE as error:
         raise _refused("the authenticator's key cannot be read") from error
 
 

@@ -134,6 +134,18 @@ def test_rubbish_is_refused_and_breaks_nothing(client_data: bytes, data: bytes, 
         verify_assertion(by, signed(MINE), CHALLENGE, SITE)
 
 
+@pytest.mark.parametrize(
+    "raw",
+    [b"\x18", b"\x19\x00", b"\x1b" + bytes(3), b"\x81" * 90_000, b"\xbf", b"\xa1\x81\x00\x00"],
+)
+def test_cbor_that_is_cut_or_nested_without_end_is_refused(raw: bytes) -> None:
+    good = MINE.client_data("webauthn.create", CHALLENGE)
+    with pytest.raises(NotAuthenticated):
+        read_registration(good, raw, CHALLENGE, SITE)
+    with pytest.raises(NotAuthenticated):
+        verify_assertion(replace(KNOWN, public_key=raw), signed(MINE), CHALLENGE, SITE)
+
+
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(max_size=9),
