@@ -141,7 +141,9 @@ class Door:
     def denied(self) -> list[tuple[str, str, str]]:
         """Return what the audit log has of refusals: act, actor and error."""
         return [
-            (r.action, r.actor, r.error) for r in self.desk.journal.records if r.outcome == "denied"
+            (r.action, r.actor, r.error)
+            for r, durable in self.desk.journal.entries
+            if durable and r.outcome == "denied"
         ]
 
 

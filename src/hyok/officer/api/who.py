@@ -180,7 +180,7 @@ async def note_denied(request: Request, error: HyokError) -> None:
             request_id=_request_id(request),
             error=f"{type(error).__name__}:{error.code or error.reason}",
         ),
-        durable=False,
+        durable=True,  # before anybody is told; how often that can be, the failure limit bounds
     )
 
 
