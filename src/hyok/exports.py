@@ -15,7 +15,7 @@ from hyok.audit.forwarder import Forwarder
 from hyok.audit.sinks.http import HttpSink, as_array, as_lines
 from hyok.audit.sinks.lines_file import LinesFile
 from hyok.audit.sinks.syslog import SyslogSink
-from hyok.connections import audit_origin
+from hyok.audit_signing import audit_origin
 from hyok.http1.tls import client_context
 
 if TYPE_CHECKING:

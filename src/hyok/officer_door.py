@@ -15,7 +15,6 @@ from granian.server.embed import Server
 
 from hyok.acts import build_actions
 from hyok.audit.search import find
-from hyok.connections import build_sign_in
 from hyok.custody.authenticators import AuthenticatorBook
 from hyok.errors import HyokError
 from hyok.identity.guesses import FailureLimit
@@ -24,6 +23,7 @@ from hyok.officer.api.services import Services
 from hyok.officer.challenges import LIFE_MS, Challenges, Waiting
 from hyok.officer.door import build_door
 from hyok.officer.sessions import SessionBook, SessionTimes
+from hyok.sign_in import build_sign_in
 from hyok.wiring import clock_ms, open_core
 
 if TYPE_CHECKING:

@@ -45,6 +45,18 @@ class DataSubject:
     kind: str = ""  # what sort of number it is: BSN, a URI of a register
 
 
+SUBJECT, SUBJECT_KIND = "betrokkene", "betrokkene-type"
+"""Tags and user metadata that say whom an object is about."""
+
+
+def subject_of(tags: Mapping[str, str], user_metadata: Mapping[str, str]) -> DataSubject | None:
+    """Return whom an object's labels say that it is about; None where they name nobody."""
+    value, kind = (
+        tags.get(word) or user_metadata.get(word) or "" for word in (SUBJECT, SUBJECT_KIND)
+    )
+    return DataSubject(value, kind) if value else None
+
+
 @dataclass(frozen=True, slots=True)
 class Principal:
     """Somebody who proved who they are.

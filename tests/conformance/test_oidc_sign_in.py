@@ -11,9 +11,9 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 from tests.peers.oidc_provider import CLI_CLIENT, CLIENT, OidcProvider
 
-from hyok.connections import build_sign_in
 from hyok.errors import NotAuthenticated, Refused, Unavailable
 from hyok.officer.config import OidcSettings
+from hyok.sign_in import build_sign_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

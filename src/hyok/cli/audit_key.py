@@ -14,11 +14,11 @@ import typer
 from hyok.audit.checkpoint import parse_public_key, time_of
 from hyok.audit.evidence import latest
 from hyok.audit.witness import Witness
+from hyok.audit_signing import audit_key_name, audit_origin, build_audit_key
 from hyok.cli.audit_verify import app
 from hyok.cli.options import ConfigOption, JsonOption, load
 from hyok.cli.screen import show
 from hyok.cli.session import operator_ask, run
-from hyok.connections import audit_key_name, audit_origin, build_audit_key
 from hyok.errors import Malformed, Refused
 
 if TYPE_CHECKING:

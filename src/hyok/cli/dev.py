@@ -19,6 +19,7 @@ import typer
 
 import hyok
 from hyok import settings as settings_file
+from hyok.audit_signing import build_audit_key
 from hyok.cli.apps import create_app
 from hyok.cli.buckets import create_bucket
 from hyok.cli.certificates import make_development_certificates
@@ -27,7 +28,6 @@ from hyok.cli.officers import found_officer
 from hyok.cli.pull import pull_hsm, put_back
 from hyok.cli.screen import mark, say
 from hyok.cli.supervisor import Supervisor, forbid_core_dumps
-from hyok.connections import build_audit_key
 from hyok.custody.custodian import TENANT_CLASSIFICATION
 from hyok.custody.quorum import Role
 from hyok.custody.secret_box import CLASSIFICATION as SECRETS

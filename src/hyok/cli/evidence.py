@@ -17,12 +17,13 @@ from hyok.audit.segments import segments_of
 from hyok.audit.statistics import count
 from hyok.audit.tiles import pinned_key
 from hyok.audit.verify import verify
+from hyok.audit_signing import audit_key_name
 from hyok.cli.doctor import look_at_everything
 from hyok.cli.options import ConfigOption, JsonOption, load
 from hyok.cli.progress import bar
 from hyok.cli.screen import mark, say, show
 from hyok.cli.session import run
-from hyok.connections import audit_key_name, tls_suites
+from hyok.connections import tls_suites
 from hyok.envelope.profiles import Profile
 from hyok.errors import HyokError, NotFound
 from hyok.officer.crypto_inventory import inventory

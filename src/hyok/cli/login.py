@@ -18,9 +18,9 @@ import typer
 from hyok.cli.logins import StoredLogin, forget, store
 from hyok.cli.remote import AddressOption, CaOption, ask
 from hyok.cli.screen import mark, say
-from hyok.connections import build_sign_in
 from hyok.errors import Malformed, Unavailable
 from hyok.officer.config import OidcSettings
+from hyok.sign_in import build_sign_in
 from hyok.wiring import clock_ms
 
 if TYPE_CHECKING:

@@ -17,7 +17,6 @@ import typer
 from typing_extensions import override
 
 from hyok.cli import logins
-from hyok.connections import build_sign_in
 from hyok.errors import (
     Conflict,
     HyokError,
@@ -29,6 +28,7 @@ from hyok.errors import (
     Unavailable,
 )
 from hyok.officer.config import OidcSettings
+from hyok.sign_in import build_sign_in
 from hyok.vocabulary import LOOPBACK
 from hyok.wiring import clock_ms
 

@@ -12,12 +12,10 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from hyok.audit_signing import audit_key_name, audit_origin, audit_software_file
 from hyok.connections import (
     agent_socket,
     agent_specs,
-    audit_key_name,
-    audit_origin,
-    audit_software_file,
     journal_socket,
 )
 from hyok.errors import Unavailable

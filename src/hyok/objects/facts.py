@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from hyok.backends.port import StoredFacts
 from hyok.envelope.metadata import Metadata
 from hyok.objects.locking import NO_LOCK, store_lock
-from hyok.policy.classify import subject_of
-from hyok.vocabulary import Body
+from hyok.vocabulary import Body, subject_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hyok.errors import Refused
-from hyok.vocabulary import ClassificationName, DataSubject
+from hyok.vocabulary import ClassificationName, DataSubject, subject_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,10 +19,6 @@ UNKNOWN = "onbekend"
 
 LABEL_NAMES = ("classification", "vertrouwelijkheidaanduiding")
 """Tags and user metadata in which an app or ZGW names a class."""
-
-
-SUBJECT, SUBJECT_KIND = "betrokkene", "betrokkene-type"
-"""Tags and user metadata that say whom an object is about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +95,3 @@ def judge(
     values = [tags.get(word) or user_metadata.get(word) or "" for word in wanted]
     scope_label = next((value for value in values if value), "")
     return Judged(name, scope_label, subject_of(tags, user_metadata))
-
-
-def subject_of(tags: Mapping[str, str], user_metadata: Mapping[str, str]) -> DataSubject | None:
-    """Return whom an object's labels say that it is about; None where they name nobody."""
-    value, kind = (
-        tags.get(word) or user_metadata.get(word) or "" for word in (SUBJECT, SUBJECT_KIND)
-    )
-    return DataSubject(value, kind) if value else None

@@ -17,6 +17,7 @@ from sqlalchemy import update
 from typer.testing import CliRunner
 
 from hyok import settings as settings_file
+from hyok.audit_signing import build_audit_key
 from hyok.backends.port import Stored
 from hyok.cli.buckets import create_bucket
 from hyok.cli.certificates import make_development_certificates
@@ -27,7 +28,6 @@ from hyok.cli.diagnosis.services import ask_all
 from hyok.cli.keys import create_kek
 from hyok.cli.main import app
 from hyok.cli.session import services
-from hyok.connections import build_audit_key
 from hyok.custody.quorum import Officer, Role
 from hyok.database.rows import BACKUP_MADE, put_setting
 from hyok.database.tables import keks, officers

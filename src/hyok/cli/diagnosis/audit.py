@@ -10,9 +10,9 @@ from hyok.audit.cursor import progress
 from hyok.audit.evidence import latest
 from hyok.audit.file import find_ending
 from hyok.audit.tiles import PROBLEM, folder_of, pinned_key
+from hyok.audit_signing import audit_key_name
 from hyok.cli.diagnosis.check import Check
 from hyok.cli.options import moment
-from hyok.connections import audit_key_name
 from hyok.errors import Malformed, NotFound
 
 if TYPE_CHECKING:
