@@ -15,7 +15,7 @@ from hyok.audit.follow import Entry, Place
 from hyok.audit.formats.ocsf import OcsfFormat
 from hyok.audit.formats.syslog import SyslogFormat
 
-SHAPES = json.loads((Path(__file__).parents[2] / "vectors" / "ocsf_1_2_0.json").read_text())
+SHAPES = json.loads(Path(__file__).with_name("ocsf_1_2_0.json").read_text())
 TYPES = {
     "integer_t": int,
     "long_t": int,

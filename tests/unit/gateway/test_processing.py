@@ -135,9 +135,18 @@ async def test_a_failure_is_an_error_and_a_refusal_no_processing(house: House) -
     assert json.loads(message)["status"] == "Error"
 
 
+class Known:
+    """A policy in force, by its digest."""
+
+    digest = "ab" * 32
+
+    async def check_taken(self) -> None:
+        """It is."""
+
+
 async def test_each_decision_is_one_record_with_the_policies_that_gave_it(house: House) -> None:
     house.custodian._decisions._every_decision = True
-    house.custodian._decisions._policy = "ab" * 32
+    house.custodian._decisions._policy = Known()
     sealed = await opened(house)
     await work(sealed)
     records = rendered(house, AdlFormat("o"))
