@@ -18,6 +18,14 @@ def main() -> None:
         del sys.argv[1]
         offline()
         return
+    if sys.argv[1:2] == ["serve"]:
+        # Every worker begins here: half its start would be commands that it does not run.
+        from hyok.cli.serve import app as serving  # noqa: PLC0415 - only this is loaded
+        from hyok.cli.telling import run_told  # noqa: PLC0415
+
+        del sys.argv[1]
+        run_told(serving, "hyok serve")
+        return
     from hyok.cli.main import main as everything  # noqa: PLC0415 - takes a second
 
     everything()

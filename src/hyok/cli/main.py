@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import typer
 
 from hyok.cli import (
@@ -36,8 +34,7 @@ from hyok.cli import (
     shred,
 )
 from hyok.cli import open as open_command
-from hyok.errors import HyokError
-from hyok.telemetry.logs import configure
+from hyok.cli.telling import run_told
 
 app = typer.Typer(
     name="hyok",
@@ -78,14 +75,4 @@ app.add_typer(break_glass.app, name="break-glass")
 
 def main() -> None:
     """Run a command; an expected failure is one line with code, cause, effect and next step."""
-    configure("warning")  # to standard error: what a command prints may be read by programs
-    try:
-        app(prog_name="hyok")
-    except HyokError as error:
-        sys.stderr.write(error.explain() + "\n")
-        sys.exit(1)
-    except OSError as error:
-        # A path that somebody gave: our own files are looked after where they are used.
-        said = f"{error.filename}: {error.strerror}" if error.filename else str(error)
-        sys.stderr.write(f"{said} Next: look at the path and at who may use it\n")
-        sys.exit(1)
+    run_told(app, "hyok")
