@@ -16,8 +16,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-SIX = ("action", "outcome", "origin", "actor", "at_ms")
-"""With an object or a bucket: the six facts of a line that auditors ask for."""
+ALWAYS = ("action", "outcome", "origin", "actor", "at_ms")
+"""What every record of a request has.  Auditors ask for the object as well, and not every act has
+one: a key that is made, a policy that is put in force."""
+
+TELL_BYTES = 1 << 20
+"""How often it is told how far the reading is."""
 
 OWN = frozenset({"audit:start", "audit:stop", "audit:gap"})
 """The writer's own records, about no request."""
@@ -30,8 +34,7 @@ class Statistics:
     records: int = 0
     denied: int = 0
     gaps: int = 0
-    incomplete: int = 0  # records of requests that lack one of the six
-    first_ms: int = 0  # of the whole log
+    incomplete: int = 0  # records of requests that lack something that every one has
     done: Counter[str] = field(default_factory=Counter)  # by action
     actors: set[str] = field(default_factory=set)  # officers who acted
 
@@ -45,12 +48,13 @@ def count(
         Unavailable: it cannot be read.
     """
     found = Statistics()
-    read = 0
+    read = told = 0
     for segment in segments_of(log):
         for line in whole_lines(segment):
             read += len(line) + 1
             _add(found, json.loads(line), since_ms)
-            if read % 1024 == 0:
+            if read - told >= TELL_BYTES:
+                told = read
                 tell(read)
     tell(read)
     return found
@@ -59,7 +63,6 @@ def count(
 def _add(found: Statistics, record: dict[str, object], since_ms: int) -> None:
     at = record.get("at_ms")
     at_ms = at if isinstance(at, int) else 0
-    found.first_ms = found.first_ms or at_ms
     if at_ms < since_ms:
         return
     action, outcome = str(record.get("action")), record.get("outcome")
@@ -71,5 +74,5 @@ def _add(found: Statistics, record: dict[str, object], since_ms: int) -> None:
     actor = str(record.get("actor", ""))
     if actor.startswith("officer:"):
         found.actors.add(actor)
-    if action not in OWN and any(not record.get(name) for name in SIX):
+    if action not in OWN and any(not record.get(name) for name in ALWAYS):
         found.incomplete += 1

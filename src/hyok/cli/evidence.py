@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import sys
 import uuid
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hyok import __version__
 from hyok.audit.checkpoint import parse_public_key
 from hyok.audit.segments import segments_of
 from hyok.audit.statistics import count
@@ -44,6 +44,7 @@ DAY_MS = 86_400_000
 DaysOption = Annotated[
     int, typer.Option("--days", min=1, max=3_660, help="How far back the audit log is read.")
 ]
+_RESULTS: Mapping[str, Word] = {"ok": "ok", "warn": "warn", "FAIL": "FAIL"}
 _WORDS: Mapping[str, Word] = {"shown": "ok", "partly": "warn", "not shown": "FAIL"}
 
 
@@ -61,7 +62,12 @@ def norm(
     settings, _ = load(config)
     file = settings.policies.directory / "norms" / f"{name}.yaml"
     if not file.is_file():
-        raise NotFound(f"There is no norm {name}: {file}", code="HY-2340")
+        known = sorted(path.stem for path in file.parent.glob("*.yaml"))
+        raise NotFound(
+            f"There is no norm {name}: {file}",
+            code="HY-2340",
+            next_step=f"one of: {', '.join(known)}" if known else "put its file there",
+        )
     wanted = parse_norm(file.read_text(encoding="utf-8"))
     judged = judge(wanted, gather(config, settings, days))
     if as_json:
@@ -84,10 +90,14 @@ def facts(days: DaysOption = 365, config: ConfigOption = None, as_json: JsonOpti
     """List the facts that a norm's file may name, as they are now."""
     settings, _ = load(config)
     found = gather(config, settings, days)
-    rows: list[dict[str, object]] = [
-        {"fact": fact.name, "result": fact.result, "said": fact.said} for fact in found.values()
-    ]
-    show(rows, as_json=as_json, empty="")
+    if as_json:
+        rows: list[dict[str, object]] = [
+            {"fact": fact.name, "result": fact.result, "said": fact.said} for fact in found.values()
+        ]
+        show(rows, as_json=True, empty="")
+        return
+    for fact in found.values():  # in lines: names are to be copied into a norm's file whole
+        mark(_RESULTS.get(fact.result, "warn"), f"{fact.name}: {fact.said}")
 
 
 @app.command()
@@ -104,7 +114,7 @@ def crypto(config: ConfigOption = None) -> None:
     software = settings.hsm.kind == "software"
     document = inventory(
         installation=settings.installation.name,
-        version=importlib.metadata.version("hyok"),
+        version=__version__,
         serial=str(uuid.uuid4()),
         made=datetime.fromtimestamp(clock_ms() // 1000, UTC).isoformat(),
         keks=keks,
@@ -164,10 +174,13 @@ def _of_log(settings: Settings, days: int) -> Iterator[Fact]:
     total = sum(segment.path.stat().st_size for segment in segments_of(log))
     with bar("reading the audit log", total) as tell:
         seen = count(log, clock_ms() - days * DAY_MS, tell)
-    lacking = f"{seen.incomplete:,} of {seen.records:,} records lack one of the six"
+    named = "action, outcome, origin, actor or time"
+    lacking = f"{seen.incomplete:,} of {seen.records:,} records lack {named}"
     whole = f"{seen.records:,} records have action, outcome, origin, actor and time"
     incomplete = bool(seen.incomplete)
     yield Fact("log fields", "FAIL" if incomplete else "ok", lacking if incomplete else whole)
+    gaps = f"{seen.gaps} times the writer before did not end by itself"
+    yield Fact("log gaps", "warn" if seen.gaps else "ok", gaps if seen.gaps else "none")
     decided = sum(seen.done.values())
     yield _counted("log decisions", decided, f"{decided:,} acts were recorded as done")
     yield _counted("log refusals", seen.denied, f"{seen.denied:,} were refused")

@@ -150,4 +150,3 @@ def test_the_log_is_counted_in_its_period_and_a_line_that_lacks_something_is_see
     assert (found.records, found.denied, found.gaps, found.incomplete) == (5, 1, 1, 1)
     assert (found.done["object:get"], found.done["approval:execute"]) == (2, 1)
     assert found.actors == {"officer:anna"}
-    assert found.first_ms == 10
