@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 from dataclasses import replace
 from pathlib import Path  # noqa: TC003 - typer reads the annotation
@@ -16,10 +15,11 @@ from hyok.audit.evidence import latest
 from hyok.audit.witness import Witness
 from hyok.audit_signing import audit_key_name, audit_origin, build_audit_key
 from hyok.cli.audit_verify import app
+from hyok.cli.documents import read_json
 from hyok.cli.options import ConfigOption, JsonOption, load
 from hyok.cli.screen import show
 from hyok.cli.session import operator_ask, run
-from hyok.errors import Malformed, Refused
+from hyok.errors import Refused
 
 if TYPE_CHECKING:
     from hyok.audit.checkpoint import Checkpoint, NoteSignature, PublicKey
@@ -76,7 +76,7 @@ def witness(
 
     Prints the checkpoint with our signature added; give it back, and keep a copy.
     """
-    document = _json_of(file)
+    document = read_json(file)
 
     async def act(core: Core) -> Checkpoint:
         settings, audit_key = core.settings, build_audit_key(core.settings)
@@ -94,11 +94,3 @@ def witness(
         return cosigned
 
     sys.stdout.write(run(config, act).note())
-
-
-def _json_of(file: Path) -> object:
-    try:
-        found: object = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise Malformed(f"{file} is no JSON") from error
-    return found

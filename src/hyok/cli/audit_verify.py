@@ -20,6 +20,7 @@ from hyok.audit.search import find
 from hyok.audit.segments import segments_of
 from hyok.audit.verify import find_log, verify
 from hyok.audit.witness import prove_growth
+from hyok.cli.documents import read_json
 from hyok.cli.progress import bar
 from hyok.cli.screen import mark, moment, say
 from hyok.errors import HyokError, Malformed, NotFound, Tampered
@@ -162,14 +163,12 @@ def check_proof(
     as_json: AsJson = False,
 ) -> None:
     """Check a proof: its records stood in the log when the checkpoint was signed."""
-    try:
-        document = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise Malformed(f"{file} is no JSON") from error
+    document = read_json(file)
     proven = check(document, [parse_public_key(each.read_bytes()) for each in key])
     if as_json:
         sys.stdout.write(json.dumps(list(proven), indent=2, ensure_ascii=False) + "\n")
         return
+    assert isinstance(document, dict)  # else it proved nothing
     head = parse_checkpoint(document["checkpoint"]).head
     mark("ok", f"in the log {head.origin}, of {head.size:,} records, stand:")
     for row in proven:

@@ -21,11 +21,13 @@ from hyok.cli.acting import (
     ReasonOption,
     propose,
 )
+from hyok.cli.documents import read_json
 from hyok.cli.options import ConfigOption, JsonOption, load, moment
 from hyok.cli.screen import mark
 from hyok.cli.session import run
 from hyok.custody.quorum import Act
 from hyok.errors import Malformed, NotFound, Tampered
+from hyok.officer.statement import ACTION as STATEMENT_ACTION
 from hyok.officer.statement import REASON, digest, render_page
 from hyok.officer.statement_rows import StatementBook
 
@@ -42,7 +44,9 @@ FORM = "hyok-destruction/1"
 
 @app.command()
 def case(
-    number: Annotated[str, typer.Argument(help="The case or person, as objects are tagged.")],
+    number: Annotated[
+        str, typer.Argument(help="The case or person, as objects are tagged; -: asked for.")
+    ],
     tenant: Annotated[str, typer.Option("--tenant", help="Whose.")],
     selection: Annotated[
         str, typer.Option("--selection", help="Ground: a category of the selection list.")
@@ -57,8 +61,11 @@ def case(
     """Propose to destroy the keys and all objects of one case or person, in every bucket.
 
     The archivist approves where the classification asks for it.  Objects under a retention or legal
-    hold stop it.  Nothing of it can be brought back.
+    hold stop it.  Nothing of it can be brought back.  With - the number is asked for, so that it
+    stands in no history and in no list of processes.
     """
+    if number == "-":
+        number = typer.prompt("Case or person", hide_input=sys.stdin.isatty())
     login = Login(person, key, passphrase_file)
     effect: dict[str, str | int | list[str]] = {"tenant": tenant, "case": number}
     propose(config, login, Act.SHRED, effect | {"selection": selection}, reason, as_json=as_json)
@@ -99,9 +106,8 @@ def statement(
 def _proof(log: Path, proposal: str, sha256: str) -> dict[str, object] | None:
     """Return the proof that the log has this digest; None: no checkpoint covers it yet."""
     for fields in find(log, proposal):
-        reasons = fields.get("reasons")
         seq = fields.get("seq")
-        if isinstance(reasons, list) and REASON + sha256 in reasons and isinstance(seq, int):
+        if _states(fields, sha256) and isinstance(seq, int):
             try:
                 return prove(log, [seq])
             except NotFound:
@@ -119,7 +125,7 @@ def check_statement(
     key: Annotated[Path, typer.Option("--key", help="The public key of the audit log, PEM.")],
 ) -> None:
     """Check a statement of destruction: nothing but the file and the public key is needed."""
-    statement_of(json.loads(file.read_text(encoding="utf-8")), key.read_bytes())
+    statement_of(read_json(file), key.read_bytes())
     mark("ok", f"{file} is what the audit log has, under a checkpoint signed with this key")
 
 
@@ -135,9 +141,16 @@ def statement_of(document: object, public_key: bytes) -> Mapping[str, object]:
     stated, proof = document.get("statement"), document.get("proof")
     if not isinstance(stated, dict) or not isinstance(proof, dict):
         raise Malformed(f"the document has no statement, or no proof of the form {PROOF_FORM}")
-    wanted = REASON + digest(stated)
+    wanted = digest(stated)
     proven = check(proof, [parse_public_key(public_key)])
     records = [json.loads(str(row["record"])) for row in proven]
-    if not any(wanted in record.get("reasons", ()) for record in records):
+    if not any(_states(record, wanted) for record in records):
         raise Tampered("the records that are proven say nothing of this statement")
     return stated
+
+
+def _states(record: Mapping[str, object], sha256: str) -> bool:
+    """Is it the record of this statement?  Reasons of other acts hold words that people chose."""
+    reasons = record.get("reasons")
+    mine = record.get("action") == STATEMENT_ACTION
+    return mine and isinstance(reasons, list) and REASON + sha256 in reasons

@@ -17,7 +17,7 @@ from hyok.errors import Conflict
 from hyok.objects.envelopes import envelopes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from hyok.backends.port import ObjectStore
     from hyok.objects.envelopes import Sealed
@@ -54,8 +54,12 @@ async def hold(
     scope: str,
     now_ms: int,
     tell: Callable[[int], None] = lambda _objects: None,
+    *,
+    of_keys: Collection[bytes] | None = None,
 ) -> Holding:
     """Return what a bucket holds of a scope; ``tell`` is called with the versions looked at.
+
+    ``of_keys``: only what the intermediate keys with these ids keep.
 
     Raises:
         Unavailable: the store does not answer.
@@ -63,7 +67,8 @@ async def hold(
     holding = Holding()
     async with aclosing(envelopes(store, bucket, tell)) as everything:
         async for found in everything:
-            if found.envelope.scope == scope:
+            envelope = found.envelope
+            if envelope.scope == scope and (of_keys is None or envelope.token in of_keys):
                 holding = holding.plus(found, now_ms)
     return holding
 

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
+from dataclasses import astuple, replace
 from typing import TYPE_CHECKING
 
 from hyok.audit.record import AuditRecord
 from hyok.custody.quorum import Quorum, Role
-from hyok.errors import Conflict, HyokError, Malformed, NotFound, Tampered
+from hyok.errors import (
+    Conflict,
+    HyokError,
+    Malformed,
+    NotFound,
+    Refused,
+    Tampered,
+    Unavailable,
+)
 from hyok.objects.erasing import Holding, erase, hold
 from hyok.officer.effects import text
 from hyok.officer.port import Done, Plan
-from hyok.officer.statement import REASON, Attempt, Key, Part, Person, Statement, digest
+from hyok.officer.statement import ACTION, REASON, Attempt, Key, Part, Person, Statement, digest
 from hyok.vocabulary import ClassificationName
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
     from hyok.audit.port import Journal
     from hyok.backends.port import ObjectStore
@@ -25,7 +33,7 @@ if TYPE_CHECKING:
     from hyok.custody.proposal import Effect
     from hyok.custody.shredding import KeyShredder, ScopeKey
     from hyok.objects.registry import BucketRegistry
-    from hyok.officer.statement_rows import StatementBook
+    from hyok.officer.statement_rows import Kept, StatementBook
     from hyok.policy.classifications import Classifications
     from hyok.vocabulary import Ask, Bucket
 
@@ -144,8 +152,9 @@ class ShredCase:
 
         Raises:
             Unavailable: store, HSM or database do not answer; execute it again.
-            Conflict: object lock keeps an object (code HY-2321).
-            Tampered: something of it is still there, or still opens (code HY-2323).
+                Also when something of it was written meanwhile (HY-2323), or a lock laid (HY-2321).
+            Conflict: object lock keeps an object (code HY-2321); nothing was destroyed.
+            Tampered: something of it still opens (code HY-2323).
         """
         proposal = case.proposal
         effect, word = proposal.effect, proposal.proposal_id
@@ -162,17 +171,16 @@ class ShredCase:
         if not gone:
             raise Conflict("The keys of this case were destroyed before.", code="HY-2320")
         await self._wait(HEEDED_SECONDS)
-        for bucket in buckets:
-            store = self._stores[bucket.store]
-            await erase(store, bucket, scope, self._clock_ms(), self._tell)
+        await self._erase(buckets, scope)
         left = sum(found.versions for found in (await self._holdings(tenant, scope)).values())
         attempts = await self._attempts(ask, draft)
         if left or await self._shredder.living(tenant, scope):
-            raise Tampered(
-                f"{left} versions of the case, or a key of it, are there again.",
+            # Not for good: what was destroyed needs its statement; carried on, there is one of all.
+            raise Unavailable(
+                f"{left} versions of the case, or a key of it, were written meanwhile.",
                 code="HY-2323",
                 effect="The statement was not made; what was destroyed stays destroyed.",
-                next_step="see who writes; then destroy the rest by another proposal",
+                next_step=f"see who writes; then hyok approvals execute {word} destroys that too",
             )
         statement = Statement(
             installation=self._installation,
@@ -200,6 +208,25 @@ class ShredCase:
         await self._book.write(word, document, self._clock_ms(), final=True)
         return await self._stated(ask, document)
 
+    async def _erase(self, buckets: Sequence[Bucket], scope: str) -> None:
+        """Remove every version of the case.
+
+        Raises:
+            Unavailable: a lock was laid on one since it was looked at (code HY-2321), or the store
+                does not answer: carried on later.
+        """
+        for bucket in buckets:
+            store = self._stores[bucket.store]
+            try:
+                await erase(store, bucket, scope, self._clock_ms(), self._tell)
+            except Refused as error:
+                raise Unavailable(
+                    f"Bucket {bucket.bucket_id} does not let go of an object: {error.cause}",
+                    code="HY-2321",
+                    effect="Its key is destroyed, so it opens no more; the statement was not made.",
+                    next_step="end the hold or wait for the retention; then execute it again",
+                ) from error
+
     async def _stated(self, ask: Ask, document: Mapping[str, object]) -> Done:
         """Have the statement's digest on the log, and say what came of it."""
         await self._record(ask, digest(document))
@@ -217,25 +244,33 @@ class ShredCase:
     async def _draft(self, word: str, tenant: str, scope: str) -> list[tuple[Part, str]]:
         """Return what each bucket held when this began, and a sample; written down before it goes.
 
+        What was written since, under keys that are not counted yet, is added.
+
         Raises:
             Conflict: object lock keeps an object (code HY-2321).
         """
         kept = await self._book.find(word)
-        if kept is not None:
-            rows = kept.document["draft"]
-            assert isinstance(rows, list)
-            return [(Part(*row[:4]), row[4]) for row in rows]
-        holdings = await self._holdings(tenant, scope)
-        _check_unlocked(holdings)
-        stores = {bucket.bucket_id: bucket.store for bucket in await self._buckets(tenant)}
-        draft = [
-            (Part(name, stores[name], found.versions, found.size_bytes), found.sample.hex())
-            for name, found in holdings.items()
-            if found.versions
-        ]
-        rows = [[one.bucket, one.store, one.versions, one.size_bytes, raw] for one, raw in draft]
-        await self._book.write(word, {"draft": rows}, self._clock_ms(), final=False)
-        return draft
+        draft, counted = _parts_of(kept) if kept is not None else ({}, frozenset())
+        keys = {one.ik_id for one in await self._shredder.living(tenant, scope)} - counted
+        if kept is None or keys:
+            ids = None if kept is None else [bytes.fromhex(ik_id) for ik_id in keys]
+            holdings = await self._holdings(tenant, scope, ids)
+            _check_unlocked(holdings)
+            stores = {bucket.bucket_id: bucket.store for bucket in await self._buckets(tenant)}
+            for name, found in holdings.items():
+                if found.versions:
+                    part, sample = draft.get(name, (Part(name, stores[name], 0, 0), ""))
+                    versions = part.versions + found.versions
+                    part = replace(
+                        part, versions=versions, size_bytes=part.size_bytes + found.size_bytes
+                    )
+                    draft[name] = part, sample or found.sample.hex()
+            document = {
+                "draft": [[*astuple(part), raw] for part, raw in draft.values()],
+                "counted": sorted(counted | keys),
+            }
+            await self._book.write(word, document, self._clock_ms(), final=False)
+        return list(draft.values())
 
     async def _attempts(self, ask: Ask, draft: Sequence[tuple[Part, str]]) -> Sequence[Attempt]:
         """Try to open one object of each bucket, from its envelope as it was before.
@@ -265,11 +300,15 @@ class ShredCase:
                 )
         return made
 
-    async def _holdings(self, tenant: str, scope: str) -> dict[str, Holding]:
+    async def _holdings(
+        self, tenant: str, scope: str, of_keys: Collection[bytes] | None = None
+    ) -> dict[str, Holding]:
         found = {}
         for bucket in await self._buckets(tenant):
-            store = self._stores[bucket.store]
-            found[bucket.bucket_id] = await hold(store, bucket, scope, self._clock_ms(), self._tell)
+            store, now = self._stores[bucket.store], self._clock_ms()
+            found[bucket.bucket_id] = await hold(
+                store, bucket, scope, now, self._tell, of_keys=of_keys
+            )
         return found
 
     async def _buckets(self, tenant: str) -> Sequence[Bucket]:
@@ -283,7 +322,7 @@ class ShredCase:
             AuditRecord(
                 at_ms=self._clock_ms(),
                 phase="conclude",
-                action="shred:statement",
+                action=ACTION,
                 outcome="done",
                 actor=ask.principal.id,
                 tenant=ask.principal.tenant,
@@ -294,6 +333,14 @@ class ShredCase:
             ),
             durable=True,
         )
+
+
+def _parts_of(kept: Kept) -> tuple[dict[str, tuple[Part, str]], frozenset[str]]:
+    """Return parts and samples of a draft by bucket, and the keys whose objects they count."""
+    rows, counted = kept.document["draft"], kept.document["counted"]
+    assert isinstance(rows, list)
+    assert isinstance(counted, list)
+    return {row[0]: (Part(*row[:4]), row[4]) for row in rows}, frozenset(counted)
 
 
 def _key(one: ScopeKey) -> Key:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 FORM = "hyok-destruction-statement/1"
+ACTION = "shred:statement"
+KEY_DESTROYED = "HY-2304"
 REASON = "statement-sha256:"
 """In front of the digest, in the record of the audit log."""
 
@@ -152,7 +154,8 @@ _DUTCH = {
     "absent": "Na het wissen zijn alle buckets opnieuw doorzocht; aantal gevonden versies: ",
     "attempts": "Daarna is geprobeerd een bestand te ontsleutelen",
     "answer": "Uitkomst",
-    "refused": "geweigerd, de sleutel is vernietigd",
+    "destroyed": "geweigerd, de sleutel is vernietigd",
+    "other": "om een andere reden geweigerd; dit toont de vernietiging niet",
     "copies": "Wat nog bestaat, en tot wanneer",
     "horizon": (
         "Back-ups van de database kunnen de sleutels nog bevatten tot {when}. Tot dat moment "
@@ -197,7 +200,8 @@ _ENGLISH = {
     "absent": "After the erasure every bucket was searched again; versions found: ",
     "attempts": "Then a decryption was tried",
     "answer": "Result",
-    "refused": "refused, the key was destroyed",
+    "destroyed": "refused, the key was destroyed",
+    "other": "refused for another reason; this does not show the destruction",
     "copies": "What still exists, and until when",
     "horizon": (
         "Backups of the database may hold the keys until {when}. Until then hyok refuses them; "
@@ -248,7 +252,7 @@ def _part(
         for row in _rows(document["parts"])
     ]
     attempts = [
-        [row["bucket"], at(row["at_ms"]), f"{row['answer']}: {words['refused']}"]
+        [row["bucket"], at(row["at_ms"]), f"{row['answer']}: {words[_answered(row)]}"]
         for row in _rows(document["attempts"])
     ]
     return "".join(
@@ -269,6 +273,10 @@ def _part(
             f"<p>SHA-256: {digest(document)}</p>\n</article>\n",
         )
     )
+
+
+def _answered(row: Mapping[str, object]) -> str:
+    return "destroyed" if row["answer"] == KEY_DESTROYED else "other"
 
 
 def _rows(value: object) -> Sequence[Mapping[str, object]]:

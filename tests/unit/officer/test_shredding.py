@@ -13,11 +13,13 @@ from tests.unit.objects.vaults import Vaults, vaults_over
 from tests.unit.officer.test_acts import ask_of, case_of
 
 from hyok.backends.port import Lock
+from hyok.cli import shred
 from hyok.custody.port import KEYRING_FOLDER, TOMBSTONES_FOLDER
 from hyok.custody.quorum import Act, Role
 from hyok.custody.shredding import KeyShredder
 from hyok.database.tables import keyring, proposals, tombstones
-from hyok.errors import Conflict, Malformed, NotFound, Tampered, Unavailable
+from hyok.errors import Conflict, Malformed, NotFound, Refused, Tampered, Unavailable
+from hyok.objects.erasing import erase
 from hyok.objects.registry import BucketRegistry
 from hyok.officer.shred_acts import HEEDED_SECONDS, ShredCase
 from hyok.officer.statement import FORM, REASON, digest, render_page
@@ -277,21 +279,106 @@ async def test_one_that_was_killed_is_carried_on_to_the_same_end(
     assert REASON + digest(document) in reasons
 
 
-async def test_an_object_that_is_written_meanwhile_is_told_and_not_stated_away(
+async def test_what_is_written_meanwhile_is_told_and_destroyed_when_it_is_carried_on(
     shredding: Shredding, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = await shredding.act.plan(shredding.effect())
+    ask, case = ask_of(Act.SHRED, plan), case_of(Act.SHRED, plan)
 
     async def wait_and_write(seconds: float) -> None:
         shredding.house.now[0] += int(1000 * seconds)
         await shredding.put("te laat", CASE)
 
-    monkeypatch.setattr(shredding.act, "_wait", wait_and_write)
-    with pytest.raises(Tampered) as said:
-        await shredding.act.perform(ask_of(Act.SHRED, plan), case_of(Act.SHRED, plan))
+    with monkeypatch.context() as patch:
+        patch.setattr(shredding.act, "_wait", wait_and_write)
+        patch.setattr("hyok.officer.shred_acts.erase", _erase_nothing_late)
+        with pytest.raises(Unavailable) as said:
+            await shredding.act.perform(ask, case)
     assert said.value.code == "HY-2323"
     with pytest.raises(NotFound):
         await shredding.book.get("P1")
+    assert await shredding.read("te laat") == b"te laat"
+    with monkeypatch.context() as patch:  # killed once more, after it was counted
+        patch.setattr(shredding.act, "_wait", _die)
+        with pytest.raises(Unavailable):
+            await shredding.act.perform(ask, case)
+    done = await shredding.act.perform(ask, case)
+    assert (done.figures["keys"], done.figures["versions"]) == (3, 5), "each is counted once"
+    with pytest.raises(NotFound):
+        await shredding.read("te laat")
+
+
+async def _die(*_: Any, **__: Any) -> None:
+    raise Unavailable("killed here")
+
+
+async def _erase_nothing_late(*words: Any) -> Any:
+    """Erase what the destroyed keys kept, as if the late object came behind the walk."""
+    store, bucket, scope, now_ms, tell = words
+    late = list((await store.list(bucket.backend_name)).objects)
+    newest = max((entry.modified_ms, entry.name) for entry in late)[1] if late else ""
+    delete = store.delete
+
+    async def keep_the_newest(bucket_name: str, name: str, *more: Any) -> Any:
+        if name != newest:
+            return await delete(bucket_name, name, *more)
+        return None
+
+    store.delete = keep_the_newest
+    try:
+        return await erase(store, bucket, scope, now_ms, tell)
+    finally:
+        store.delete = delete
+
+
+async def test_a_lock_that_is_laid_at_the_last_moment_ends_nothing_for_good(
+    shredding: Shredding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = await shredding.act.plan(shredding.effect())
+    ask, case = ask_of(Act.SHRED, plan), case_of(Act.SHRED, plan)
+
+    async def locked(*_: Any, **__: Any) -> None:
+        raise Refused("a legal hold", reason="AccessDenied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shredding.vaults.store, "delete", locked)
+        with pytest.raises(Unavailable) as said:
+            await shredding.act.perform(ask, case)
+    assert said.value.code == "HY-2321"
+    done = await shredding.act.perform(ask, case)
+    assert done.figures["versions"] == 4
+
+
+async def test_a_refusal_for_another_reason_is_not_told_as_destruction(
+    shredding: Shredding,
+) -> None:
+    await shredding.perform()
+    document = dict((await shredding.book.get("P1")).document)
+    assert "this does not show the destruction" not in render_page(document, str, "")
+    attempts = [dict(one, answer="HY-2305") for one in document["attempts"]]  # type: ignore[attr-defined]
+    page = render_page(document | {"attempts": attempts}, str, "")
+    assert "HY-2305: refused for another reason; this does not show the destruction" in page
+    assert "refused, the key was destroyed" not in page
+
+
+def test_only_the_record_of_a_statement_proves_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stated = {"format": FORM, "reason": "x"}
+    document = {"format": "hyok-destruction/1", "statement": stated, "proof": {}}
+    record = {"action": "shred:statement", "reasons": [REASON + digest(stated)]}
+
+    def proven(found: dict[str, object]) -> None:
+        rows = [{"index": 0, "record": json.dumps(found)}]
+        monkeypatch.setattr(shred, "check", lambda _proof, _keys: rows)
+        monkeypatch.setattr(shred, "parse_public_key", lambda _raw: None)
+
+    proven(record)
+    assert shred.statement_of(document, b"") == stated
+    for other in (record | {"action": "apps:create"}, record | {"reasons": [REASON + "00"]}):
+        proven(other)
+        with pytest.raises(Tampered):
+            shred.statement_of(document, b"")
 
 
 async def test_records_leave_every_bucket_and_tombstones_stay(shredding: Shredding) -> None:
