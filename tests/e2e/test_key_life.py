@@ -113,10 +113,16 @@ def test_a_key_that_keeps_objects_is_not_destroyed(home: running.Running) -> Non
     home.client().put_object(Bucket="geheim", Key="alleen", Body=b"alleen")
     old = newest(home, "geheim")
     operated.cli(config, [[*ROTATE, "geheim"]])
-    refused = operated.cli(
-        config, [["keys", "destroy", old, "--reason", "oud", "--as", "demo-anna"]], ok=(1,)
+    command = ["keys", "destroy", old, "--reason", "oud", "--as", "demo-anna"]
+    refused = subprocess.run(
+        [sys.executable, "-m", "hyok", *command, "--config", str(config)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    assert refused == [""]
+    assert refused.returncode == 1
+    assert "HY-2311" in refused.stderr
+    assert "hyok jobs rewrap geheim" in refused.stderr
     assert home.client().get_object(Bucket="geheim", Key="alleen")["Body"].read() == b"alleen"
     operated.cli(config, [["jobs", "rewrap", "geheim"]])
     four_eyes.together(config, ["keys", "destroy", old])

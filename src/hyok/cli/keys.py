@@ -23,7 +23,7 @@ from hyok.cli.session import operator_ask, run
 from hyok.custody.kek import as_row
 from hyok.custody.key_states import KeyState, check_transition
 from hyok.custody.quorum import Act
-from hyok.errors import Malformed, NotFound
+from hyok.errors import HyokError, Malformed, NotFound
 from hyok.wiring import clock_ms
 
 if TYPE_CHECKING:
@@ -69,17 +69,21 @@ def rotate(
     profile: Annotated[
         int, typer.Option(min=0, max=4, help="Format profile of the new version; 0: as before.")
     ] = 0,
+    new: Annotated[
+        bool, typer.Option("--new", help="A new version also where records of before are left.")
+    ] = False,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make a new version of a key and keep every keyring record under it; no object is touched.
 
-    It may be stopped or killed at any moment and run again: what was begun is ended first.
+    It may be stopped or killed at any moment and run again: what was begun is ended first, unless
+    --new is given.  Records of a compromised version stay there: seal what they keep anew.
     """
 
     async def act(core: Core) -> tuple[Rotated, bool]:
         with steps(f"rotating {tenant}/{classification}") as tell:
-            return await rotate_key(core, tenant, classification, profile, tell)
+            return await rotate_key(core, tenant, classification, profile, tell, anew=new)
 
     done, is_new = run(config, act)
     if as_json:
@@ -106,20 +110,33 @@ async def rotate_key(
     classification: str,
     profile: int,
     tell: Callable[[int, int], None],
+    *,
+    anew: bool = False,
 ) -> tuple[Rotated, bool]:
     """Rotate a key, with its audit records."""
     name = f"{tenant}/{classification}"
     await record(core, "key:rotate", tenant, name, outcome="pending")
-    kek, is_new = await core.rotation.next_version(tenant, classification, profile)
-    counts = await core.rotation.count_by_kek()
-    versions = await core.keks.versions(tenant, classification)
-    total = sum(counts.get(one.kek_id, 0) for one in versions if one.kek_id != kek.kek_id)
-    buckets = [bucket for bucket in await core.registry.all() if bucket.tenant == tenant]
-    done = await core.rotation.move(kek, buckets, lambda records: tell(records, total))
+    try:
+        kek, is_new = await core.rotation.next_version(tenant, classification, profile, anew=anew)
+        done = await _move(core, kek, tell)
+    except HyokError as error:
+        word = f"{type(error).__name__}:{error.code or error.reason}"
+        await record(core, "key:rotate", tenant, name, word, outcome="failed")
+        raise
     facts = (f"records {done.records}", f"copies {done.mirrors}", f"failed {done.failed}")
     outcome = "done" if done.whole else "failed"
     await record(core, "key:rotate", tenant, *facts, kek_id=kek.kek_id, outcome=outcome)
     return done, is_new
+
+
+async def _move(core: Core, kek: Kek, tell: Callable[[int, int], None]) -> Rotated:
+    """Keep every record of the key's classification under ``kek``."""
+    tenant, classification = kek.tenant, kek.classification
+    counts = await core.rotation.count_by_kek()
+    versions = await core.keks.versions(tenant, classification)
+    total = sum(counts.get(one.kek_id, 0) for one in versions if one.kek_id != kek.kek_id)
+    buckets = [bucket for bucket in await core.registry.all() if bucket.tenant == tenant]
+    return await core.rotation.move(kek, buckets, lambda records: tell(records, total))
 
 
 @app.command()

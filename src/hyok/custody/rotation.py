@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from hyok.custody.key_states import KeyState, Use, check_use
+from hyok.custody.key_states import ALLOWED_USES, KeyState, Use, check_use
 from hyok.custody.keyring_rows import KeyringRows
 from hyok.custody.port import KEYRING_FOLDER
 from hyok.envelope.profiles import Profile
@@ -20,7 +20,7 @@ from hyok.envelope.records import checked_record, open_record, parse_record, sea
 from hyok.errors import HyokError, NotFound, Refused, Tampered
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from hyok.custody.kek import Kek
     from hyok.custody.keks import KekCatalog
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from hyok.hsm.port import Hsm
     from hyok.vocabulary import Bucket
 
+T = TypeVar("T")
+
 BATCH_RECORDS = 256
 """Records of one transaction."""
 
@@ -37,6 +39,7 @@ PARALLEL = 8
 """Records at the HSM at a time; clients' calls go through the same lines."""
 
 FAILED_SHOWN = 20
+COPIES_AT_ONCE = 16
 
 CALLS_A_RECORD = 2
 """The old token's secret, and a new token with its secret."""
@@ -80,7 +83,7 @@ class KeyRotation:
         self._clock_ms = clock_ms
 
     async def next_version(
-        self, tenant: str, classification: str, profile: int = 0
+        self, tenant: str, classification: str, profile: int = 0, *, anew: bool = False
     ) -> tuple[Kek, bool]:
         """Return the version that shall keep everything, active; and whether it is a new one.
 
@@ -90,6 +93,8 @@ class KeyRotation:
             tenant: whose key.
             classification: of what it keeps.
             profile: of the new version; 0: that of the one before.
+            anew: make a new version also where an earlier rotation left records, as one does that
+                is damaged and can never be moved.
 
         Raises:
             NotFound: there is no key yet (code HY-2310).
@@ -106,7 +111,7 @@ class KeyRotation:
         newest = versions[-1]
         if newest.state is KeyState.PRE_ACTIVE:
             made = newest
-        elif newest.state is KeyState.ACTIVE and await self._left(newest):
+        elif newest.state is KeyState.ACTIVE and not anew and await self._left(newest, versions):
             return newest, False
         else:
             wanted = profile or newest.spec.profile
@@ -137,9 +142,14 @@ class KeyRotation:
                     next_step="ask the HSM's vendor: C_GenerateKey must make a new key",
                 )
 
-    async def _left(self, kek: Kek) -> bool:
-        found = await self._rows.behind(kek.tenant, kek.classification, kek.kek_id, limit=1)
-        return bool(found)
+    async def _left(self, kek: Kek, versions: Sequence[Kek]) -> bool:
+        """Is a record under a version from which it could be moved?"""
+        counts = await self._rows.count_by_kek()
+        return any(
+            counts.get(one.kek_id)
+            for one in versions
+            if one.kek_id != kek.kek_id and Use.CONTINUE in ALLOWED_USES[one.state]
+        )
 
     async def move(
         self,
@@ -213,6 +223,12 @@ class KeyRotation:
         if old is None or (old.tenant, old.classification) != (kek.tenant, kek.classification):
             raise Refused(f"the key {record.kek_id} is none of this classification")
         check_use(old.state, Use.UNWRAP)
+        if Use.CONTINUE not in ALLOWED_USES[old.state] and not _is_fixed(kept.scope):
+            raise Refused(
+                f"{old.kek_id} was compromised: to wrap this key anew would not mend that",
+                code="HY-2308",
+                next_step="seal what it keeps anew: read the objects and write them again",
+            )
         ik = open_record(record, await self._hsm.secret(old.spec, kept.scope, record.token))
         token, secret = await self._hsm.new_token(kek.spec, kept.scope)
         return seal_record(
@@ -228,19 +244,23 @@ class KeyRotation:
 
     async def _renew_mirror(self, kek: Kek, bucket: Bucket, done: Rotated) -> Rotated:
         """Write the copies in a bucket anew that are not what the row says."""
-        changed, bad = 0, []
-        for name in await self._mirror.list(bucket, KEYRING_FOLDER):
+
+        async def one(name: str) -> int | str:
             ik_id = _ik_id_of(name)
             row = await self._rows.kept(ik_id) if ik_id else None
             if row is None or row.kek_id != kek.kek_id:
-                continue
+                return 0
             if await self._mirror.read(bucket, name) == row.raw:
-                continue
+                return 0
             try:
                 await self._mirror.write(bucket, name, row.raw)
-                changed += 1
             except Refused as error:
-                bad.append(f"the copy of {name} in bucket {bucket.bucket_id}: {error}")
+                return f"the copy of {name} in bucket {bucket.bucket_id}: {error}"
+            return 1
+
+        told = await self._each_copy(bucket, one)
+        changed = sum(found for found in told if isinstance(found, int))
+        bad = [found for found in told if isinstance(found, str)]
         return replace(
             done,
             mirrors=done.mirrors + changed,
@@ -254,12 +274,26 @@ class KeyRotation:
 
     async def mirrored_under(self, kek: Kek, bucket: Bucket) -> int:
         """Return how many copies of records in a bucket are still under this version."""
-        found = 0
-        for name in await self._mirror.list(bucket, KEYRING_FOLDER):
+
+        async def one(name: str) -> bool:
             raw = await self._mirror.read(bucket, name)
-            if raw is not None and parse_record(raw).kek_id == kek.kek_id:
-                found += 1
-        return found
+            return raw is not None and parse_record(raw).kek_id == kek.kek_id
+
+        return sum(await self._each_copy(bucket, one))
+
+    async def _each_copy(self, bucket: Bucket, act: Callable[[str], Awaitable[T]]) -> Sequence[T]:
+        """Do something with every copy in a bucket, several at a time: a year has thousands."""
+        names = await self._mirror.list(bucket, KEYRING_FOLDER)
+        done: list[T] = []
+        for begin in range(0, len(names), COPIES_AT_ONCE):
+            batch = names[begin : begin + COPIES_AT_ONCE]
+            done += await asyncio.gather(*(act(name) for name in batch))
+        return done
+
+
+def _is_fixed(scope: str) -> bool:
+    """Is it a key that nothing can take the place of: of a bucket's names, or the tenant's own?"""
+    return scope.startswith(("names:", "tenant:"))
 
 
 def _ik_id_of(name: str) -> bytes:

@@ -228,6 +228,48 @@ async def test_one_damaged_record_does_not_stop_the_others_and_is_told(house: Ho
     assert await kept_by(house) == {"t/vertrouwelijk/1", kek.kek_id}
 
 
+async def test_a_damaged_record_does_not_keep_a_key_from_being_rotated_again(
+    house: House,
+) -> None:
+    await sealed(house, "vertrouwelijk", 2)
+    query = select(keyring).where(keyring.c.classification == "vertrouwelijk").limit(1)
+    row = await house.database.read(lambda connection: connection.execute(query).one())
+    bad = row.record[:-1] + bytes([row.record[-1] ^ 1])
+    damage = update(keyring).where(keyring.c.ik_id == row.ik_id).values(record=bad)
+    await house.database.run(lambda connection: connection.execute(damage))
+    rotation = rotation_of(house)
+    kek, _ = await rotation.next_version("t", "vertrouwelijk")
+    await rotation.move(kek, [])
+    again, is_new = await rotation.next_version("t", "vertrouwelijk")
+    assert (again.version, is_new) == (2, False)
+    anew, is_new = await rotation.next_version("t", "vertrouwelijk", anew=True)
+    assert (anew.version, is_new) == (3, True)
+
+
+async def test_what_a_compromised_key_kept_is_not_wrapped_anew_but_for_keys_that_must_stay(
+    house: House,
+) -> None:
+    before = await sealed(house, "vertrouwelijk", 2)
+    named = await house.keyring.create_fixed(bucket(), "t", "vertrouwelijk", "names:dossiers")
+    await house.keks.change_state("t/vertrouwelijk/1", KeyState.COMPROMISED)
+    rotation = rotation_of(house)
+    kek, is_new = await rotation.next_version("t", "vertrouwelijk")
+    assert (kek.version, is_new) == (2, True)
+    done = await rotation.move(kek, [bucket()])
+    assert (done.records, done.failed) == (1, 2)
+    assert "compromised" in done.failures[0]
+    counts = await rotation.count_by_kek()
+    assert (counts["t/vertrouwelijk/1"], counts[kek.kek_id]) == (2, 1)
+    house.now[0] += 5_000
+    assert all([await reads(house, one) for one in before]), "so that it can be sealed anew"
+    new = (await sealed(house, "vertrouwelijk", 1))[0]
+    assert await reads(house, new)
+    assert (await rotation.count_by_kek())[kek.kek_id] == 2, "and that is under the new version"
+    assert named.scope == "names:dossiers"
+    # It does not look like a rotation that was broken off.
+    assert (await rotation.next_version("t", "vertrouwelijk"))[1]
+
+
 async def test_an_hsm_that_is_away_stops_it_and_nothing_is_lost(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -150,15 +150,14 @@ async def _rotations(core: Core) -> Check:
     ]
     if not behind:
         return Check("rotation", "ok", "every keyring record is under an active key")
+    said = _some([f"{kek.kek_id}, {kek.state}: {counts[kek.kek_id]:,} records" for kek in behind])
+    if any(kek.state is KeyState.COMPROMISED for kek in behind):
+        means = "whoever has the old key can open what these keep; a rotation does not undo that"
+        step = "read these objects and write them again: they get keys of the version that writes"
+        return Check("rotation", "FAIL", said, means, step)
     first = behind[0]
-    compromised = any(kek.state is KeyState.COMPROMISED for kek in behind)
-    return Check(
-        "rotation",
-        "FAIL" if compromised else "warn",
-        _some([f"{kek.kek_id}, {kek.state}: {counts[kek.kek_id]:,} records" for kek in behind]),
-        "these versions cannot be destroyed; what a compromised one keeps must be sealed anew",
-        f"hyok keys rotate --tenant {first.tenant} --classification {first.classification}",
-    )
+    step = f"hyok keys rotate --tenant {first.tenant} --classification {first.classification}"
+    return Check("rotation", "warn", said, "these versions cannot be destroyed", step)
 
 
 async def _stores(core: Core) -> Sequence[Check]:
