@@ -106,7 +106,11 @@ def policy_files(directory: Path) -> dict[str, str]:
     patterns = ("classifications/*.yaml", "rules/*.cedar", "cases/*.yaml", "schema.cedarschema")
     found = [path for pattern in patterns for path in sorted(directory.glob(pattern))]
     if not found:
-        raise Malformed(f"{directory} holds no policy", code="HY-1101")
+        raise Malformed(
+            f"{directory} holds no policy",
+            code="HY-1101",
+            next_step="name a folder with classifications/, rules/ and schema.cedarschema",
+        )
     return {
         path.relative_to(directory).as_posix(): path.read_text(encoding="utf-8") for path in found
     }
@@ -230,6 +234,7 @@ def open_core(settings: Settings) -> Core:
         classifications=classifications,
         engine=engine,
         folder_digest=Bundle(0, files).digest,
+        journal=journal,
         clock_ms=clock_ms,
     )
     freezes = Freezes(database, clock_ms)

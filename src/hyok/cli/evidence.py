@@ -139,23 +139,10 @@ def gather(config: Path | None, settings: Settings, days: int) -> dict[str, Fact
 
 
 def _of_core(config: Path | None) -> list[Fact]:
-    async def act(core: Core) -> list[Fact]:
-        return [_policy(core), await _algorithms(core)]
-
     try:
-        return run(config, act)
+        return [run(config, _algorithms)]
     except HyokError as error:
-        return [Fact("policy signed", "FAIL", error.cause)]
-
-
-def _policy(core: Core) -> Fact:
-    if core.policy.problem:
-        return Fact("policy signed", "FAIL", core.policy.problem)
-    if not core.policy.version:
-        return Fact("policy signed", "warn", "a folder, approved by nobody")
-    return Fact(
-        "policy signed", "ok", f"version {core.policy.version}, sha256 {core.policy.digest[:16]}"
-    )
+        return [Fact("algorithms", "FAIL", error.cause)]
 
 
 async def _algorithms(core: Core) -> Fact:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 HEEDED_SECONDS = 2
 """How soon every process looks again (hyok.database.epoch_rows)."""
 
+SHOWN_MAX = 20
+
 KindArgument = Annotated[Frozen, typer.Argument(help="What it is.")]
 NameArgument = Annotated[str, typer.Argument(help="Its name.")]
 WhyOption = Annotated[str, typer.Option("--reason", help="Why; it stands in the audit log.")]
@@ -110,7 +112,12 @@ async def _check_known(core: Core, kind: Frozen, name: str) -> None:
         Frozen.STORE: set(core.stores),
     }
     if name not in known[kind]:
-        raise NotFound(f"There is no {kind} {name}.", code="HY-2316", effect="Nothing was frozen.")
+        raise NotFound(
+            f"There is no {kind} {name}.",
+            code="HY-2316",
+            effect="Nothing was frozen.",
+            next_step=f"one of: {', '.join(sorted(known[kind])[:SHOWN_MAX])}",
+        )
 
 
 async def _tenant(core: Core, kind: Frozen, name: str) -> str:

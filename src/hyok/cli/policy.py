@@ -172,7 +172,8 @@ def why_denied(
         apps = [one for one in world.principals if one.id == name]
         buckets = [one for one in world.buckets if one.bucket_id == bucket]
         if not apps or not buckets:
-            raise NotFound(f"There is no {'app ' + name if not apps else 'bucket ' + bucket}.")
+            missing, step = (f"app {name}", "apps") if not apps else (f"bucket {bucket}", "buckets")
+            raise NotFound(f"There is no {missing}.", next_step=f"hyok {step} list")
         named = classification or buckets[0].classification
         return ask(policy, world, apps[0], buckets[0], named, action), named
 
@@ -237,7 +238,12 @@ def rollback(
         for one in await core.policies.history():
             if one.version == version:
                 return dict((await core.policies.find(one.sha256)).files)
-        raise NotFound(f"There was no policy version {version}.", code="HY-2330")
+        raise NotFound(
+            f"There was no policy version {version}.",
+            code="HY-2330",
+            effect="Nothing was proposed.",
+            next_step="hyok policy list",
+        )
 
     login = Login(person, key, passphrase_file)
     _propose(config, login, files_of, reason, as_json=as_json)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import structlog
 from sqlalchemy import Connection, func, insert, select
 
+from hyok.audit.record import AuditRecord
 from hyok.custody.proposal import not_genuine
 from hyok.custody.quorum import Act
 from hyok.database.epoch_rows import EpochRows
@@ -27,6 +28,7 @@ from hyok.policy.bundle import Bundle, Policy, failing, load, parse_bundle
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from hyok.audit.port import Journal
     from hyok.custody.approvals import Approvals
     from hyok.database.engine import Database
     from hyok.policy.classifications import Classifications
@@ -148,6 +150,7 @@ class PolicyKeeper:
         approvals: proves proposals.
         classifications: what everybody holds; it becomes that of the bundle.
         engine: the same.
+        journal: has what was refused.
         folder_digest: of the folder of the settings, which decides until a bundle is in force.
     """
 
@@ -160,14 +163,17 @@ class PolicyKeeper:
         classifications: Classifications,
         engine: CachedEngine,
         folder_digest: str,
+        journal: Journal,
         clock_ms: Callable[[], int],
     ) -> None:
         self._book = book
         self._approvals = approvals
         self._classifications = classifications
         self._engine = engine
+        self._journal = journal
+        self._clock_ms = clock_ms
         self._rows: EpochRows[InForce] = EpochRows(database, clock_ms, EPOCH, _newest)
-        self._refused = ""
+        self._refused = self._told = ""
         self.version = 0  # 0: the folder of the settings
         self.digest = folder_digest
         self.problem = ""
@@ -196,8 +202,7 @@ class PolicyKeeper:
         except HyokError as error:
             if error.retryable:
                 raise
-            self.problem = error.explain()
-            log.warning("policy.refused", version=newest.version, cause=self.problem)
+            await self._alarm(newest, error)
             if not self.version:
                 raise
             self._refused = newest.sha256
@@ -206,6 +211,29 @@ class PolicyKeeper:
         self._engine.become(policy.engine)
         self.version, self.digest, self.problem = newest.version, newest.sha256, ""
         log.info("policy.in_force", version=self.version, sha256=self.digest)
+
+    async def _alarm(self, newest: InForce, error: HyokError) -> None:
+        """Say it once: in the program's log, to `hyok doctor`, and for good in the audit log."""
+        self.problem = error.explain()
+        if self._told == self.problem:
+            return
+        log.warning("policy.refused", version=newest.version, cause=self.problem)
+        await self._journal.record(
+            AuditRecord(
+                at_ms=self._clock_ms(),
+                phase="conclude",
+                action="policy:alarm",
+                outcome="failed",
+                actor="system",
+                tenant="system",
+                origin="database",
+                request_id=newest.proposal_id,
+                reasons=(f"version {newest.version}", f"bundle-sha256:{newest.sha256}"),
+                error=f"{type(error).__name__}:{error.code or error.reason}",
+            ),
+            durable=True,
+        )
+        self._told = self.problem  # not before: a log that is away is tried again
 
     async def _proven(self, newest: InForce) -> Policy:
         """Return the policy of a bundle that officers put in force.

@@ -61,7 +61,7 @@ class KeyCustodian:
         entropy: Callable[[int], bytes],
         clock_ms: Callable[[], int],
         freezes: Freezes,
-        policy: PolicyInForce | None = None,
+        policy: PolicyInForce,
         grants: Grants | None = None,
         every_decision: bool = False,
     ) -> None:

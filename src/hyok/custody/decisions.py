@@ -83,7 +83,7 @@ class Decisions:
         clock_ms: Callable[[], int],
         seal_subject: Callable[[str, DataSubject], Awaitable[str]],
         freezes: Freezes,
-        policy: PolicyInForce | None = None,
+        policy: PolicyInForce,
         every_decision: bool = False,
         grants: Grants | None = None,
     ) -> None:
@@ -130,8 +130,7 @@ class Decisions:
     async def permit(
         self, ask: Ask, classification: str, object_id: bytes, key_name: str
     ) -> Decision:
-        if self._policy is not None:
-            await self._policy.check_taken()
+        await self._policy.check_taken()
         await self._check_not_frozen(ask, classification, object_id, key_name)
         rule = self._classifications.get(classification) if classification else None
         store = ask.bucket.store if ask.bucket is not None else ""
@@ -246,7 +245,7 @@ class Decisions:
                 began_ms=ask.at_ms if concluded else None,
                 decided=decided,
                 actor_kind=ask.principal.kind if decided else "",
-                policy=self._policy.digest if decided and self._policy is not None else "",
+                policy=self._policy.digest if decided else "",
                 activity=ask.principal.processing_activity if concluded else "",
                 subject=subject,
                 subject_kind=ask.subject.kind if subject and ask.subject is not None else "",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from hyok.custody.quorum import Quorum
@@ -79,7 +80,10 @@ class PublishPolicy:
     async def _change(self, policy: Policy) -> Effect:
         world = await self._world()
         before = load(await self._files_in_force())
-        change = compare(allowed(before, world), allowed(policy, world))
+        # Every app times every bucket: seconds of computing, and others wait for this loop.
+        change = await asyncio.to_thread(
+            lambda: compare(allowed(before, world), allowed(policy, world))
+        )
         return {
             "gained": len(change.gained),
             "lost": len(change.lost),

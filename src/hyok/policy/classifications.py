@@ -269,7 +269,7 @@ def _unmet(rule: Classification) -> Iterator[str]:
         yield f"bulk-read guard {rule.access.bulk_read_guard}"
     if rule.retention.gate != "none":
         by_rules = ", also where lifecycle rules destroy" if rule.retention.by_rules else ""
-        yield f"the {rule.retention.gate} is asked before destruction{by_rules}"
+        yield f"the {rule.retention.gate} is asked before applications delete{by_rules}"
 
 
 def _parse(name: str, text: str) -> Classification:

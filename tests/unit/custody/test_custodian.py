@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.fakes.memory_hsm import MemoryHsm
 from tests.fakes.memory_journal import MemoryJournal
+from tests.fakes.policy_in_force import InForce
 
 from hyok.custody.custodian import TENANT_CLASSIFICATION, KeyCustodian
 from hyok.custody.failing_tokens import FailingTokens
@@ -110,6 +111,7 @@ def build(path: Path, hsm: MemoryHsm, mirror: Mirror, now: list[int]) -> House:
         entropy=secrets.token_bytes,
         clock_ms=lambda: now[0],
         freezes=Freezes(database, lambda: now[0]),
+        policy=InForce(),
     )
     return House(database, hsm, journal, mirror, keks, keyring, watch, custodian, now)
 

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.fakes.policy_in_force import InForce
 from tests.unit.custody.test_custodian import House, house
 from tests.unit.gateway.door import NOW_MS
 from tests.unit.gateway.sealed_door import Sealed, sealed_door
@@ -135,18 +136,9 @@ async def test_a_failure_is_an_error_and_a_refusal_no_processing(house: House) -
     assert json.loads(message)["status"] == "Error"
 
 
-class Known:
-    """A policy in force, by its digest."""
-
-    digest = "ab" * 32
-
-    async def check_taken(self) -> None:
-        """It is."""
-
-
 async def test_each_decision_is_one_record_with_the_policies_that_gave_it(house: House) -> None:
     house.custodian._decisions._every_decision = True
-    house.custodian._decisions._policy = Known()
+    house.custodian._decisions._policy = InForce("ab" * 32)
     sealed = await opened(house)
     await work(sealed)
     records = rendered(house, AdlFormat("o"))

@@ -45,7 +45,7 @@ def test_a_measure_is_shown_when_every_fact_of_it_is_well() -> None:
         ({"tokens": "warn"}, "8.24.01", ("shown", "partly", "shown")),
         ({"rotation": "warn", "key_age": "warn"}, "8.24.01", ("shown", "shown", "not shown")),
         ({"log_verified": "FAIL"}, "8.15.06", ("shown", "shown", "not shown")),
-        ({"policy_signed": "warn"}, "8.03.01", ("shown", "partly", "shown")),
+        ({"policy_in_force": "warn"}, "8.03.01", ("shown", "partly", "shown")),
     ],
 )
 def test_what_is_switched_off_is_not_shown(

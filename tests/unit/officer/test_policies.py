@@ -55,6 +55,7 @@ class Process:
             classifications=self.classifications,
             engine=self.engine,
             folder_digest=Bundle(0, FILES).digest,
+            journal=desk.journal,
             clock_ms=lambda: desk.now[0],
         )
 
@@ -181,6 +182,9 @@ async def test_rows_that_somebody_writes_are_an_alarm_and_the_last_good_policy_g
     assert await looked(office, other)
     assert other.keeper.version == 1
     assert "HY-2507" in other.keeper.problem
+    assert await looked(office, other)
+    alarms = [r for r in office.desk.journal.records if r.action == "policy:alarm"]
+    assert [alarm.error for alarm in alarms] == ["Tampered:HY-2507"], "told once, and for good"
     fresh = Process(office.desk)
     with pytest.raises(Tampered):
         await looked(office, fresh)
