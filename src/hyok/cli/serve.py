@@ -14,8 +14,8 @@ from hyok import settings as settings_file
 from hyok.cli.options import ConfigOption, load
 from hyok.cli.session import services
 from hyok.cli.supervisor import Supervisor, forbid_core_dumps
+from hyok.serving import run_worker
 from hyok.telemetry.logs import configure
-from hyok.wiring import run_worker
 
 if TYPE_CHECKING:
     from hyok.settings import Settings

@@ -22,9 +22,9 @@ from hyok.cli import audit_search
 from hyok.cli.diagnosis.audit import audit_log
 from hyok.cli.main import app
 from hyok.errors import Malformed
+from hyok.serving import tell_exports
 from hyok.telemetry.lines import Span
 from hyok.telemetry.metrics import Metrics
-from hyok.wiring import tell_exports
 
 if TYPE_CHECKING:
     from pathlib import Path
