@@ -12,9 +12,10 @@ from hyok.cli.diagnosis.check import Check, Checklist
 from hyok.cli.diagnosis.services import ask_all
 from hyok.cli.options import ConfigOption, JsonOption, load
 from hyok.cli.screen import mark, say, show
-from hyok.cli.session import is_running, services
+from hyok.cli.session import is_running, services, with_core
 from hyok.errors import HyokError
-from hyok.wiring import clock_ms, open_core
+from hyok.telemetry.logs import keep_off_standard_output
+from hyok.wiring import clock_ms
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,6 +47,7 @@ def doctor(config: ConfigOption = None, as_json: JsonOption = False) -> None:
 
 def look_at_everything(config: Path | None) -> Checklist:
     """Return what every check found, in order."""
+    keep_off_standard_output()
     checks = Checklist()
     _examine(config, checks)
     return checks
@@ -93,7 +95,7 @@ def _ask(settings: Settings, path: Path, checks: Checklist) -> None:
     running = is_running(settings)
     try:
         with services(settings, path):
-            asyncio.run(_ask_core(settings, checks))
+            asyncio.run(with_core(settings, lambda core: ask_all(core, checks, clock_ms())))
     except HyokError as error:
         checks.found.append(Check("services", "FAIL", error.cause, error.effect, error.next_step))
     if running:
@@ -108,11 +110,3 @@ def _ask(settings: Settings, path: Path, checks: Checklist) -> None:
                 "hyok serve gateway, or systemctl start hyok-gateway",
             )
         )
-
-
-async def _ask_core(settings: Settings, checks: Checklist) -> None:
-    core = open_core(settings)
-    try:
-        await ask_all(core, checks, clock_ms())
-    finally:
-        await core.close()

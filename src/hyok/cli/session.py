@@ -67,10 +67,11 @@ def run(config: Path | None, act: Callable[[Core], Awaitable[T]]) -> T:
     keep_off_standard_output()
     settings, path = load(config)
     with services(settings, path):
-        return asyncio.run(_run(settings, act))
+        return asyncio.run(with_core(settings, act))
 
 
-async def _run(settings: Settings, act: Callable[[Core], Awaitable[T]]) -> T:
+async def with_core(settings: Settings, act: Callable[[Core], Awaitable[T]]) -> T:
+    """Run ``act`` with a core that decides by the policy in force, where it can be taken."""
     core = open_core(settings)
     try:
         with contextlib.suppress(HyokError):  # a decision asks again, and says what is wrong

@@ -238,6 +238,7 @@ async def _officers(core: Core, now_ms: int) -> Check:
 
 async def _policy(core: Core) -> Check:
     """Did officers approve the policy that decides, and could it be taken?"""
+    await core.policy.check_taken()
     if core.policy.problem:
         means = "the last good one decides; a process that starts decides nothing"
         step = "hyok policy list; look who can write to the database; publish it anew"
