@@ -9,6 +9,7 @@ import http.client
 import os
 import shutil
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -27,6 +28,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.e2e, pytest.mark.slow]
 LONG = bool(os.environ.get("HYOK_LONG"))
 SIZE = 5 << 30 if LONG else (40 << 20) + 5
 SETTINGS = "" if LONG else f"single_put_bytes_max = {16 << 20}\nsplit_part_bytes = {8 << 20}\n"
+MANY = 1_001 if LONG else 7  # parts that a client sends
 PARTS = 6  # the sealed length is a little more than five times a part
 BUCKET = "lang"
 PIECE_BYTES = 1 << 20
@@ -175,3 +177,47 @@ def test_a_long_put_that_fails_its_checksum_leaves_no_object_and_no_upload(
     while behind(weed).list_multipart_uploads(Bucket=BUCKET).get("Uploads"):
         assert time.monotonic() < deadline
         time.sleep(0.2)
+
+
+def test_more_parts_than_one_listing_shows_become_one_object(
+    client: Any, weed: seaweedfs.SeaweedFS
+) -> None:
+    """Sent four at a time from the last to the first; completed by what ListParts says."""
+    where = {"Bucket": BUCKET, "Key": "veel"}
+    upload = {**where, "UploadId": client.create_multipart_upload(**where)["UploadId"]}
+
+    def send(number: int) -> None:
+        body = part_body(number)
+        client.upload_part(**upload, PartNumber=number, Body=body)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(send, range(MANY, 0, -1)))
+    found: list[dict[str, Any]] = []
+    page = client.list_parts(**upload)
+    found += page["Parts"]
+    assert page["IsTruncated"] == (MANY > 1_000)
+    while page["IsTruncated"]:
+        page = client.list_parts(**upload, PartNumberMarker=page["NextPartNumberMarker"])
+        found += page["Parts"]
+    assert [part["PartNumber"] for part in found] == list(range(1, MANY + 1))
+    chosen = [{"PartNumber": part["PartNumber"], "ETag": part["ETag"]} for part in found]
+    made = client.complete_multipart_upload(**upload, MultipartUpload={"Parts": chosen})
+    seen = client.head_object(**where)
+    assert seen["ETag"] == made["ETag"]
+    assert seen["ContentLength"] == sum(part["Size"] for part in found)
+    assert client.head_object(**where, PartNumber=MANY)["PartsCount"] == MANY
+    last = client.get_object(**where, PartNumber=MANY)["Body"].read()
+    assert last == part_body(MANY)
+    whole = client.get_object(**where)["Body"]
+    for number in range(1, MANY + 1):
+        wanted = part_body(number)
+        assert whole.read(len(wanted)) == wanted, number
+    assert whole.read() == b""
+    assert behind(weed).head_object(Bucket=BUCKET, Key="veel")["ETag"].endswith(f'-{MANY}"')
+
+
+def part_body(number: int) -> bytes:
+    """Return 5 MiB that no other part has, and less for the last."""
+    if number == MANY:
+        return piece(1_000_000 + number)[: 100_000 + 7]
+    return b"".join(piece(5 * number + n) for n in range(5))

@@ -6,8 +6,9 @@ there.  An object is an opaque id, never a name.
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
+from json.encoder import encode_basestring
+from operator import attrgetter
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +47,21 @@ class AuditRecord:
     subject_kind: str = ""
 
 
+_NAMES = sorted(one.name for one in fields(AuditRecord))
+_LABELS = tuple(f'"{name}":' for name in _NAMES)
+_values = attrgetter(*_NAMES)
+
+
 def render(record: AuditRecord) -> bytes:
     """Return the record as one canonical JSON line: sorted names, no blanks, UTF-8, LF."""
-    fields = {name: value for name, value in asdict(record).items() if value not in ("", None, ())}
-    text = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return text.encode() + b"\n"
+    # By hand: each request writes two, and `asdict` with `json` takes ten times as long.
+    told = []
+    for label, value in zip(_LABELS, _values(record), strict=True):
+        if value.__class__ is str:
+            if value:
+                told.append(label + encode_basestring(value))
+        elif value.__class__ is int:
+            told.append(label + str(value))
+        elif value:
+            told.append(label + "[" + ",".join(map(encode_basestring, value)) + "]")
+    return ("{" + ",".join(told) + "}\n").encode()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hyok.backends import s3_wire as wire
@@ -62,8 +61,15 @@ def etag_of(answer: Response) -> str:
 
 
 def put_result(name: str, answer: Response, size: int, facts: StoredFacts) -> Stored:
-    found = wire.stored_of(name, answer.headers, size)
-    return replace(found, etag=etag_of(answer), facts=facts, tag_count=len(facts.tags))
+    return Stored(
+        name=name,
+        etag=etag_of(answer),
+        size=size,
+        modified_ms=wire.written_ms(answer.headers),
+        facts=facts,
+        version_id=answer.headers.get(wire.VERSION, ""),
+        tag_count=len(facts.tags),
+    )
 
 
 def read_headers(span: Span, if_match: str) -> dict[str, str]:

@@ -7,6 +7,7 @@ never kept under another one.
 
 from __future__ import annotations
 
+import re
 import secrets
 from contextlib import suppress
 from dataclasses import dataclass, fields
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 NAME_BYTES_MAX = 1024
 SEGMENT_BYTES_SMALL = 255
+
+_EASY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(?:/[A-Za-z0-9_-][A-Za-z0-9._-]*)*")
+"""Most names; no store has trouble with one of them that is short."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,8 @@ class NameRules:
                 f"Your key is too long for the store: {NAME_BYTES_MAX} bytes fit.",
                 reason="KeyTooLongError",
             )
+        if len(name) < SEGMENT_BYTES_SMALL and _EASY.fullmatch(name):
+            return
         segments = name.split("/")
         if not self.long_segments and any(
             len(segment.encode()) > SEGMENT_BYTES_SMALL for segment in segments

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 from xml.sax.saxutils import escape
@@ -125,8 +126,6 @@ def is_locked(headers: Mapping[str, str]) -> bool:
 def stored_of(name: str, headers: Mapping[str, str], size: int) -> Stored:
     """Return an object as the headers of an answer tell it.
 
-    The answer to a PUT has no Last-Modified; it was written when the store answered.
-
     Raises:
         Malformed: the envelope is not in the one form that it may have.
     """
@@ -140,7 +139,7 @@ def stored_of(name: str, headers: Mapping[str, str], size: int) -> Stored:
         name=name,
         etag=headers.get("etag", "").strip('"'),
         size=size,
-        modified_ms=_http_time(headers.get("last-modified") or headers.get("date", "")),
+        modified_ms=written_ms(headers),
         facts=StoredFacts(
             envelope=decode_text(text) if text else b"",
             clear={key: value for key in CLEAR_HEADERS if (value := _clear(headers, key))},
@@ -152,10 +151,18 @@ def stored_of(name: str, headers: Mapping[str, str], size: int) -> Stored:
     )
 
 
+def written_ms(headers: Mapping[str, str]) -> int:
+    """Return when an object was written, in unix milliseconds.
+
+    The answer to a PUT has no Last-Modified; it was written when the store answered.
+    """
+    return _http_time(headers.get("last-modified") or headers.get("date", ""))
+
+
 def _clear(headers: Mapping[str, str], name: str) -> str:
     """Return a fact in clear; SeaweedFS keeps the framing of an upload as a content-encoding."""
     value = headers.get(name, "")
-    if name != "content-encoding":
+    if not value or name != "content-encoding":
         return value
     words = [word.strip() for word in value.split(",")]
     return ",".join(word for word in words if word and word != "aws-chunked")
@@ -175,6 +182,7 @@ def total_size(status: int, headers: Mapping[str, str]) -> int:
     return int(text)
 
 
+@lru_cache(maxsize=256)  # answers of one second share it, and objects that were written together
 def _http_time(text: str) -> int:
     try:
         return int(parsedate_to_datetime(text).timestamp() * 1000) if text else 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from email.utils import formatdate
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from hyok.s3.operations import Operation
     from hyok.s3.request import S3Request
     from hyok.sigv4.verify import Verified
-    from hyok.vocabulary import Bucket, ClassificationName, Principal, Sink
+    from hyok.vocabulary import Bucket, ClassificationName, DataSubject, Principal, Sink
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +111,8 @@ class Call:
         bucket: Bucket | None = None,
         key: str | None = None,
         classification: ClassificationName | None = None,
+        scope_label: str = "",
+        subject: DataSubject | None = None,
     ) -> Ask:
         """Return the question to custody; what is not given is the request's own."""
         assert self.principal is not None
@@ -125,12 +127,15 @@ class Call:
             classification=classification,
             trace_id=self.trace.trace_id,
             parent_span_id=self.trace.parent_span_id,
+            scope_label=scope_label,
+            subject=subject,
         )
 
     def ask_to_write(self, judged: Judged, key: str | None = None) -> Ask:
         """Return the question of who writes an object that was judged so."""
-        return replace(
-            self.ask(key=key, classification=judged.classification),
+        return self.ask(
+            key=key,
+            classification=judged.classification,
             scope_label=judged.scope_label,
             subject=judged.subject,
         )

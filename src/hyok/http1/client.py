@@ -113,6 +113,9 @@ class Pool:
             connection.close()
 
     async def _acquire(self) -> None:
+        if not self._room.locked():
+            await self._room.acquire()  # at once: no time-out to set up
+            return
         try:
             async with asyncio.timeout(self.seconds_max):
                 await self._room.acquire()

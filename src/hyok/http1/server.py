@@ -135,30 +135,43 @@ class Server:
                 return None
             finally:
                 self._idle.discard(connection)
+        head = self._whole_head(connection)
+        if head is not None:  # as most come: in one piece, with no time-out to set up
+            return head
         try:
             async with asyncio.timeout(limits.head_seconds_max):
-                return await self._read_head(connection)
+                while head is None:
+                    if not await connection.more():
+                        return None
+                    head = self._whole_head(connection)
         except TimeoutError:
             return None
+        return head
 
-    async def _read_head(self, connection: Connection) -> bytes | None:
+    def _whole_head(self, connection: Connection) -> bytes | None:
+        """Take the head from what was read; None: it is not all there yet.
+
+        Raises:
+            Malformed: it is too long, or cannot become one.
+        """
         most = min(self._limits.head_bytes_max, READ_BUFFER_BYTES - 1)
-        while True:
-            held = bytes(connection.held()[: most + 1])
+        held = bytes(connection.held()[: most + 1])
+        blank = 0
+        while held.startswith(b"\r\n", blank):
             # A line before the request line is allowed and skipped (RFC 9112 section 2.2).
-            if held.startswith(b"\r\n"):
-                connection.consume(2)
-                continue
-            end = held.find(END)
-            if end >= 0:
-                connection.consume(end + len(END))
-                return held[: end + len(END)]
-            if len(held) > most:
-                raise Malformed("The request's head is too long.", reason="RequestHeaderTooLarge")
-            if b"\n\n" in held:
-                raise Malformed("The request's head is not HTTP/1.1.", reason="InvalidRequest")
-            if not await connection.more():
-                return None
+            blank += 2
+        if blank:
+            connection.consume(blank)
+            held = held[blank:]
+        end = held.find(END)
+        if end >= 0:
+            connection.consume(end + len(END))
+            return held[: end + len(END)]
+        if len(held) > most:
+            raise Malformed("The request's head is too long.", reason="RequestHeaderTooLarge")
+        if b"\n\n" in held:
+            raise Malformed("The request's head is not HTTP/1.1.", reason="InvalidRequest")
+        return None
 
     async def _refuse(self, connection: Connection, status: int, code: str) -> None:
         body = (

@@ -109,7 +109,8 @@ class ObjectFacts:
 
 def about(ask: Ask, facts: ObjectFacts) -> Ask:
     """Return ``ask`` with whom an opened object is about, for the record of its reading."""
-    return replace(ask, subject=subject_of(facts.tags, facts.user_metadata))
+    subject = subject_of(facts.tags, facts.user_metadata)
+    return ask if subject == ask.subject else replace(ask, subject=subject)
 
 
 def split(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 300)
@@ -12,25 +14,31 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._requests = Counter(
+        requests = Counter(
             "hyok_s3_requests_total",
             "Requests answered at the S3 door.",
             ("operation", "status"),
             registry=self.registry,
         )
-        self._seconds = Histogram(
+        seconds = Histogram(
             "hyok_s3_request_seconds",
             "Time from a request's head to the end of its answer.",
             ("operation",),
             registry=self.registry,
             buckets=SECONDS,
         )
-        self._bytes = Counter(
+        sizes = Counter(
             "hyok_s3_body_bytes_total",
             "Plaintext bytes of bodies, as clients sent and got them.",
             ("direction",),
             registry=self.registry,
         )
+        # Finding a child by its labels costs more than counting it does.
+        self._counting = lru_cache(maxsize=1024)(
+            lambda operation, status: requests.labels(operation, str(status))
+        )
+        self._timing = lru_cache(maxsize=256)(seconds.labels)
+        self._in, self._out = sizes.labels("in"), sizes.labels("out")
         self.hsm_reachable = Gauge(
             "hyok_hsm_reachable_info", "1 while the HSM answers.", registry=self.registry
         )
@@ -67,10 +75,12 @@ class Metrics:
         self, operation: str, status: int, seconds: float, bytes_in: int, bytes_out: int
     ) -> None:
         """Take the numbers of one request."""
-        self._requests.labels(operation, str(status)).inc()
-        self._seconds.labels(operation).observe(seconds)
-        self._bytes.labels("in").inc(bytes_in)
-        self._bytes.labels("out").inc(bytes_out)
+        self._counting(operation, status).inc()
+        self._timing(operation).observe(seconds)
+        if bytes_in:
+            self._in.inc(bytes_in)
+        if bytes_out:
+            self._out.inc(bytes_out)
 
     def render(self) -> bytes:
         """Return the text that Prometheus reads."""
