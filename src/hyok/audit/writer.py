@@ -16,6 +16,7 @@ import signal
 import socket
 import struct
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -93,8 +94,8 @@ class AuditWriter:
                 self._waiting[BATCH_RECORDS_MAX:],
             )
             kept = await loop.run_in_executor(self._thread, self._commit, batch)
-            for peer, _, _ in batch:
-                peer.answer(kept=kept)
+            for peer, count in Counter(peer for peer, _, _ in batch).items():
+                peer.answer(count, kept=kept)
             if len(self._waiting) < WAITING_MAX // 2:
                 for other in self._peers:
                     other.resume()
@@ -175,10 +176,10 @@ class _Peer(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._writer.closed(self)
 
-    def answer(self, *, kept: bool) -> None:
-        """Tell the client what became of its oldest unanswered record."""
+    def answer(self, count: int, *, kept: bool) -> None:
+        """Tell the client what became of its oldest unanswered records."""
         if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(b"+" if kept else b"-")
+            self._transport.write((b"+" if kept else b"-") * count)
 
     def pause(self) -> None:
         """Read no more for now."""
