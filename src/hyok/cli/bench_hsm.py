@@ -34,8 +34,9 @@ from hyok.hsm.supervise import AgentSpec
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-SESSIONS = (1, 2, 4, 8, 16)
-CALLERS = (1, 4, 16)
+SESSIONS = "1,2,4,8,16"
+CALLERS = "1,4,16"
+COUNT_MAX = 64
 _PRODUCTION = "production"
 
 
@@ -55,6 +56,10 @@ def hsm(
         list[str] | None,
         typer.Option(help="With --module: NAME=VALUE that the module wants; may be repeated."),
     ] = None,
+    sessions: Annotated[
+        str, typer.Option(help="How many sessions at once: those below the profile file's limit.")
+    ] = SESSIONS,
+    callers: Annotated[str, typer.Option(help="How many calls at once.")] = CALLERS,
     seconds: Annotated[
         float, typer.Option(min=0.05, max=60, help="Of each step; more is steadier.")
     ] = 1.0,
@@ -99,7 +104,7 @@ def hsm(
                 code="HY-2454",
                 next_step="set hsm.kind to pkcs11, or name --module, --token and --pin-file",
             )
-        plan = Plan(SESSIONS, CALLERS, seconds, failovers)
+        plan = Plan(parse_counts(sessions), parse_counts(callers), seconds, failovers)
         _warn(specs, plan, mode, yes=yes)
         with steps("measuring") as tell:
             figures, gaps = asyncio.run(_measure(specs, plan, tell))
@@ -110,6 +115,23 @@ def hsm(
     bench_result.give(document, output, as_json=as_json)
     if not any(one.usable() for one in figures):
         sys.exit(1)
+
+
+def parse_counts(text: str) -> tuple[int, ...]:
+    """Return numbers, each once and in order.
+
+    Raises:
+        Malformed: one is none, or out of bounds (code HY-2460).
+    """
+    words = [word.strip() for word in text.split(",")]
+    if not all(w.isascii() and w.isdigit() and 1 <= int(w) <= COUNT_MAX for w in words):
+        raise Malformed(
+            f"{text!r} are no numbers of sessions or callers",
+            code="HY-2460",
+            effect="Nothing was measured.",
+            next_step=f"write them as 1,2,4; {COUNT_MAX} is the most",
+        )
+    return tuple(sorted({int(word) for word in words}))
 
 
 def _spec_of(
