@@ -20,10 +20,17 @@ from tests.e2e import running
 from tests.peers import seaweedfs
 from typing_extensions import override
 
+from hyok.cli import session
+from hyok.cli.buckets import create_bucket
+from hyok.cli.dev import TENANT
+from hyok.objects.registry import NewBucket
 from hyok.sigv4.sign import Signer
+from hyok.vocabulary import ClassificationName
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from hyok.wiring import Core
 
 REGION = "us-east-1"
 CLASSES = ("intern", "vertrouwelijk")
@@ -212,15 +219,23 @@ def furnish(folder: Path, stores: list[Store]) -> Path:
     home = folder / "home"
     running.start(home, "--reset").stop()
     config = _config(home, "furnish", stores, workers=1, https=False)
-    for store in stores:
-        for classification in CLASSES:
-            name = f"bench-{classification}"
-            command = ["buckets", "create", f"{store.name}-{name}", "--tenant", "gemeente"]
-            command += ["--classification", classification, "--store", store.name]
-            command += ["--backend-name", f"hyok-{name}", "--config", str(config)]
-            subprocess.run(
-                [sys.executable, "-m", "hyok", *command], check=True, stdout=subprocess.DEVNULL
-            )
+    wanted = [
+        NewBucket(
+            bucket_id=f"{store.name}-bench-{classification}",
+            tenant=TENANT,
+            store=store.name,
+            classification=ClassificationName(classification),
+            backend_name=f"hyok-bench-{classification}",
+        )
+        for store in stores
+        for classification in CLASSES
+    ]
+
+    async def create(core: Core) -> None:
+        for bucket in wanted:
+            await create_bucket(core, bucket)
+
+    session.run(config, create)
     return home
 
 
