@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 COLOURS = {
     "store": "#8a8a8a",
     "nginx": "#4a7a4a",
+    "nginx-big": "#7fae7f",
     "haproxy": "#b08a3a",
     "hyok": "#1f5fa8",
     "hyok-2w": "#5a9be0",

@@ -137,7 +137,7 @@ NGINX = """worker_processes 1; daemon off; pid {folder}/nginx.pid; error_log {fo
 user root;
 events {{ worker_connections 1024; }}
 http {{ access_log off; client_max_body_size 0; proxy_request_buffering off; proxy_buffering off;
- keepalive_requests 10000000; client_body_temp_path {folder}/b; proxy_temp_path {folder}/p;
+ keepalive_requests 10000000;{buffers} client_body_temp_path {folder}/b; proxy_temp_path {folder}/p;
  fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
  upstream store {{ server {upstream}; keepalive 128; keepalive_requests 10000000; }}
  server {{ listen 127.0.0.1:{port}{tls}; location / {{ proxy_pass http://store;
@@ -145,25 +145,41 @@ http {{ access_log off; client_max_body_size 0; proxy_request_buffering off; pro
 """
 
 
-def nginx(folder: Path, store: Store, tls: Path | None = None) -> tuple[Road, Callable[[], object]]:
-    """Start nginx as a plain proxy with one worker; ``tls`` is a folder with hyok's certificate."""
+def nginx(
+    folder: Path, store: Store, tls: Path | None = None, *, big: bool = False
+) -> tuple[Road, Callable[[], object]]:
+    """Start nginx as a plain proxy with one worker.
+
+    Args:
+        folder: for its files.
+        store: what it leads to.
+        tls: a folder with hyok's certificate, for TLS in front.
+        big: with buffers of 256 KiB, in place of those it has by itself.
+    """
     binary = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
     if binary is None:
         raise Missing("nginx is the measure of all ratios: install it (apt install nginx-light).")
-    name = f"nginx-{store.name}{'-tls' if tls else ''}"
+    label = "nginx-big" if big else "nginx"
+    name = f"{label}-{store.name}{'-tls' if tls else ''}"
     own, port = folder / name, running.free_port()
     own.mkdir()
     ssl = ""
     if tls is not None:
         ssl = f" ssl; ssl_certificate {tls}/gateway.pem; ssl_certificate_key {tls}/gateway.key"
-    text = NGINX.format(folder=own, upstream=store.road.host, port=port, tls=ssl)
+    text = NGINX.format(
+        folder=own,
+        upstream=store.road.host,
+        port=port,
+        tls=ssl,
+        buffers=" proxy_buffer_size 256k; client_body_buffer_size 256k;" if big else "",
+    )
     if os.getuid() != 0:
         text = text.replace("user root;\n", "")
     (own / "nginx.conf").write_text(text)
     process = subprocess.Popen([binary, "-c", str(own / "nginx.conf")])
     wait_for(port, process, "nginx")
     time.sleep(0.2)
-    road = Road("nginx", port, store.road.host, store.road.signer, process.pid)
+    road = Road(label, port, store.road.host, store.road.signer, process.pid)
     road.checks = store.road.checks
     if tls is not None:
         road.ca = str(tls / "ca.pem")

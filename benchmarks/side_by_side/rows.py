@@ -67,14 +67,15 @@ def to_nginx(bound: float, road: str = "hyok") -> Target:
 
 _BIG_CPU, _SMALL_CPU = Target("cpu_ms_mb", 1.5), Target("cpu_us_op", 180)
 _WITH_TWO = (*PROXIES, "hyok-2w")
+_BIG = (*PROXIES, "nginx-big")
 _RCLONE = ("store", "nginx", "hyok", "rclone")
 _BEAT_RCLONE = (Target("to_rclone", 1.5), Target("cpu_to_rclone", 1 / 3))
 _SMALL = (to_nginx(0.4), to_nginx(0.6, "hyok-2w"), _SMALL_CPU)
 _ADDED = (Target("added_p50_ms", 0.5),)
 
 ROWS: tuple[Row, ...] = (
-    Row("put-64m", "put", 64 * MIB, 8, (to_nginx(0.85), _BIG_CPU), quick=True),
-    Row("get-64m", "get", 64 * MIB, 8, (to_nginx(0.7), _BIG_CPU), quick=True),
+    Row("put-64m", "put", 64 * MIB, 8, (to_nginx(0.85), _BIG_CPU), roads=_BIG, quick=True),
+    Row("get-64m", "get", 64 * MIB, 8, (to_nginx(0.7), _BIG_CPU), roads=_BIG, quick=True),
     Row("put-64m-sha", "put", 64 * MIB, 8, (to_nginx(0.55),), signing="sha256", quick=True),
     Row("put-64m-crc32", "put", 64 * MIB, 8, signing="crc32"),
     Row("put-64m-crc32c", "put", 64 * MIB, 8, signing="crc32c"),

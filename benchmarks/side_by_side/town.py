@@ -123,8 +123,9 @@ class Town:
             self._say(f"{name} is on port {told.port}: {dict(told.watched.roles)}")
             return
         road: Road
-        if name == "nginx":
-            road, end = roads.nginx(self._folder, store, self.home() if row.tls else None)
+        if name in {"nginx", "nginx-big"}:
+            tls = self.home() if row.tls else None
+            road, end = roads.nginx(self._folder, store, tls, big=name == "nginx-big")
         elif name == "haproxy":
             road, end = roads.haproxy(self._folder, store)
         else:
