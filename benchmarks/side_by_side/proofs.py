@@ -60,8 +60,9 @@ def _bodies(bench: Bench, road: Road, row: Row) -> None:
     if row.kind == "multipart":
         asks = [_read(road, row, "parts", Slice(0, row.size))]
     else:
-        count = min(row.keys, SAMPLED if row.size < MIB else 2)
-        chosen = [number * row.keys // count for number in range(count)]
+        written = min(row.keys, row.connections)  # by each round at least, however slow the road
+        count = min(written, SAMPLED if row.size < MIB else 2)
+        chosen = [number * written // count for number in range(count)]
         asks = [_read(road, row, f"{row.size}/{n}", body_of(row, n)) for n in chosen]
     told = load(bench, road, asks, connections=1, seconds=0, count=len(asks))
     if told["checked"] != len(asks):
