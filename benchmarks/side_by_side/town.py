@@ -152,10 +152,24 @@ def run(plan: Plan, folder: Path, say: Callable[[str], None]) -> Run:
     with ExitStack() as over:
         town = Town(plan, folder, over, say)
         for row in plan.rows:
-            _row(town, row, done, say)
+            try:
+                _row(town, row, done, say)
+            except Failed as error:
+                raise Failed(f"{row.name}: {error}{_complaints(folder)}") from error
         done.missing = town.missing
     done.seconds = time.perf_counter() - began
     return done
+
+
+def _complaints(folder: Path) -> str:
+    """Return what the gateways logged last beyond what is usual."""
+    lines = [
+        line
+        for file in sorted((folder / "home" / "log").glob("bench*.jsonl"))
+        for line in file.read_text().splitlines()
+        if '"level": "info"' not in line or '"status": 5' in line
+    ]
+    return "".join(f"\n  {line}" for line in lines[-5:])
 
 
 def _row(town: Town, row: Row, done: Run, say: Callable[[str], None]) -> None:
