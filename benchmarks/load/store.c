@@ -62,7 +62,7 @@ typedef struct {
   char *kept;
   uint64_t wire_left, frame_left;
   uint32_t crc;
-  int framed, forget, bad, closing, more;
+  int framed, forget, bad, closing, watched;
   Body *body;
   /* of the answer */
   char *out;
@@ -869,16 +869,12 @@ static void serve(Connection *c) {
     free(c);
     return;
   }
-  int wants_out = c->state == ANSWER;
-  if (wants_out != c->more) {
-    struct epoll_event event = {.events = wants_out ? EPOLLOUT : EPOLLIN, .data.ptr = c};
-    epoll_ctl(poller, EPOLL_CTL_MOD, c->fd, &event);
-    c->more = wants_out;
-  } else if (going > 0) { /* bytes may wait in our own buffer, of which epoll knows nothing */
-    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT, .data.ptr = c};
-    epoll_ctl(poller, EPOLL_CTL_MOD, c->fd, &event);
-    c->more = 2;
-  }
+  /* More may be done at once, with bytes that wait in our own buffer: epoll knows nothing of them. */
+  int wanted = going > 0 ? EPOLLIN | EPOLLOUT : c->state == ANSWER ? EPOLLOUT : EPOLLIN;
+  if (wanted == c->watched) return;
+  struct epoll_event event = {.events = (uint32_t)wanted, .data.ptr = c};
+  epoll_ctl(poller, EPOLL_CTL_MOD, c->fd, &event);
+  c->watched = wanted;
 }
 
 int main(int argc, char **argv) {
@@ -920,6 +916,7 @@ int main(int argc, char **argv) {
       Connection *c = calloc(1, sizeof *c);
       c->fd = fd;
       c->crc = ~0u;
+      c->watched = EPOLLIN;
       event = (struct epoll_event){.events = EPOLLIN, .data.ptr = c};
       epoll_ctl(poller, EPOLL_CTL_ADD, fd, &event);
     }

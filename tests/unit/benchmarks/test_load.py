@@ -1,6 +1,10 @@
 """The load generator against the store in memory: both are small, and both must be right."""
 
 import json
+import os
+import re
+import signal
+import socket
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
@@ -126,3 +130,23 @@ def test_the_store_keeps_no_more_than_it_may(folder: Path, store: Store) -> None
     code, told = load(folder, store, [big], "--seconds", "0", "--connections", "1")
     assert code == 1
     assert "status 503" in str(told["first_error"])
+
+
+def test_a_body_of_many_frames_never_stalls(store: Store) -> None:
+    # The store stops now and then to serve others: what it holds already must not wait for bytes
+    # that never come.
+    for count in range(20, 120, 7):
+        ask = replace(ASK, path="/bench/frames", body=Slice(3, 512 * count), signing="crc32c")
+        head, *parts = signed(ask, store.road.host, store.road.signer, PATTERN)
+        assert isinstance(head, bytes)
+        assert isinstance(parts[-1], bytes)
+        body = ask.body.of(PATTERN)
+        pieces = [body[at : at + 512] for at in range(0, len(body), 512)]
+        whole = b"".join(b"200\r\n" + piece + b"\r\n" for piece in pieces)
+        whole += parts[-1].removeprefix(b"\r\n")
+        head = re.sub(rb"content-length: \d+", b"content-length: %d" % len(whole), head)
+        with socket.create_connection(("127.0.0.1", store.road.port), timeout=5) as line:
+            os.kill(store.road.pid, signal.SIGSTOP)
+            line.sendall(head + whole)
+            os.kill(store.road.pid, signal.SIGCONT)
+            assert line.recv(4096).startswith(b"HTTP/1.1 200 "), count
