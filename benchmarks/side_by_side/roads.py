@@ -337,12 +337,14 @@ def rclone(folder: Path, store: Store) -> tuple[Road, Callable[[], object]]:
         "directory_name_encryption = false\n"
     )
     port = running.free_port()
-    process = subprocess.Popen(
-        [
-            *[binary, "serve", "s3", "--config", str(config), "--addr", f"127.0.0.1:{port}"],
-            *["--auth-key", "bench,bench-secret", "--log-level", "ERROR", "sealed:"],
-        ]
-    )
+    with (folder / "rclone.log").open("wb") as log:
+        process = subprocess.Popen(
+            [
+                *[binary, "serve", "s3", "--config", str(config), "--addr", f"127.0.0.1:{port}"],
+                *["--auth-key", "bench,bench-secret", "--log-level", "ERROR", "sealed:"],
+            ],
+            stderr=log,
+        )
     wait_for(port, process, "rclone")
     signer = Signer("bench", "bench-secret", REGION)
     road = RcloneRoad("rclone", port, f"127.0.0.1:{port}", signer, process.pid)
