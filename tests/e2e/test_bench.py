@@ -103,7 +103,8 @@ def test_the_hsm_is_measured_beside_the_gateway(installation: running.Running) -
 def test_production_is_measured_only_with_leave(installation: running.Running) -> None:
     text = (installation.home / "hyok.toml").read_text()
     config = installation.home / "as-production.toml"
-    config.write_text(text.replace('mode = "development"', 'mode = "production"'))
+    text = text.replace('mode = "development"', 'mode = "production"')
+    config.write_text(text.replace('label = "hyok-dev"', 'label = "hyok"'))
     done = bench(installation, "hsm", "--config", str(config), code=1)
     assert done.stderr.startswith("HY-2455 ")
     assert "as fast as they answer" in done.stderr

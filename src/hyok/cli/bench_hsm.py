@@ -104,7 +104,8 @@ def hsm(
                 code="HY-2454",
                 next_step="set hsm.kind to pkcs11, or name --module, --token and --pin-file",
             )
-        plan = Plan(parse_counts(sessions), parse_counts(callers), seconds, failovers)
+        counts = parse_counts(sessions), parse_counts(callers)
+        plan = Plan(*counts, seconds, Path(folder), failovers)
         _warn(specs, plan, mode, yes=yes)
         with steps("measuring") as tell:
             figures, gaps = asyncio.run(_measure(specs, plan, tell))

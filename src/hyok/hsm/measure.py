@@ -13,9 +13,8 @@ import secrets
 import signal
 import struct
 import time
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hyok.envelope.profiles import Profile
@@ -30,7 +29,8 @@ from hyok.hsm.wire import BENCH_PREFIX, PROVE_PREFIX, Outcome, Verb
 from hyok.telemetry.percentiles import percentile
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from pathlib import Path
 
     from hyok.hsm.port import KekSpec
     from hyok.hsm.supervise import AgentSpec
@@ -42,11 +42,15 @@ _SECRETS_CHECKED = 16
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is tried: sessions and callers in every combination, each for so many seconds."""
+    """What is tried: sessions and callers in every combination, each for so many seconds.
+
+    ``folder`` is for the sockets of our agents: a new one, whose path is short.
+    """
 
     sessions: tuple[int, ...]
     callers: tuple[int, ...]
     seconds: float
+    folder: Path
     failovers: int = 3
 
     def steps(self, tokens: Sequence[AgentSpec]) -> int:
@@ -56,6 +60,10 @@ class Plan:
             for spec in tokens
         )
         return count + (self.failovers if len(tokens) > 1 else 0)
+
+    def beside(self, spec: AgentSpec) -> AgentSpec:
+        """Return the agent of the same token at a socket of our own."""
+        return replace(spec, socket_path=str(self.folder / f"{spec.name}.sock"))
 
     def fitting(self, spec: AgentSpec) -> tuple[int, ...]:
         """Return the numbers of sessions that the profile file allows, itself among them."""
@@ -74,13 +82,9 @@ class _House:
 
 @asynccontextmanager
 async def _house(spec: AgentSpec, sessions: int, callers: int) -> AsyncIterator[_House]:
-    spec = replace(
-        spec,
-        socket_path=f"{spec.socket_path}.bench",
-        dialect=replace(spec.dialect, sessions_max=sessions),
-    )
+    spec = replace(spec, dialect=replace(spec.dialect, sessions_max=sessions))
     began = time.monotonic()
-    with _agents([spec]) as supervisor:
+    with AgentSupervisor([spec], pause_seconds_max=1.0) as supervisor:
         await asyncio.to_thread(supervisor.wait_ready, READY_SECONDS_MAX)
         lines = AgentLines(spec.socket_path, 1)
         pool = HsmPool([TokenSpec(spec.name, spec.socket_path)], lines_max=callers)
@@ -91,18 +95,6 @@ async def _house(spec: AgentSpec, sessions: int, callers: int) -> AsyncIterator[
             await pool.close()
 
 
-@contextmanager
-def _agents(specs: Sequence[AgentSpec]) -> Iterator[AgentSupervisor]:
-    """Run agents, and take away what they leave in the run directory."""
-    try:
-        with AgentSupervisor(specs, pause_seconds_max=1.0) as supervisor:
-            yield supervisor
-    finally:
-        for spec in specs:
-            for tail in ("", ".lock", ".pin-refused", ".pin-refused.prepared"):
-                Path(spec.socket_path + tail).unlink(missing_ok=True)
-
-
 async def measure(spec: AgentSpec, plan: Plan, tell: Callable[[], None]) -> TokenFigures:
     """Return the figures of one token; a profile that fails its self-test has none.
 
@@ -111,6 +103,7 @@ async def measure(spec: AgentSpec, plan: Plan, tell: Callable[[], None]) -> Toke
     """
     if cause := PinGate(gate_path(spec.socket_path)).cause:
         raise _pin_refused(spec, f"It was {cause}, and is not tried again by itself.")
+    spec = plan.beside(spec)
     keys: dict[int, str] = {}
     for profile in spec.dialect.profiles:
         if wrong := await _unfit(spec, profile):
@@ -330,8 +323,8 @@ async def failover(specs: Sequence[AgentSpec], plan: Plan, tell: Callable[[], No
     """
     if len(specs) < 2:
         return Failover(not_measured="the settings name one token")
-    named = [replace(spec, socket_path=f"{spec.socket_path}.bench") for spec in specs]
-    with _agents(named) as supervisor:
+    named = [plan.beside(spec) for spec in specs]
+    with AgentSupervisor(named, pause_seconds_max=1.0) as supervisor:
         await asyncio.to_thread(supervisor.wait_ready, READY_SECONDS_MAX)
         kek = await _shared_kek(named)
         if kek is None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,10 +20,15 @@ from hyok.hsm.pool import HsmPool, TokenSpec
 from hyok.hsm.supervise import AgentSpec, AgentSupervisor
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
-PLAN = Plan(sessions=(1,), callers=(1, 4), seconds=0.05, failovers=2)
 needs_softhsm = pytest.mark.skipif(not HAS_SOFTHSM, reason="no SoftHSM here")
+
+
+@pytest.fixture
+def plan() -> Iterator[Plan]:
+    with tempfile.TemporaryDirectory() as folder:
+        yield Plan(sessions=(1,), callers=(1, 4), seconds=0.05, folder=Path(folder), failovers=2)
 
 
 def files_of(directory: Path) -> dict[str, bytes]:
@@ -34,13 +41,13 @@ def files_of(directory: Path) -> dict[str, bytes]:
 
 
 @needs_softhsm
-async def test_softhsm_shows_all_and_keeps_not_a_byte(tmp_path: Path) -> None:
+async def test_softhsm_shows_all_and_keeps_not_a_byte(tmp_path: Path, plan: Plan) -> None:
     spec = softhsm(tmp_path)
     told: list[int] = []
-    found = await measure(spec, PLAN, lambda: told.append(1))
+    found = await measure(spec, plan, lambda: told.append(1))
     assert files_of(tmp_path) == {}
-    assert [path.name for path in tmp_path.glob("a.sock*")] == []
-    assert len(told) == PLAN.steps([spec])
+    assert list(tmp_path.glob("a.sock*")) == []  # where the gateway's own agents are
+    assert len(told) == plan.steps([spec])
     assert found.usable() == [1, 2, 3]
     assert set(found.keys.values()) == {"session"}
     assert all(row.offered for row in found.mechanisms)
@@ -50,8 +57,8 @@ async def test_softhsm_shows_all_and_keeps_not_a_byte(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not HAS_NSS, reason="no NSS here")
-async def test_nss_works_in_all_four_profiles(tmp_path: Path) -> None:
-    plan = dataclasses.replace(PLAN, sessions=(), callers=(2,))
+async def test_nss_works_in_all_four_profiles(tmp_path: Path, plan: Plan) -> None:
+    plan = dataclasses.replace(plan, sessions=(), callers=(2,))
     found = await measure(nss(tmp_path), plan, lambda: None)
     assert found.usable() == [1, 2, 3, 4]
     assert set(found.keys.values()) == {"session"}
@@ -59,22 +66,22 @@ async def test_nss_works_in_all_four_profiles(tmp_path: Path) -> None:
 
 @needs_softhsm
 async def test_where_no_session_key_can_be_the_token_key_is_destroyed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec = softhsm(tmp_path)
     # A name over 64 bytes is refused, as a module would refuse the key.
     monkeypatch.setattr(measuring, "BENCH_PREFIX", "x" * 64)
-    plan = dataclasses.replace(PLAN, sessions=(), callers=(1,))
+    plan = dataclasses.replace(plan, sessions=(), callers=(1,))
     found = await measure(spec, plan, lambda: None)
     assert set(found.keys.values()) == {"token"}
     assert files_of(tmp_path) == {}
 
 
 @needs_softhsm
-async def test_a_mechanism_that_does_not_work_is_seen(tmp_path: Path) -> None:
+async def test_a_mechanism_that_does_not_work_is_seen(tmp_path: Path, plan: Plan) -> None:
     spec = softhsm(tmp_path)
     wrong = dataclasses.replace(spec, dialect=dataclasses.replace(spec.dialect, kwp_call="crypt"))
-    plan = dataclasses.replace(PLAN, sessions=(), callers=(1,))
+    plan = dataclasses.replace(plan, sessions=(), callers=(1,))
     found = await measure(dataclasses.replace(wrong, deadline_seconds=1.0), plan, lambda: None)
     assert 3 not in found.usable()
     assert 1 in found.usable()
@@ -91,11 +98,13 @@ async def _two(directory: Path) -> list[AgentSpec]:
 
 
 @needs_softhsm
-async def test_the_second_token_answers_when_the_first_ones_agent_dies(tmp_path: Path) -> None:
+async def test_the_second_token_answers_when_the_first_ones_agent_dies(
+    tmp_path: Path, plan: Plan
+) -> None:
     specs = await _two(tmp_path)
     before = files_of(tmp_path)
     assert before
-    found = await failover(specs, PLAN, lambda: None)
+    found = await failover(specs, plan, lambda: None)
     assert found.not_measured == ""
     assert len(found.gap_ms) == len(found.first_back_ms) == 2
     assert all(0 < gap < 5000 for gap in found.gap_ms)
@@ -104,24 +113,24 @@ async def test_the_second_token_answers_when_the_first_ones_agent_dies(tmp_path:
 
 
 @needs_softhsm
-async def test_tokens_without_a_common_key_show_no_fail_over(tmp_path: Path) -> None:
-    found = await failover([softhsm(tmp_path), softhsm(tmp_path, "b")], PLAN, lambda: None)
+async def test_tokens_without_a_common_key_show_no_fail_over(tmp_path: Path, plan: Plan) -> None:
+    found = await failover([softhsm(tmp_path), softhsm(tmp_path, "b")], plan, lambda: None)
     assert "every token" in found.not_measured
-    assert (await failover([softhsm(tmp_path)], PLAN, lambda: None)).not_measured
+    assert (await failover([softhsm(tmp_path)], plan, lambda: None)).not_measured
 
 
 @needs_softhsm
-async def test_a_wrong_pin_is_tried_once(tmp_path: Path) -> None:
+async def test_a_wrong_pin_is_tried_once(tmp_path: Path, plan: Plan) -> None:
     spec = dataclasses.replace(softhsm(tmp_path), pin="another")
     with pytest.raises(Unavailable, match="refused the PIN") as refused:
-        await measure(spec, PLAN, lambda: None)
+        await measure(spec, plan, lambda: None)
     assert refused.value.code == "HY-2102"
-    # Nothing is left that would keep the right one from being tried.
-    assert [path.name for path in tmp_path.glob("a.sock*")] == []
+    # The gateway's own mark is another one: nothing keeps its agent from trying the right PIN.
+    assert list(tmp_path.glob("a.sock*")) == []
 
 
-async def test_a_pin_that_the_gateway_saw_refused_is_not_tried(tmp_path: Path) -> None:
+async def test_a_pin_that_the_gateway_saw_refused_is_not_tried(tmp_path: Path, plan: Plan) -> None:
     spec = AgentSpec("a", str(tmp_path / "a.sock"), "none", "none", Dialect("softhsm"), pin="x")
     gate_path(spec.socket_path).write_text("PIN_INCORRECT")
     with pytest.raises(Unavailable, match="refused the PIN"):
-        await measure(spec, PLAN, lambda: None)
+        await measure(spec, plan, lambda: None)
