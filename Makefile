@@ -40,8 +40,8 @@ floors:     ## imports only go down
 docs:       ## generated pages
 	$(VENV)/python docs/generate_s3_table.py
 
-bench:      ## throughput beside the bare store and a plain proxy, as ratios
-	$(VENV)/python benchmarks/bench_gateway.py
+bench:      ## hyok beside nginx, haproxy, rclone and the bare store, as ratios
+	$(VENV)/python benchmarks/bench_gateway.py $(BENCH)
 
 lock:       ## pin the dependencies anew
 	$(VENV)/uv pip compile --generate-hashes --no-emit-index-url --no-header pyproject.toml -o requirements.lock

@@ -12,6 +12,7 @@ from hyok.cli import (
     audit_search,
     audit_subject,
     backup,
+    bench,
     break_glass,
     buckets,
     dev,
@@ -56,6 +57,7 @@ backup.register(app)
 freezes.register(app)
 login.register(app)
 app.add_typer(hsm.app, name="hsm")
+app.add_typer(bench.app, name="bench")
 app.add_typer(audit_key.app, name="audit")
 audit_key.app.add_typer(audit_export.app, name="export")
 audit_search.register(audit_key.app)

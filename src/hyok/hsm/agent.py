@@ -146,6 +146,8 @@ class Agent:
             case Verb.PROBE, ():
                 numbers = sorted(token.mechanisms())
                 return (struct.pack(f">{len(numbers)}I", *numbers), self.tested.encode())
+            case Verb.ABOUT, ():
+                return (json.dumps(token.about()).encode(),)
             case Verb.DISCARD, (kek_id,):
                 token.discard(_text(kek_id))
                 return ()

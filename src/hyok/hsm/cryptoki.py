@@ -25,6 +25,7 @@ from ctypes import (
 )
 from typing import TYPE_CHECKING
 
+from hyok.hsm.about import about_of
 from hyok.hsm.recovery import CKR_OK, name_of
 from hyok.hsm.structures import (
     CKF_OS_LOCKING_OK,
@@ -49,6 +50,7 @@ _FOUND_MAX = 1000
 _PLACES = {
     "C_Initialize": 0,
     "C_Finalize": 1,
+    "C_GetInfo": 2,
     "C_GetSlotList": 4,
     "C_GetTokenInfo": 6,
     "C_GetMechanismList": 7,
@@ -149,6 +151,13 @@ class Module:
         info = create_string_buffer(1024)  # CK_TOKEN_INFO, of which the label comes first
         self._call("C_GetTokenInfo", c_ulong(slot), info)
         return info.raw[:_LABEL_BYTES].decode("utf-8", "replace").rstrip(" \0")
+
+    def about(self, slot: int) -> dict[str, str]:
+        """Return makers, models and versions of library and token."""
+        library, token = create_string_buffer(1024), create_string_buffer(1024)
+        self._call("C_GetInfo", library)
+        self._call("C_GetTokenInfo", c_ulong(slot), token)
+        return about_of(library.raw, token.raw)
 
     def mechanisms(self, slot: int) -> frozenset[int]:
         count = c_ulong()

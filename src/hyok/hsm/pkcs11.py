@@ -38,7 +38,7 @@ from hyok.hsm.keks import (
 from hyok.hsm.recovery import Step, step_after, step_after_open
 from hyok.hsm.signing_keys import SigningKeys
 from hyok.hsm.structures import Mechanism
-from hyok.hsm.wire import PROVE_PREFIX, SIGNING_PREFIX
+from hyok.hsm.wire import BENCH_PREFIX, PROVE_PREFIX, SIGNING_PREFIX
 
 if TYPE_CHECKING:
     from hyok.hsm.cryptoki import Module
@@ -65,6 +65,7 @@ class Pkcs11Token:
         self.sessions = sessions
         self.signing = SigningKeys(module, label, dialect, sessions)
         self._seen: set[str] = set()
+        self._passing: dict[str, tuple[int, int]] = {}  # of a measurement: session, key
         self._create_lock = threading.Lock()
 
     def hmac(self, kek_id: str, scope: str, token: bytes) -> bytes:
@@ -151,36 +152,47 @@ class Pkcs11Token:
     def _generate(self, profile: Profile, kek_id: str) -> tuple[bytes, ...]:
         # A writable session of its own: the pool's are read-only, so that no other call could
         # change anything in the token.
-        session = self._module.open_session(self.sessions.slot, writable=True)
+        passing, kept = kek_id.startswith(BENCH_PREFIX), False
+        session = self._module.open_session(self.sessions.slot, writable=not passing)
         try:
             named: Attributes = {
                 ck.CKA_TOKEN: True,
                 ck.CKA_LABEL: kek_id.encode(),
             }
-            if self._module.find(session, named):
+            if kek_id in self._passing or self._module.find(session, named):
                 raise Conflict(f"a key named {kek_id} exists in the token")
-            if profile is Profile.RSA_OAEP_SHA256:
-                public, private = rsa_attributes(self.dialect, kek_id)
-                outer, inner = self._module.generate_pair(
-                    session, self.dialect.rsa_generation, public, private
-                )
-                self._check_guarded(session, inner, outer)
-                return (
-                    self._module.attribute(session, outer, ck.CKA_MODULUS),
-                    self._module.attribute(session, outer, ck.CKA_PUBLIC_EXPONENT),
-                )
-            hmac = profile is Profile.HMAC_SHA256
-            number = self.dialect.hmac_generation if hmac else self.dialect.aes_generation
-            key = self._module.generate_key(
-                session, number, kek_attributes(self.dialect, profile, kek_id)
-            )
-            self._check_guarded(session, key)
-            if not hmac:
-                return ()
-            value = self._sign(session, key, hmac_check_input(kek_id))
-            return (value[:CHECK_VALUE_BYTES],)
+            key, told = self._new_key(session, profile, kek_id, {ck.CKA_TOKEN: not passing})
+            if passing:
+                self._passing[kek_id] = (session, key)
+                kept = True
+            return told
         finally:
-            self._module.close_session(session)
+            if not kept:  # with it goes what was made for this session alone
+                self._module.close_session(session)
+
+    def _new_key(
+        self, session: int, profile: Profile, kek_id: str, life: Attributes
+    ) -> tuple[int, tuple[bytes, ...]]:
+        """Return the handle that opens, and what `create` tells of it."""
+        if profile is Profile.RSA_OAEP_SHA256:
+            public, private = rsa_attributes(self.dialect, kek_id)
+            outer, inner = self._module.generate_pair(
+                session, self.dialect.rsa_generation, public | life, private | life
+            )
+            self._check_guarded(session, inner, outer)
+            return inner, (
+                self._module.attribute(session, outer, ck.CKA_MODULUS),
+                self._module.attribute(session, outer, ck.CKA_PUBLIC_EXPONENT),
+            )
+        hmac = profile is Profile.HMAC_SHA256
+        number = self.dialect.hmac_generation if hmac else self.dialect.aes_generation
+        attributes = kek_attributes(self.dialect, profile, kek_id) | life
+        key = self._module.generate_key(session, number, attributes)
+        self._check_guarded(session, key)
+        if not hmac:
+            return key, ()
+        value = self._sign(session, key, hmac_check_input(kek_id))
+        return key, (value[:CHECK_VALUE_BYTES],)
 
     def _check_guarded(self, session: int, key: int, beside: int | None = None) -> None:
         """Destroy a new KEK that the module does not guard as it was told to."""
@@ -193,6 +205,10 @@ class Pkcs11Token:
                 self._module.destroy(session, handle)
         raise CryptokiError("C_GenerateKey", _ATTRIBUTE_VALUE_INVALID)
 
+    def about(self) -> dict[str, str]:
+        """Return what module and token say of themselves; no serial number."""
+        return self.sessions.run(lambda _: self._module.about(self.sessions.slot))
+
     def mechanisms(self) -> frozenset[int]:
         """Return the numbers of every mechanism that the module says it offers."""
         return self.sessions.run(lambda _: self._module.mechanisms(self.sessions.slot))
@@ -203,6 +219,10 @@ class Pkcs11Token:
         Raises:
             Malformed: the name is not one of a proof.
         """
+        if kek_id.startswith(BENCH_PREFIX):
+            if (passing := self._passing.pop(kek_id, None)) is not None:
+                self.sessions.run(lambda _: self._module.close_session(passing[0]), _never_again)
+            return
         if not kek_id.startswith(PROVE_PREFIX):
             raise Malformed("only what a proof made can be destroyed here")
         self._destroy(kek_id)
@@ -322,6 +342,8 @@ class Pkcs11Token:
         return open_seed(self._module, self.dialect, session, profile, key, token)
 
     def _key(self, session: Session, kek_id: str, kind: int) -> int:
+        if kek_id in self._passing:
+            return self._passing[kek_id][1]
         known = session.keys.get(kek_id)
         now = time.monotonic()
         # Sought anew now and then, so that a second key of the same name does not stay unseen.

@@ -21,6 +21,9 @@ from hyok.errors import Malformed
 QUESTION_BYTES_MAX = 16 << 10
 ANSWER_BYTES_MAX = 1 << 20
 PROVE_PREFIX = "hyok-prove/"
+BENCH_PREFIX = "hyok-bench/"
+"""Names of keys that live in one session of the agent, for measurements; none is ever stored."""
+
 SIGNING_PREFIX = "hyok-audit/"
 """Names of keys that sign checkpoints of the audit log; no KEK may have one."""
 
@@ -43,12 +46,13 @@ class Verb(IntEnum):
     STATUS = 8  # -> state, token label, calls, family
     RESET = 9  # forget that the PIN was refused; one login is tried again
     PROBE = 10  # -> mechanism numbers (u32 each), what the self-test showed
-    DISCARD = 11  # kek_id that begins with PROVE_PREFIX: destroy what a proof made
+    DISCARD = 11  # kek_id with PROVE_PREFIX or BENCH_PREFIX: destroy what a proof made
     CREATE_SIGNING = 12  # name that begins with SIGNING_PREFIX -> public point
     SIGNING_KEY = 13  # name -> public point
     SIGN_CHECKPOINT = 14  # name, origin, size (u64), root hash, further line* -> r ‖ s
     DESTROY = 15  # kek_id: the key of this name is no more
     SAME_KEY = 16  # profile (1 to 3), kek_id, kek_id -> 01 if both names stand for one key
+    ABOUT = 17  # -> JSON: names and versions of library and token
 
 
 class Outcome(IntEnum):
