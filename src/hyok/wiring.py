@@ -25,6 +25,8 @@ from hyok.custody.keyring import Keyring
 from hyok.custody.officers import OfficerRegister
 from hyok.custody.rotation import KeyRotation
 from hyok.custody.secret_box import HsmSecretBox
+from hyok.custody.shadow_book import ShadowBook
+from hyok.custody.shadowing import ShadowWatch
 from hyok.custody.watch import HsmWatch
 from hyok.database.engine import Database
 from hyok.database.leases import Leases
@@ -53,6 +55,7 @@ from hyok.officer.hooks import Hooks
 from hyok.policy.bundle import Bundle
 from hyok.policy.bundle import load as load_policy
 from hyok.policy.decision import CachedEngine, StoreFacts
+from hyok.policy.shadow import ShadowNotes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -129,6 +132,8 @@ class Core:
     approvals: Approvals
     policies: PolicyBook
     policy: PolicyKeeper
+    shadows: ShadowBook
+    shadow: ShadowWatch
     facts: dict[str, StoreFacts]
 
     async def close(self) -> None:
@@ -214,6 +219,7 @@ def open_core(settings: Settings) -> Core:
     )
     freezes = Freezes(database, clock_ms)
     grants = GrantBook(database, box, journal, clock_ms)
+    notes = ShadowNotes()
     custodian = KeyCustodian(
         classifications=classifications,
         engine=engine,
@@ -231,7 +237,9 @@ def open_core(settings: Settings) -> Core:
         policy=policy,
         grants=grants,
         every_decision=any(export.format == "adl" for export in settings.audit.exports),
+        shadow=notes,
     )
+    shadows = ShadowBook(database, box, clock_ms)
     access_keys = AccessKeys(database, box)
     issuers = [issuer.issuer for issuer in settings.web_identity.issuers]
     sessions = Sessions(database, box, issuers=issuers)
@@ -270,6 +278,16 @@ def open_core(settings: Settings) -> Core:
         approvals=approvals,
         policies=book,
         policy=policy,
+        shadows=shadows,
+        shadow=ShadowWatch(
+            database=database,
+            book=shadows,
+            notes=notes,
+            version=lambda: policy.version,
+            journal=journal,
+            opaque=custodian.opaque,
+            clock_ms=clock_ms,
+        ),
         facts=facts,
         box=box,
         register=register,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hyok.acts import world_of
+from hyok.cli import policy_shadow
 from hyok.cli.acting import (
     AsOption,
     KeyOption,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from hyok.wiring import Core
 
 app = typer.Typer(help="What each classification demands, and who may.", no_args_is_help=True)
+policy_shadow.register(app)
 
 SHOWN_MAX = 50
 FolderArgument = Annotated[
@@ -189,20 +191,25 @@ def why_denied(
 
 @app.command("list")
 def list_policies(config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """List the policies that were in force, the newest first."""
+    """List the policy in shadow and those that were in force, the newest first."""
 
-    async def inside(core: Core) -> Sequence[InForce]:
-        return await core.policies.history()
+    async def inside(core: Core) -> tuple[dict[str, object] | None, Sequence[InForce]]:
+        return await policy_shadow.standing(core), await core.policies.history()
 
+    shadow, history = run(config, inside)
     rows: list[dict[str, object]] = [
         {
             "version": one.version,
+            "state": "in force" if one is history[0] else "before",
             "sha256": one.sha256,
             "proposal": one.proposal_id,
             "since": moment(one.since_ms),
         }
-        for one in run(config, inside)
+        for one in history
     ]
+    if shadow is not None and shadow["state"] != policy_shadow.ENFORCED:
+        first = {name: shadow[name] for name in ("version", "state", "sha256")}
+        rows.insert(0, first | {"proposal": "", "since": shadow["since"]})
     show(rows, as_json=as_json, empty="The policy is the folder of the settings, signed by nobody.")
 
 

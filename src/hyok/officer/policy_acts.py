@@ -63,15 +63,7 @@ class PublishPolicy:
                 effect="Nothing was proposed.",
                 next_step="hyok policy publish FOLDER makes it anew",
             )
-        policy = load(bundle.files)
-        if said := failing(policy):
-            raise Malformed(f"a case of the policy fails: {said[0]}", code="HY-1103")
-        missing = sorted(await self._used() - set(policy.classifications.names()))
-        if missing:
-            raise Malformed(
-                f"the policy has no classification {missing[0]}, and something is kept under it",
-                code="HY-1104",
-            )
+        policy = fit(bundle.files, await self._used())
         if effect.get("version") == bundle.version:  # as it was proposed: looked at, not anew
             return Plan(SYSTEM, "", Quorum(1), effect)
         exact: Effect = {"sha256": digest, "version": bundle.version}
@@ -108,6 +100,24 @@ class PublishPolicy:
             f"policy version {version} is in force; every gateway takes it within five seconds",
             {"version": version, "sha256": digest},
         )
+
+
+def fit(files: Mapping[str, str], used: frozenset[str]) -> Policy:
+    """Return a policy that could be in force, where ``used`` classifications have something kept.
+
+    Raises:
+        Malformed: it cannot decide, a case of its own fails, or it lacks a class in use.
+    """
+    policy = load(files)
+    if said := failing(policy):
+        raise Malformed(f"a case of the policy fails: {said[0]}", code="HY-1103")
+    missing = sorted(used - set(policy.classifications.names()))
+    if missing:
+        raise Malformed(
+            f"the policy has no classification {missing[0]}, and something is kept under it",
+            code="HY-1104",
+        )
+    return policy
 
 
 def _words(cells: Sequence[Cell]) -> list[str]:
