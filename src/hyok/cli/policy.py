@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hyok.acts import world_of
-from hyok.cli import policy_shadow
+from hyok.cli import policy_replay, policy_shadow
 from hyok.cli.acting import (
     AsOption,
     KeyOption,
@@ -20,6 +20,7 @@ from hyok.cli.acting import (
     tell_proposal,
 )
 from hyok.cli.options import ConfigOption, JsonOption, moment
+from hyok.cli.policy_at_hand import in_force
 from hyok.cli.screen import mark, say, show
 from hyok.cli.session import run
 from hyok.custody.quorum import Act
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="What each classification demands, and who may.", no_args_is_help=True)
 policy_shadow.register(app)
+policy_replay.register(app)
 
 SHOWN_MAX = 50
 FolderArgument = Annotated[
@@ -102,7 +104,7 @@ def diff(
 
     async def inside(core: Core) -> tuple[Change, Sequence[str]]:
         world = await world_of(core)
-        before = await _in_force(core)
+        before = await in_force(core)
         return compare(allowed(before, world), allowed(after, world)), failing(after)
 
     change, said = run(config, inside)
@@ -170,7 +172,7 @@ def why_denied(
     """Say which rule decides a question, whether it permits or forbids."""
 
     async def inside(core: Core) -> tuple[Decision, str]:
-        policy, world = await _in_force(core), await world_of(core)
+        policy, world = await in_force(core), await world_of(core)
         apps = [one for one in world.principals if one.id == name]
         buckets = [one for one in world.buckets if one.bucket_id == bucket]
         if not apps or not buckets:
@@ -281,18 +283,10 @@ async def _given(files: dict[str, str]) -> dict[str, str]:
     return files
 
 
-async def _in_force(core: Core) -> Policy:
-    """Return the policy in force: that of officers, or the folder of the settings."""
-    history = await core.policies.history()
-    if history:
-        return load_policy((await core.policies.find(history[0].sha256)).files)
-    return load_policy(policy_files(core.settings.policies.directory))
-
-
 def _of(config: ConfigOption, folder: Path | None) -> Policy:
     if folder is not None:
         return load_policy(policy_files(folder))
-    return run(config, _in_force)
+    return run(config, in_force)
 
 
 async def _cells(core: Core, actions: Sequence[str]) -> Sequence[Cell]:
@@ -301,7 +295,7 @@ async def _cells(core: Core, actions: Sequence[str]) -> Sequence[Cell]:
         raise Malformed(
             f"no app can ask {sorted(unknown)[0]}", next_step="one of: " + ", ".join(ACTIONS)
         )
-    return sorted(allowed(await _in_force(core), await world_of(core), actions))
+    return sorted(allowed(await in_force(core), await world_of(core), actions))
 
 
 def _row(cell: Cell) -> dict[str, object]:

@@ -30,7 +30,7 @@ def upgrade() -> None:
         Column("document", LargeBinary, nullable=False),
         Column("sealed", LargeBinary, nullable=False),
         PrimaryKeyConstraint("shadow", name="pk_policy_shadow"),
-        CheckConstraint("shadow = 1", name="one"),
+        CheckConstraint("shadow = 1", name=op.f("ck_policy_shadow_one")),
     )
     op.create_table(
         "policy_shadow_counts",
