@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hyok.acts import world_of
-from hyok.cli import policy_replay, policy_shadow
+from hyok.cli import policy_rehearse, policy_replay, policy_shadow
 from hyok.cli.acting import (
     AsOption,
     KeyOption,
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="What each classification demands, and who may.", no_args_is_help=True)
 policy_shadow.register(app)
 policy_replay.register(app)
+policy_rehearse.register(app)
 
 SHOWN_MAX = 50
 FolderArgument = Annotated[

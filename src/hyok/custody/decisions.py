@@ -154,7 +154,7 @@ class Decisions:
             break_glass=bool(grant),
         )
         decision = self._engine.decide(question)
-        if self._shadow is not None:
+        if self._shadow is not None and self._shadow.on:
             self._shadow.note(ask, question, decision, object_id)
         if not decision.allowed:
             await self.record(

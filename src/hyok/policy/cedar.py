@@ -15,8 +15,10 @@ from hyok.errors import Malformed
 from hyok.policy.decision import Decision
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from hyok.policy.classifications import Classification, Classifications
-    from hyok.policy.decision import Question
+    from hyok.policy.decision import Question, StoreFacts
 
 EEA = frozenset(
     {
@@ -54,6 +56,9 @@ EEA = frozenset(
         "SE",
     }
 )
+WRITES = frozenset({"object:put", "object:seal", "object:lower", "bucket:create", "bucket:adopt"})
+"""What brings bytes to a store, or promises to."""
+
 _NOTHING = "[]"
 _ENTITY_TYPES = {"app": "App", "anonymous": "Anonymous"}
 
@@ -117,27 +122,26 @@ class CedarEngine:
 
 def _store_guardrail(rule: Classification, question: Question) -> str:
     """Residency and supplier: decided for writes, before the first byte leaves."""
-    facts = question.store_facts
-    writes = question.action in {
-        *("object:put", "object:seal", "object:lower"),
-        *("bucket:create", "bucket:adopt"),
-    }
-    if facts is None or not writes:
+    if question.store_facts is None or question.action not in WRITES:
         return ""
+    return next(iter(store_bars(rule, question.store_facts, question.zone)), "")
+
+
+def store_bars(rule: Classification, facts: StoreFacts, zone: str) -> Iterator[str]:
+    """Yield the guardrails that keep a classification out of a store."""
     wanted = rule.stores
     places = {facts.jurisdiction} | ({"EEA"} if facts.jurisdiction in EEA else set())
     if "any" not in wanted.jurisdiction and not places & set(wanted.jurisdiction):
-        return "guardrail-jurisdiction"
+        yield "guardrail-jurisdiction"
     controlled = {
         "any": True,
         "EU": facts.control in EEA,
         "NL": facts.control == "NL",
     }[wanted.control]
     if not controlled:
-        return "guardrail-control"
-    if wanted.use_case == "UC1" and (facts.use_case != "UC1" or question.zone != "municipality"):
-        return "guardrail-use-case"
-    return ""
+        yield "guardrail-control"
+    if wanted.use_case == "UC1" and (facts.use_case != "UC1" or zone != "municipality"):
+        yield "guardrail-use-case"
 
 
 def _request(question: Question) -> dict[str, object]:
