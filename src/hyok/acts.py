@@ -42,6 +42,7 @@ async def world_of(core: Core) -> World:
         buckets=await core.registry.all(),
         stores=core.facts,
         zone=core.settings.installation.gateway_zone,
+        now_ms=clock_ms(),
     )
 
 
@@ -112,6 +113,7 @@ def build_actions(core: Core, progress: Callable[[int, int], None] = _silent) ->
                 directory=policy_files(core.settings.policies.directory),
                 world=partial(world_of, core),
                 used=partial(classes_in_use, core),
+                clock_ms=clock_ms,
             ),
             Act.BREAK_GLASS: GrantBreakGlass(
                 core.break_glass.book, registry, core.access_keys, classes

@@ -18,6 +18,7 @@ from hyok.custody.approvals import Approvals
 from hyok.custody.break_glass import GrantBook
 from hyok.custody.bundles import PolicyBook, PolicyKeeper
 from hyok.custody.custodian import KeyCustodian
+from hyok.custody.exceptions import ExceptionWatch
 from hyok.custody.failing_tokens import FailingTokens
 from hyok.custody.freezes import Freezes
 from hyok.custody.keks import KekCatalog
@@ -27,6 +28,7 @@ from hyok.custody.rotation import KeyRotation
 from hyok.custody.secret_box import HsmSecretBox
 from hyok.custody.shadow_book import ShadowBook
 from hyok.custody.shadowing import ShadowWatch
+from hyok.custody.told import ToldOnce
 from hyok.custody.watch import HsmWatch
 from hyok.database.engine import Database
 from hyok.database.leases import Leases
@@ -81,7 +83,10 @@ def policy_files(directory: Path) -> dict[str, str]:
     Raises:
         Malformed: there is no such folder.
     """
-    patterns = ("classifications/*.yaml", "rules/*.cedar", "cases/*.yaml", "schema.cedarschema")
+    patterns = (
+        *("classifications/*.yaml", "rules/*.cedar", "cases/*.yaml"),
+        *("schema.cedarschema", "exceptions.yaml"),
+    )
     found = [path for pattern in patterns for path in sorted(directory.glob(pattern))]
     if not found:
         raise Malformed(
@@ -134,6 +139,7 @@ class Core:
     policy: PolicyKeeper
     shadows: ShadowBook
     shadow: ShadowWatch
+    exceptions: ExceptionWatch
     facts: dict[str, StoreFacts]
 
     async def close(self) -> None:
@@ -240,6 +246,7 @@ def open_core(settings: Settings) -> Core:
         shadow=notes,
     )
     shadows = ShadowBook(database, box, clock_ms)
+    told = ToldOnce(database, journal, clock_ms)
     access_keys = AccessKeys(database, box)
     issuers = [issuer.issuer for issuer in settings.web_identity.issuers]
     sessions = Sessions(database, box, issuers=issuers)
@@ -285,9 +292,11 @@ def open_core(settings: Settings) -> Core:
             notes=notes,
             version=lambda: policy.version,
             journal=journal,
+            told=told,
             opaque=custodian.opaque,
             clock_ms=clock_ms,
         ),
+        exceptions=ExceptionWatch(policy, told, clock_ms),
         facts=facts,
         box=box,
         register=register,

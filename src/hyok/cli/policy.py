@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hyok.acts import world_of
-from hyok.cli import policy_rehearse, policy_replay, policy_shadow
+from hyok.cli import policy_exceptions, policy_rehearse, policy_replay, policy_shadow
 from hyok.cli.acting import (
     AsOption,
     KeyOption,
@@ -27,8 +27,9 @@ from hyok.custody.quorum import Act
 from hyok.errors import Malformed, NotFound
 from hyok.policy.bundle import Bundle, failing
 from hyok.policy.bundle import load as load_policy
+from hyok.policy.exceptions import check_terms
 from hyok.policy.matrix import ACTIONS, allowed, ask, compare
-from hyok.wiring import policy_files
+from hyok.wiring import clock_ms, policy_files
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -47,6 +48,7 @@ app = typer.Typer(help="What each classification demands, and who may.", no_args
 policy_shadow.register(app)
 policy_replay.register(app)
 policy_rehearse.register(app)
+policy_exceptions.register(app)
 
 SHOWN_MAX = 50
 FolderArgument = Annotated[
@@ -64,19 +66,24 @@ def validate(
     folder: Annotated[Path, typer.Argument(help="A folder of policies.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Read a policy strictly and run its cases; needs no installation."""
+    """Read a policy strictly and run its cases; needs no installation.
+
+    An exception that has ended, or would last more than a year from today, fails it.
+    """
     policy = load_policy(policy_files(folder))
-    said = failing(policy)
+    said = [*failing(policy), *_ill_timed(policy)]
     bundle = Bundle(0, policy_files(folder))
     if as_json:
         row: dict[str, object] = {"folder": str(folder), "cases": len(policy.cases)}
-        row |= {"classifications": policy.classifications.names(), "failing": list(said)}
+        row |= {"classifications": policy.classifications.names(), "failing": said}
+        row |= {"exceptions": [one.id for one in policy.exceptions]}
         show([row | {"bytes": len(bundle.render())}], as_json=True, empty="")
     else:
         for one in said:
             mark("FAIL", one)
-        names = len(policy.classifications.names())
-        mark("FAIL" if said else "ok", f"{names} classifications, {len(policy.cases)} cases")
+        counts = f"{len(policy.classifications.names())} classifications, "
+        counts += f"{len(policy.cases)} cases, {len(policy.exceptions)} exceptions"
+        mark("FAIL" if said else "ok", counts)
     if said:
         sys.exit(1)
 
@@ -282,6 +289,15 @@ def _propose(
 
 async def _given(files: dict[str, str]) -> dict[str, str]:
     return files
+
+
+def _ill_timed(policy: Policy) -> list[str]:
+    """Return what is wrong with the ends of exceptions, as if each were approved now."""
+    try:
+        check_terms(policy.exceptions, clock_ms(), {})
+    except Malformed as error:
+        return [error.explain()]
+    return []
 
 
 def _of(config: ConfigOption, folder: Path | None) -> Policy:

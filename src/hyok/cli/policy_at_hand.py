@@ -17,4 +17,4 @@ async def in_force(core: Core) -> Policy:
     history = await core.policies.history()
     if history:
         return load((await core.policies.find(history[0].sha256)).files)
-    return load(policy_files(core.settings.policies.directory))
+    return load(policy_files(core.settings.policies.directory)).unpublished()

@@ -18,7 +18,7 @@ from sqlalchemy.exc import IntegrityError
 
 from hyok.custody.proposal import canonical
 from hyok.database.rows import bump_epoch
-from hyok.database.tables import policy_shadow, policy_shadow_counts, policy_told
+from hyok.database.tables import policy_shadow, policy_shadow_counts
 from hyok.errors import NotFound, Tampered
 from hyok.policy.bundle import Bundle, parse_bundle
 from hyok.policy.shadow import Difference
@@ -68,7 +68,7 @@ class Counted:
 
 
 class ShadowBook:
-    """The tables `policy_shadow`, `policy_shadow_counts` and `policy_told`."""
+    """The tables `policy_shadow` and `policy_shadow_counts`."""
 
     def __init__(self, database: Database, box: HsmSecretBox, clock_ms: Callable[[], int]) -> None:
         self._database = database
@@ -162,24 +162,6 @@ class ShadowBook:
 
         found = await self._database.read(act)
         return sorted(found, key=lambda one: (-one.decisions, one.difference))
-
-    async def tell_once(self, name: str) -> bool:
-        """Return whether this is the first time that anybody of the installation says ``name``."""
-
-        def act(connection: Connection) -> bool:
-            query = select(policy_told.c.name).where(policy_told.c.name == name)
-            if connection.execute(query).one_or_none() is not None:
-                return False
-            return _inserted(
-                connection, insert(policy_told).values(name=name, at_ms=self._clock_ms())
-            )
-
-        return await self._database.run(act)
-
-    async def untell(self, name: str) -> None:
-        """Let it be said again: it could not be said."""
-        mine = delete(policy_told).where(policy_told.c.name == name)
-        await self._database.run(lambda connection: connection.execute(mine))
 
 
 def read_row(connection: Connection) -> Mapping[str, ShadowRow]:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from hyok.audit.port import Journal
     from hyok.custody.shadow_book import Shadow, ShadowBook, ShadowRow
+    from hyok.custody.told import ToldOnce
     from hyok.database.engine import Database
     from hyok.policy.shadow import Noted, ShadowNotes
     from hyok.vocabulary import Ask
@@ -50,6 +51,7 @@ class ShadowWatch:
         notes: what requests asked and were answered.
         version: returns the version of the policy in force here.
         journal: has each difference once a day.
+        told: has what is an alarm, once.
         opaque: gives the id by which the log names an object.
     """
 
@@ -61,6 +63,7 @@ class ShadowWatch:
         notes: ShadowNotes,
         version: Callable[[], int],
         journal: Journal,
+        told: ToldOnce,
         opaque: Callable[[Ask], Awaitable[str]],
         clock_ms: Callable[[], int],
     ) -> None:
@@ -68,6 +71,7 @@ class ShadowWatch:
         self._notes = notes
         self._version = version
         self._journal = journal
+        self._told = told
         self._opaque = opaque
         self._clock_ms = clock_ms
         self._rows: EpochRows[ShadowRow] = EpochRows(database, clock_ms, EPOCH, read_row)
@@ -199,9 +203,6 @@ class ShadowWatch:
     async def _alarm(self, row: ShadowRow, error: HyokError) -> None:
         """Have it in the audit log, once in the installation."""
         digest = sha256(row.document + row.sealed).hexdigest()
-        name = f"policy-shadow:{digest}"
-        if not await self._book.tell_once(name):
-            return
         record = AuditRecord(
             at_ms=self._clock_ms(),
             phase="conclude",
@@ -214,11 +215,7 @@ class ShadowWatch:
             reasons=("shadow",),
             error=f"{type(error).__name__}:{error.code or error.reason}",
         )
-        try:
-            await self._journal.record(record, durable=True)
-        except HyokError:
-            await self._book.untell(name)
-            raise
+        await self._told.record(f"policy-shadow:{digest}", record)
 
     def _take(self, shadow: Shadow | None, candidate: Candidate | None) -> None:
         self._notes.on = False

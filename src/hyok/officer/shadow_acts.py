@@ -12,11 +12,13 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from hyok.audit.record import AuditRecord
+from hyok.custody.exceptions import first_approved
 from hyok.custody.quorum import Role
 from hyok.custody.shadow_book import no_shadow
 from hyok.errors import Conflict, HyokError, Malformed, Refused
 from hyok.officer.policy_acts import SYSTEM, fit
 from hyok.policy.bundle import Bundle
+from hyok.policy.exceptions import check_terms
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -68,7 +70,8 @@ class ShadowDesk:
                 effect="No policy was put in shadow.",
                 next_step="--reason TEXT",
             )
-        fit(files, await self._used())
+        policy = fit(files, await self._used())
+        check_terms(policy.exceptions, self._clock_ms(), await first_approved(self._policies))
         bundle = Bundle(await self._policies.next_version(), files)
         async with self._recorded("policy:shadow", person, bundle.digest):
             return await self._shadows.put(bundle, f"officer:{person}", reason)

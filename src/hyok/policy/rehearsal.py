@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from hyok.errors import NotFound
 from hyok.policy.cedar import store_bars
 from hyok.policy.classify import effective
+from hyok.policy.exceptions import StoreLift
 from hyok.policy.matrix import allowed, compare
 
 if TYPE_CHECKING:
@@ -121,7 +122,14 @@ def _barred(policy: Policy, world: World) -> Iterator[Barred]:
             rule = policy.classifications.get(name)
             if rule.denied or facts is None:
                 continue
-            for guardrail in store_bars(rule, facts, world.zone):
+            lifted = {
+                one.lifts.lifted
+                for one in policy.exceptions
+                if isinstance(one.lifts, StoreLift)
+                and (one.lifts.bucket, one.lifts.classification) == (bucket.bucket_id, name)
+                and world.now_ms < one.ends_ms
+            }
+            for guardrail in set(store_bars(rule, facts, world.zone)) - lifted:
                 yield Barred(bucket.store, bucket.bucket_id, name, guardrail, name in by_itself)
 
 

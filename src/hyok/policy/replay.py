@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from hyok.policy.bundle import Policy
+    from hyok.policy.decision import Decision
     from hyok.policy.matrix import World
     from hyok.vocabulary import Bucket
 
@@ -117,10 +118,10 @@ def _one(
     for policy, said in ((before, NO_CLASS), (after, NO_CLASS_THEN)):
         if past.classification and past.classification not in policy.classifications.names():
             return said
-    now = before.engine.decide(_question(before, world, past, principal, bucket))
+    now = _decide(before, world, past, principal, bucket)
     if now.allowed is not past.allowed:
         return OTHERWISE
-    then = after.engine.decide(_question(after, world, past, principal, bucket))
+    then = _decide(after, world, past, principal, bucket)
     if then.allowed is now.allowed:
         return ""
     verdict = Verdict.WOULD_ALLOW if then.allowed else Verdict.WOULD_DENY
@@ -138,14 +139,14 @@ def _principal(past: PastDecision, apps: Mapping[str, Principal]) -> Principal |
     return NO_KIND
 
 
-def _question(
+def _decide(
     policy: Policy,
     world: World,
     past: PastDecision,
     principal: Principal,
     bucket: Bucket | None,
-) -> Question:
-    return Question(
+) -> Decision:
+    question = Question(
         principal=principal,
         action=past.action,
         bucket_id=past.bucket_id,
@@ -159,3 +160,4 @@ def _question(
         approved=past.approved,
         break_glass=past.break_glass,
     )
+    return policy.deciding(lambda: world.now_ms).decide(question)

@@ -97,7 +97,8 @@ class Candidate:
 
     def __init__(self, policy: Policy, clock_ms: Callable[[], int]) -> None:
         self._classifications = policy.classifications
-        self._engine = CachedEngine(policy.engine, clock_ms=clock_ms, ttl_ms=REMEMBERED_MS)
+        engine = policy.deciding(clock_ms)
+        self._engine = CachedEngine(engine, clock_ms=clock_ms, ttl_ms=REMEMBERED_MS)
 
     def judge(self, question: Question, *, allowed: bool) -> Difference:
         """Return how the candidate would have answered a question, beside the answer given."""

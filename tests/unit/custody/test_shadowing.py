@@ -24,6 +24,7 @@ from hyok.custody import shadowing
 from hyok.custody.secret_box import HsmSecretBox
 from hyok.custody.shadow_book import DAY_MS, ShadowBook
 from hyok.custody.shadowing import ShadowWatch
+from hyok.custody.told import ToldOnce
 from hyok.database.rows import bump_epoch
 from hyok.database.tables import policy_bundles, policy_in_force, policy_shadow
 from hyok.errors import NotFound, Refused, Tampered, Unavailable
@@ -97,6 +98,7 @@ def worker(house: House) -> Worker:
         notes=notes,
         version=lambda: version[0],
         journal=house.journal,
+        told=ToldOnce(house.database, house.journal, lambda: house.now[0]),
         opaque=house.custodian.opaque,
         clock_ms=lambda: house.now[0],
     )
@@ -311,11 +313,3 @@ async def test_a_new_shadow_begins_to_count_anew(house: House) -> None:
     await here.write()
     await here.turn()
     assert await here.counts() == {"same": 1}
-
-
-async def test_what_is_told_once_is_told_once(house: House) -> None:
-    book = worker(house).book
-    assert await book.tell_once("x")
-    assert not await book.tell_once("x")
-    await book.untell("x")
-    assert await book.tell_once("x")

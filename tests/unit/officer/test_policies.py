@@ -81,7 +81,12 @@ class Office:
 
         performers: Any = desk.actions._performers
         performers[Act.PUBLISH_POLICY] = PublishPolicy(
-            book=self.book, keeper=self.here.keeper, directory=FILES, world=world, used=used
+            book=self.book,
+            keeper=self.here.keeper,
+            directory=FILES,
+            world=world,
+            used=used,
+            clock_ms=lambda: desk.now[0],
         )
 
     async def propose(self, files: dict[str, str], version: int = 0) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -86,6 +87,10 @@ def test_a_class_that_it_does_not_know_is_its_error() -> None:
     assert (found.verdict, found.reason) == (Verdict.ERROR, "NotFound")
 
 
+def engine_of(decide: Any) -> Any:
+    return SimpleNamespace(decide=decide)
+
+
 class Panic(BaseException):
     """As a Rust library raises it: no Exception."""
 
@@ -95,10 +100,9 @@ def test_any_error_of_it_is_counted_and_goes_no_further(fault: type[BaseExceptio
     def decide(_question: Question) -> Decision:
         raise fault
 
-    broken: Any = SimpleNamespace(
-        classifications=load(FILES).classifications, engine=SimpleNamespace(decide=decide)
+    found = Candidate(replace(load(FILES), engine=engine_of(decide)), lambda: 1).judge(
+        question(), allowed=True
     )
-    found = Candidate(broken, lambda: 1).judge(question(), allowed=True)
     assert (found.verdict, found.reason) == (Verdict.ERROR, fault.__name__)
 
 
@@ -110,10 +114,7 @@ def test_it_is_asked_once_while_the_answer_is_young() -> None:
         asked.append(given)
         return YES
 
-    watched: Any = SimpleNamespace(
-        classifications=load(FILES).classifications, engine=SimpleNamespace(decide=decide)
-    )
-    candidate = Candidate(watched, lambda: now[0])
+    candidate = Candidate(replace(load(FILES), engine=engine_of(decide)), lambda: now[0])
     for _ in range(5):
         candidate.judge(question(), allowed=True)
     assert len(asked) == 1

@@ -1,4 +1,4 @@
-"""The policy in force and the one in shadow: are they what officers said?"""
+"""The policy in force, its exceptions, and the one in shadow: are they what officers said?"""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 from hyok.cli.diagnosis.check import Check
 from hyok.custody.shadowing import LONG_MS
+from hyok.policy.exceptions import DAY_MS, SOON_MS
 
 if TYPE_CHECKING:
-    from hyok.wiring import Core
+    from collections.abc import Sequence
 
-DAY_MS = 86_400_000
+    from hyok.policy.exceptions import PolicyException
+    from hyok.wiring import Core
 
 
 async def in_force(core: Core) -> Check:
@@ -48,3 +50,26 @@ async def in_shadow(core: Core, now_ms: int) -> Check:
         step = "hyok policy shadow; then hyok policy enforce, or hyok policy shadow --stop"
         return Check("policy in shadow", "warn", said, means, step)
     return Check("policy in shadow", "ok", said)
+
+
+def exceptions(core: Core, now_ms: int) -> Check:
+    """Has an exception of the policy in force ended, or does one soon?"""
+    known = core.policy.exceptions
+    if not known:
+        return Check("policy exceptions", "ok", "none")
+    ended = [one for one in known if one.ends_ms <= now_ms]
+    if ended:
+        means = "what they let pass is refused again, and the policy still speaks of them"
+        step = "hyok policy exceptions; publish a policy without them"
+        return Check("policy exceptions", "FAIL", f"ended: {_named(ended)}", means, step)
+    soon = [one for one in known if one.ends_ms - now_ms <= SOON_MS]
+    if soon:
+        means = "at the end of that day what they let pass is refused"
+        step = "mend what they are for; an exception that is still needed gets an id of its own"
+        said = f"end within thirty days: {_named(soon)}"
+        return Check("policy exceptions", "warn", said, means, step)
+    return Check("policy exceptions", "ok", f"{len(known)}, none ends within thirty days")
+
+
+def _named(some: Sequence[PolicyException]) -> str:
+    return ", ".join(f"{one.id} ({one.until}, owner {one.owner})" for one in some)

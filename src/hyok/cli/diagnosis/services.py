@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from hyok.cli.diagnosis.audit import audit_log
 from hyok.cli.diagnosis.check import Check
-from hyok.cli.diagnosis.policies import in_force, in_shadow
+from hyok.cli.diagnosis.policies import exceptions, in_force, in_shadow
 from hyok.cli.options import moment
 from hyok.custody.custodian import TENANT_CLASSIFICATION
 from hyok.custody.key_states import KeyState
@@ -41,6 +41,7 @@ async def ask_all(core: Core, checks: Checklist, now_ms: int) -> None:
     await checks.ask("plaintext", _plaintext(core))
     await checks.ask("officers", _officers(core, now_ms))
     await checks.ask("policy in force", in_force(core))
+    checks.look("policy exceptions", lambda: exceptions(core, now_ms))
     await checks.ask("policy in shadow", in_shadow(core, now_ms))
     await checks.ask("backup", _backup(core, now_ms))
     checks.look("audit log", lambda: audit_log(core.settings, now_ms))
