@@ -204,7 +204,7 @@ def list_policies(config: ConfigOption = None, as_json: JsonOption = False) -> N
     """List the policy in shadow and those that were in force, the newest first."""
 
     async def inside(core: Core) -> tuple[dict[str, object] | None, Sequence[InForce]]:
-        return await policy_shadow.standing(core), await core.policies.history()
+        return await policy_shadow.standing_or_why(core), await core.policies.history()
 
     shadow, history = run(config, inside)
     rows: list[dict[str, object]] = [

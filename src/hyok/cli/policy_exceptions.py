@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from hyok.cli.options import ConfigOption, JsonOption, moment
 from hyok.cli.policy_at_hand import in_force
-from hyok.cli.screen import mark, show
+from hyok.cli.screen import mark, show, show_whole
 from hyok.cli.session import run
 from hyok.custody.exceptions import first_approved
 from hyok.policy.exceptions import DAY_MS, SOON_MS, StoreLift
@@ -46,7 +46,7 @@ def exceptions(config: ConfigOption = None, as_json: JsonOption = False) -> None
         show(rows, as_json=True, empty="")
         return
     short = [{name: row[name] for name in row if name != "reason"} for row in rows]
-    show(short, as_json=False, empty="The policy in force has no exceptions.")
+    show_whole(short, as_json=False, empty="The policy in force has no exceptions.")
     for row in rows:
         if row["state"] == ENDED:
             mark("FAIL", f"{row['id']} has ended on {row['until']}: publish a policy without it")

@@ -18,10 +18,10 @@ from hyok.cli.acting import (
     tell_proposal,
 )
 from hyok.cli.options import ConfigOption, JsonOption, moment
-from hyok.cli.screen import mark, say, show
+from hyok.cli.screen import mark, say, show, show_whole
 from hyok.cli.session import run
 from hyok.custody.quorum import Act
-from hyok.errors import Malformed
+from hyok.errors import HyokError, Malformed
 from hyok.policy.shadow import Verdict
 from hyok.wiring import clock_ms, policy_files
 
@@ -124,6 +124,14 @@ async def standing(core: Core) -> dict[str, object] | None:
     return _row(found[0], state)
 
 
+async def standing_or_why(core: Core) -> dict[str, object] | None:
+    """Return the same for a list, which says what is wrong with the row and goes on."""
+    try:
+        return await standing(core)
+    except HyokError as error:
+        return {"version": "", "state": f"in shadow: {error.cause}", "sha256": "", "since": ""}
+
+
 def _report(config: Path | None, *, as_json: bool) -> None:
     async def inside(core: Core) -> tuple[dict[str, object] | None, Sequence[Counted]]:
         row = await standing(core)
@@ -141,7 +149,8 @@ def _report(config: Path | None, *, as_json: bool) -> None:
         show([row | {"decisions": totals, "differences": found}], as_json=True, empty="")
         return
     say(f"policy {str(row['sha256'])[:16]}…, {row['state']} since {row['since']}, by {row['by']}")
-    show(found[:SHOWN_MAX], as_json=False, empty="Nothing would have been decided otherwise.")
+    empty = "Nothing would have been decided otherwise."
+    show_whole(found[:SHOWN_MAX], as_json=False, empty=empty)
     if len(found) > SHOWN_MAX:
         say(f"… and {len(found) - SHOWN_MAX} more (--json has all)")
     say(", ".join(f"{totals[word]:,} {word}" for word in totals))

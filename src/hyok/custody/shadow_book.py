@@ -13,7 +13,7 @@ from dataclasses import asdict, astuple, dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import String, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from hyok.custody.proposal import canonical
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 EPOCH = "policy-shadow"
 PURPOSE = "policy shadow"
 DAY_MS = 86_400_000
-REASON_CHARS_MAX = 255
 _counts = policy_shadow_counts.c
 
 
@@ -119,14 +118,13 @@ class ShadowBook:
         Raises:
             Tampered: we did not write it so (codes HY-2401, HY-2406).
         """
-        shadow = Shadow(**json.loads(await self._box.open(PURPOSE, row.sealed)))
+        raw = await self._box.open(PURPOSE, row.sealed)
+        try:
+            shadow = Shadow(**json.loads(raw))
+        except (ValueError, TypeError) as error:  # sealed by another version of this program
+            raise _not_genuine() from error
         if sha256(row.document).hexdigest() != shadow.sha256:
-            raise Tampered(
-                "The policy in shadow is not the one that was put there.",
-                code="HY-2406",
-                effect="It is not decided; the policy in force is not touched by it.",
-                next_step="look who can write to the database; hyok policy shadow FOLDER",
-            )
+            raise _not_genuine()
         return shadow, parse_bundle(row.document)
 
     async def add(self, digest: str, counts: Mapping[Difference, int]) -> Sequence[Difference]:
@@ -170,6 +168,15 @@ def read_row(connection: Connection) -> Mapping[str, ShadowRow]:
     return {} if row is None else {EPOCH: ShadowRow(row.document, row.sealed)}
 
 
+def _not_genuine() -> Tampered:
+    return Tampered(
+        "The policy in shadow is not the one that was put there.",
+        code="HY-2406",
+        effect="It is not decided; the policy in force is not touched by it.",
+        next_step="look who can write to the database; hyok policy shadow FOLDER",
+    )
+
+
 def no_shadow() -> NotFound:
     """Return what to say where no policy is in shadow."""
     return NotFound(
@@ -184,8 +191,8 @@ def _add(
     connection: Connection, digest: str, now_ms: int, difference: Difference, count: int
 ) -> bool:
     """Add to a row, or make it; return whether it was made."""
-    row = dict(zip(Difference.__dataclass_fields__, astuple(difference), strict=True))
-    row["reason"] = row["reason"][:REASON_CHARS_MAX]
+    texts = dict(zip(Difference.__dataclass_fields__, astuple(difference), strict=True))
+    row = {name: _fitting(name, value) for name, value in texts.items()}
     row |= {"sha256": digest, "day": now_ms // DAY_MS}
     more = (
         update(policy_shadow_counts)
@@ -199,6 +206,13 @@ def _add(
         return True
     connection.execute(more)
     return False
+
+
+def _fitting(name: str, value: str) -> object:
+    """Return what its column takes: PostgreSQL refuses a longer text, and a zero character."""
+    kind = _counts[name].type
+    assert isinstance(kind, String)
+    return value.replace("\0", "")[: kind.length]
 
 
 def _is(row: Mapping[str, object]) -> Sequence[ColumnElement[bool]]:

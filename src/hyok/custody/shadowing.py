@@ -19,8 +19,7 @@ from hyok.audit.record import AuditRecord
 from hyok.custody.shadow_book import DAY_MS, EPOCH, read_row
 from hyok.database.epoch_rows import EpochRows
 from hyok.errors import HyokError
-from hyok.policy.bundle import load
-from hyok.policy.shadow import Candidate, Difference, Verdict
+from hyok.policy.shadow import Difference, Verdict, candidate_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from hyok.custody.shadow_book import Shadow, ShadowBook, ShadowRow
     from hyok.custody.told import ToldOnce
     from hyok.database.engine import Database
-    from hyok.policy.shadow import Noted, ShadowNotes
+    from hyok.policy.shadow import Candidate, Noted, ShadowNotes
     from hyok.vocabulary import Ask
 
 log = structlog.get_logger("hyok.custody.shadowing")
@@ -190,14 +189,14 @@ class ShadowWatch:
     async def _prove(self, row: ShadowRow) -> None:
         try:
             shadow, bundle = await self._book.prove(row)
-            policy = load(bundle.files)
+            candidate = candidate_of(bundle.files, self._clock_ms)
         except HyokError as error:
             if error.retryable:
                 raise
             log.warning("policy.shadow_refused", cause=error.explain())
             await self._alarm(row, error)
             return
-        self._take(shadow, Candidate(policy, self._clock_ms))
+        self._take(shadow, candidate)
         log.info("policy.shadow", version=shadow.version, sha256=shadow.sha256, by=shadow.by)
 
     async def _alarm(self, row: ShadowRow, error: HyokError) -> None:

@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from hyok.errors import HyokError, Malformed
+from hyok.policy.bundle import load
 from hyok.policy.decision import CachedEngine
 
 if TYPE_CHECKING:
@@ -90,6 +92,21 @@ class ShadowNotes:
         taken = self._noted, self._beyond
         self._noted, self._beyond = {}, 0
         return taken
+
+
+def candidate_of(files: Mapping[str, str], clock_ms: Callable[[], int]) -> Candidate:
+    """Return the candidate of these files.
+
+    Raises:
+        Malformed: they cannot decide, for whatever reason.
+    """
+    try:
+        return Candidate(load(files), clock_ms)
+    except (HyokError, KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:
+        word = type(error).__name__
+        raise Malformed(f"the candidate cannot be loaded: {word}", code="HY-1101") from error
 
 
 class Candidate:

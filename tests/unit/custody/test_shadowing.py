@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sqlalchemy import select, update
 from structlog.testing import capture_logs
+from tests.fakes.memory_journal import MemoryJournal
+from tests.fakes.policy_in_force import InForce
 from tests.unit.custody.test_custodian import (
+    CLASSES,
     ENGINE,
     HEADER,
     METADATA,
@@ -21,16 +28,17 @@ from tests.unit.custody.test_custodian import (
 )
 
 from hyok.custody import shadowing
+from hyok.custody.decisions import Decisions
 from hyok.custody.secret_box import HsmSecretBox
 from hyok.custody.shadow_book import DAY_MS, ShadowBook
 from hyok.custody.shadowing import ShadowWatch
 from hyok.custody.told import ToldOnce
 from hyok.database.rows import bump_epoch
 from hyok.database.tables import policy_bundles, policy_in_force, policy_shadow
-from hyok.errors import NotFound, Refused, Tampered, Unavailable
+from hyok.errors import Malformed, NotFound, Refused, Tampered, Unavailable
 from hyok.policy.bundle import Bundle
 from hyok.policy.decision import Decision, Question, StoreFacts
-from hyok.policy.shadow import ShadowNotes
+from hyok.policy.shadow import Candidate, Difference, ShadowNotes, candidate_of
 from hyok.wiring import policy_files
 
 if TYPE_CHECKING:
@@ -313,3 +321,114 @@ async def test_a_new_shadow_begins_to_count_anew(house: House) -> None:
     await here.write()
     await here.turn()
     assert await here.counts() == {"same": 1}
+
+
+class Nothing:
+    """No freezes; nothing to open."""
+
+    async def touching(self, _ask: Ask) -> None:
+        return None
+
+
+async def opaque(_ask: Ask) -> str:
+    return "name:0"
+
+
+def deciding(shadow: ShadowNotes | None) -> Decisions:
+    anything: Any = Nothing()
+    return Decisions(
+        classifications=CLASSES,
+        engine=ENGINE,
+        store_facts={"local": StoreFacts("NL", "US", "UC1")},
+        zone="municipality",
+        journal=MemoryJournal(),
+        keks=anything,
+        opaque=opaque,
+        clock_ms=lambda: 1_000,
+        seal_subject=anything,
+        freezes=anything,
+        policy=InForce(),
+        shadow=shadow,
+    )
+
+
+async def answers(decisions: Decisions, asks: list[Ask]) -> list[object]:
+    found: list[object] = []
+    for ask in asks:
+        try:
+            found.append(await decisions.permit(ask, ask.classification or "", b"", ""))
+        except Refused as error:
+            found.append(error.explain())
+    journal: Any = decisions._journal
+    return [*found, journal.records]
+
+
+ASKS = st.builds(
+    lambda name, action, grants, clearance: replace(
+        asking(name, action),
+        principal=replace(asking(name).principal, grants=frozenset(grants), clearance=clearance),
+    ),
+    st.sampled_from(CLASSES.names()),
+    st.sampled_from(["object:get", "object:put", "object:delete", "bucket:list", "object:fly"]),
+    st.sets(st.sampled_from(["read", "write", "delete", "list"])),
+    st.sampled_from([10, 20, 30, 100]),
+)
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    asks=st.lists(ASKS, max_size=20),
+    kind=st.sampled_from(["denies", "allows", "raises", "same"]),
+)
+def test_no_answer_and_no_record_of_a_decision_depends_on_the_shadow(
+    asks: list[Ask], kind: str
+) -> None:
+    def decide(asked: Question) -> Decision:
+        if kind == "raises":
+            raise RecursionError
+        return ENGINE.decide(asked) if kind == "same" else Decision(kind == "allows", ("x",))
+
+    notes = ShadowNotes()
+    notes.on = True
+    with_shadow = asyncio.run(answers(deciding(notes), asks))
+    assert with_shadow == asyncio.run(answers(deciding(None), asks))
+    policy: Any = SimpleNamespace(
+        classifications=CLASSES, deciding=lambda _clock: SimpleNamespace(decide=decide)
+    )
+    candidate = Candidate(policy, lambda: 1_000)
+    noted, _ = notes.take()
+    for (question, allowed), each in noted.items():
+        verdict = candidate.judge(question, allowed=allowed).verdict
+        assert each.count > 0
+        wanted = {"denies": ("would-deny", "same"), "allows": ("same", "would-allow")}
+        by_answer = wanted.get(kind, ("error",) * 2 if kind == "raises" else ("same",) * 2)
+        assert verdict == by_answer[0 if allowed else 1]
+    assert sum(each.count for each in noted.values()) == len(asks)
+    assert asyncio.run(answers(deciding(notes), asks)) == with_shadow
+
+
+def test_a_candidate_that_cannot_be_loaded_for_any_reason_is_malformed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Panic(BaseException):
+        pass
+
+    def boom(_files: object) -> None:
+        raise Panic
+
+    monkeypatch.setattr("hyok.policy.shadow.load", boom)
+    with pytest.raises(Malformed) as said:
+        candidate_of(FILES, lambda: 1)
+    assert said.value.code == "HY-1101"
+
+
+async def test_names_that_no_column_takes_are_cut(house: House) -> None:
+    here = worker(house)
+    long = Difference("would-deny", "a\0" * 300, "x" * 300, "b" * 300, "c" * 300, "d" * 300)
+    assert await here.book.add("0" * 64, {long: 1}) == [long]
+    assert await here.book.add("0" * 64, {long: 2}) == []
+    [one] = await here.book.counted("0" * 64)
+    assert one.decisions == 3
+    assert one.difference == Difference(
+        "would-deny", "a" * 255, "x" * 64, "b" * 63, "c" * 64, "d" * 255
+    )

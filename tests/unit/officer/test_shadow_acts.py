@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from sqlalchemy import update
 from tests.unit.officer.test_policies import FILES, NO_READS, Office, looked, office
 
+from hyok.cli.diagnosis.policies import in_shadow
+from hyok.cli.policy_shadow import ENFORCED, LIVE, OVERTAKEN, standing_or_why
 from hyok.custody.quorum import Act, Verdict
-from hyok.custody.shadow_book import ShadowBook
-from hyok.errors import Conflict, HyokError, Malformed, NotFound, Refused
+from hyok.custody.shadow_book import DAY_MS, ShadowBook
+from hyok.database.tables import policy_shadow
+from hyok.errors import Conflict, HyokError, Malformed, NotFound, Refused, Tampered
 from hyok.officer.shadow_acts import ShadowDesk
 from hyok.policy.bundle import Bundle
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from hyok.cli.diagnosis.check import Check
     from hyok.custody.shadow_book import Shadow
 
 __all__ = ["office"]
@@ -129,3 +135,63 @@ async def test_it_is_stopped_by_one_officer_too(office: Office) -> None:
     with pytest.raises(NotFound) as said:
         await desk_of(office).stop(office.desk.sign("bram"))
     assert said.value.code == "HY-2404"
+
+
+async def looked_at(office: Office, days: float = 0.0) -> Check:
+    core: Any = SimpleNamespace(
+        shadows=ShadowBook(office.desk.database, office.desk.box, lambda: office.desk.now[0]),
+        policies=office.book,
+    )
+    return await in_shadow(core, office.desk.now[0] + int(days * DAY_MS))
+
+
+async def test_doctor_says_that_a_shadow_was_forgotten_overtaken_or_edited(office: Office) -> None:
+    assert (await looked_at(office)).said == "none"
+    await begin(office)
+    assert (await looked_at(office, 2.9)).word == "ok"
+    late = await looked_at(office, 3.1)
+    assert (late.word, late.said[-21:]) == ("warn", "days, by officer:anna")
+    assert "hyok policy enforce" in late.next_step
+    await office.publish(NO_READS)
+    assert (await looked_at(office, 3.1)).said == "none: it came in force"
+    await begin(office, FILES)
+    await office.publish(NO_READS)
+    assert "another policy came in force" in (await looked_at(office)).means
+
+    def edit(connection: Any) -> None:
+        connection.execute(update(policy_shadow).values(document=Bundle(9, FILES).render()))
+
+    await office.desk.database.run(edit)
+    with pytest.raises(Tampered):
+        await looked_at(office)
+
+
+async def test_the_list_says_where_a_shadow_stands_and_goes_on_when_it_is_edited(
+    office: Office,
+) -> None:
+    core: Any = SimpleNamespace(
+        shadows=ShadowBook(office.desk.database, office.desk.box, lambda: office.desk.now[0]),
+        policies=office.book,
+    )
+    assert await standing_or_why(core) is None
+    made = await begin(office)
+    row = await standing_or_why(core)
+    assert row is not None
+    assert (row["state"], row["sha256"], row["version"]) == (LIVE, made.sha256, 1)
+    await office.publish(FILES)
+    row = await standing_or_why(core)
+    assert row is not None
+    assert row["state"] == OVERTAKEN
+    await begin(office, NO_READS)
+    await office.publish(NO_READS)
+    row = await standing_or_why(core)
+    assert row is not None
+    assert row["state"] == ENFORCED
+
+    def edit(connection: Any) -> None:
+        connection.execute(update(policy_shadow).values(sealed=b"HYS1"))
+
+    await office.desk.database.run(edit)
+    row = await standing_or_why(core)
+    assert row is not None
+    assert "damaged" in str(row["state"])
