@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 from collections import Counter
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 from hyok.audit.file import parse_line
 from hyok.audit.search import time_of
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 DECIDED = b'"decided":"'
 FROZEN = "it was frozen then, which is no decision of policy"
 UNREADABLE = "the record cannot be read"
+FIELDS = ("actor", "actor_kind", "tenant", "action", "bucket_id", "classification")
+"""In the order of `PastDecision`."""
+
+_Fields: TypeAlias = tuple[tuple[str, ...], str, frozenset[str]]
 
 
 def gather(
@@ -36,14 +40,21 @@ def gather(
     files = files_of(path)
     if not files:
         raise NotFound(f"there is no audit log at {path}", code="HY-5103")
-    decisions: Counter[PastDecision] = Counter()
+    alike: Counter[_Fields] = Counter()
     skipped: Counter[str] = Counter()
     for line in _lines(files, since_ms, tell):
-        past = _past(parse_line(line + b"\n"))
-        if isinstance(past, PastDecision):
-            decisions[past] += 1
+        found = _fields(parse_line(line + b"\n"))
+        if found is None:
+            skipped[UNREADABLE] += 1
         else:
-            skipped[past] += 1
+            alike[found] += 1
+    decisions: Counter[PastDecision] = Counter()
+    for (texts, decided, words), count in alike.items():
+        if "freeze" in words:
+            skipped[FROZEN] += count
+            continue
+        past = PastDecision(*texts, decided == "permit", "proposal" in words, "grant" in words)
+        decisions[past] += count
     return decisions, skipped
 
 
@@ -86,28 +97,13 @@ def _packed(file: Path, since_ms: int) -> Iterator[bytes]:
         ) from error
 
 
-def _past(fields: Mapping[str, object] | None) -> PastDecision | str:
-    """Return the decision of a record, or why there is none."""
-    reasons = fields.get("reasons", []) if fields is not None else None
-    if fields is None or not isinstance(reasons, list):
-        return UNREADABLE
-    words = [word for word in reasons if isinstance(word, str)]
-    if any(word.startswith("freeze:") for word in words):
-        return FROZEN
-    values = {
-        name: fields.get(field, "")
-        for name, field in (
-            *(("actor", "actor"), ("kind", "actor_kind"), ("tenant", "tenant")),
-            *(("action", "action"), ("bucket_id", "bucket_id")),
-            ("classification", "classification"),
-        )
-    }
-    texts = {name: value for name, value in values.items() if isinstance(value, str)}
-    if len(texts) < len(values):
-        return UNREADABLE
-    return PastDecision(
-        **texts,
-        allowed=fields.get("decided") == "permit",
-        approved=any(word.startswith("proposal:") for word in words),
-        break_glass=any(word.startswith("grant:") for word in words),
-    )
+def _fields(record: Mapping[str, object] | None) -> _Fields | None:
+    """Return what a record says of its decision, and of its reasons what makes a fact true."""
+    if record is None:
+        return None
+    texts = tuple(record.get(name, "") for name in FIELDS)
+    reasons = record.get("reasons", ())
+    if not isinstance(reasons, list | tuple) or not all(isinstance(one, str) for one in texts):
+        return None
+    words = {str(one).partition(":")[0] for one in reasons if ":" in str(one)}
+    return cast("tuple[str, ...]", texts), str(record["decided"]), frozenset(words)

@@ -60,6 +60,9 @@ EEA = frozenset(
 WRITES = frozenset({"object:put", "object:seal", "object:lower", "bucket:create", "bucket:adopt"})
 """What brings bytes to a store, or promises to."""
 
+GUARDRAIL = "guardrail-"
+"""How the ids of our own guardrails begin.  A rule of such a name cannot be lifted."""
+
 LIFTABLE = frozenset({"guardrail-jurisdiction", "guardrail-control"})
 """Guardrails that an exception can lift.  No other can be."""
 
@@ -92,8 +95,9 @@ class CedarEngine:
             self._ids[name]
             for name, rule in ruled.items()
             if rule["effect"] == "forbid"
-            and rule.get("annotations", {}).get("id")
+            and "id" in rule.get("annotations", {})
             and named[self._ids[name]] == 1
+            and not self._ids[name].startswith(GUARDRAIL)
         )
         self._without: dict[frozenset[str], cedarpy.PolicySet] = {}
         self._entities = cedarpy.Entities.from_json_str(_NOTHING)

@@ -9,6 +9,7 @@ Source: docs/policies.md.
 
 from __future__ import annotations
 
+import re
 from calendar import timegm
 from collections import Counter
 from datetime import date, datetime
@@ -34,8 +35,13 @@ SOON_MS = 30 * DAY_MS
 """So long before its end it is told that an exception ends."""
 
 
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}").fullmatch
+
+
 def _day(value: object) -> object:
     """Return a day that is written as one: 2027-05-31."""
+    if isinstance(value, str) and _DAY(value):
+        return date.fromisoformat(value)
     if isinstance(value, datetime) or not isinstance(value, date):
         raise ValueError("a day is written as 2027-05-31")  # noqa: TRY004 - pydantic wants it so
     return value

@@ -74,7 +74,8 @@ class Office:
         self.here = Process(desk)
 
         async def world() -> World:
-            return World([APP], [BUCKET], {"local": StoreFacts("NL", "NL", "UC1")}, "municipality")
+            stores = {"local": StoreFacts("NL", "NL", "UC1")}
+            return World([APP], [BUCKET], stores, "municipality", desk.now[0])
 
         async def used() -> frozenset[str]:
             return frozenset(self.used)

@@ -16,8 +16,9 @@ from hyok.errors import Malformed
 from hyok.policy.bundle import Policy, failing, load
 from hyok.policy.decision import CachedEngine, Question, StoreFacts
 from hyok.policy.exceptions import DAY_MS, check_terms, parse_exceptions
-from hyok.policy.matrix import ACTIONS
-from hyok.vocabulary import Principal
+from hyok.policy.matrix import ACTIONS, Cell, World
+from hyok.policy.matrix import allowed as matrix
+from hyok.vocabulary import Bucket, ClassificationName, Principal
 from hyok.wiring import policy_files
 
 FILES = policy_files(Path(__file__).resolve().parents[3] / "policies")
@@ -147,6 +148,20 @@ def test_the_memory_of_decisions_does_not_outlive_an_exception() -> None:
     assert not engine.decide(question()).allowed
 
 
+def test_the_matrix_of_access_has_what_an_exception_gives_while_it_holds() -> None:
+    reader = Principal(
+        "lezer", "gemeente", clearance=20, purpose="werk", grants=frozenset({"read"})
+    )
+    bucket = Bucket("jeugd", "gemeente", "local", "jeugd", ClassificationName("intern"), "clear")
+    stores = {"local": StoreFacts("NL", "NL", "UC1")}
+    given = Cell("lezer", "jeugd", "vertrouwelijk", "object:get")
+    for now_ms, holds in ((BEFORE, True), (ENDS_MS, False)):
+        world = World([reader], [bucket], stores, "municipality", now_ms)
+        assert (given in matrix(EXCEPTED, world)) is holds
+        assert given not in matrix(BARE, world)
+    assert given not in matrix(EXCEPTED, World([reader], [bucket], stores, "municipality"))
+
+
 QUESTIONS = st.builds(
     question,
     bucket=st.sampled_from(["archief", "jeugd", "zaken"]),
@@ -209,6 +224,7 @@ assert isinstance(RULE, dict)
         (RESIDENCY | {"id": "Ab c"}, "id"),
         (RESIDENCY | {"until": 1_800_000_000}, "a day is written as"),
         (RESIDENCY | {"until": "morgen"}, "a day is written as"),
+        (RESIDENCY | {"until": "2027-02-30"}, "until"),
         (RESIDENCY | {"lifts": STORE | {"guardrail": "tenant"}}, "guardrail"),
         (RESIDENCY | {"lifts": STORE | {"guardrail": "use-case"}}, "guardrail"),
         (RESIDENCY | {"lifts": STORE | {"kind": "everything"}}, "kind"),
@@ -233,6 +249,17 @@ def test_an_id_stands_there_once_and_an_empty_file_has_none() -> None:
         parse_exceptions("id: x")
     with pytest.raises(Malformed):
         parse_exceptions("[")
+
+
+def test_a_day_may_be_written_as_a_text() -> None:
+    assert load(files(RESIDENCY | {"until": "2027-05-31"})).exceptions[0].until == UNTIL
+
+
+def test_a_rule_that_is_named_as_a_guardrail_is_not_lifted_with_it() -> None:
+    name = "rules/gateway.cedar"
+    rule = '\n@id("guardrail-jurisdiction")\nforbid (principal, action, resource);'
+    policy = load(files(RESIDENCY) | {name: FILES[name] + rule})
+    assert not allowed(policy, question(), BEFORE)
 
 
 def test_a_forbid_without_an_id_of_its_own_cannot_be_lifted() -> None:
