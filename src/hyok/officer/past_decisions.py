@@ -23,7 +23,8 @@ UNREADABLE = "the record cannot be read"
 FIELDS = ("actor", "actor_kind", "tenant", "action", "bucket_id", "classification")
 """In the order of `PastDecision`."""
 
-_Fields: TypeAlias = tuple[tuple[str, ...], str, frozenset[str]]
+_Texts: TypeAlias = tuple[str, str, str, str, str, str]
+_Fields: TypeAlias = tuple[_Texts, str, frozenset[str]]
 
 
 def gather(
@@ -106,4 +107,4 @@ def _fields(record: Mapping[str, object] | None) -> _Fields | None:
     if not isinstance(reasons, list | tuple) or not all(isinstance(one, str) for one in texts):
         return None
     words = {str(one).partition(":")[0] for one in reasons if ":" in str(one)}
-    return cast("tuple[str, ...]", texts), str(record["decided"]), frozenset(words)
+    return cast("_Texts", texts), str(record["decided"]), frozenset(words)
