@@ -7,6 +7,7 @@ from pathlib import Path
 
 from hyok.policy.bundle import load
 from hyok.policy.decision import StoreFacts
+from hyok.policy.exceptions import FILE
 from hyok.policy.matrix import World
 from hyok.policy.rehearsal import GONE, Barred, Reclassed, rehearse
 from hyok.vocabulary import Bucket, ClassificationName, Principal
@@ -106,3 +107,18 @@ def test_where_no_name_matters_none_has_to_be_read() -> None:
     assert Reclassed(NOW, NOW, bucket("intern")).is_settled
     with_rules = bucket("intern", prefix_rules={"a/": "geheim"})
     assert not Reclassed(NOW, NOW, with_rules).is_settled
+
+
+def test_what_an_exception_lets_stand_is_legal_as_long_as_it_holds() -> None:
+    files = changed("vertrouwelijk", ("control: any", "control: EU"))
+    files[FILE] = (
+        "- {id: leverancier, owner: chris, until: 2027-05-31, reason: tot de verhuizing klaar is,\n"
+        "   lifts: {kind: store, guardrail: control, classification: vertrouwelijk, "
+        "bucket: vertrouwelijk}}"
+    )
+    after = load(files)
+    ends_ms = after.exceptions[0].ends_ms
+    holding = rehearse(NOW, after, replace(WORLD, now_ms=ends_ms - 1))
+    assert [one.bucket for one in holding.illegal] == ["intern"]
+    ended = rehearse(NOW, after, replace(WORLD, now_ms=ends_ms))
+    assert [one.bucket for one in ended.illegal] == ["intern", "vertrouwelijk"]
