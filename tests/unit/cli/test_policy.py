@@ -15,7 +15,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from hyok.cli import policy_shadow
+from hyok.cli import policy_exceptions, policy_replay, policy_shadow
 from hyok.cli.main import app
 from hyok.cli.policy_shadow import OVERTAKEN
 from hyok.cli.screen import out
@@ -23,6 +23,7 @@ from hyok.custody.shadow_book import Counted
 from hyok.errors import Malformed
 from hyok.policy.bundle import load
 from hyok.policy.exceptions import FILE, check_terms
+from hyok.policy.replay import Changed, Replayed
 from hyok.policy.shadow import Difference
 from hyok.serving import tell_shadow
 from hyok.telemetry.metrics import Metrics
@@ -118,3 +119,44 @@ def test_metrics_have_what_the_shadow_was_asked_and_each_decision_once() -> None
     text = metrics.render().decode()
     assert 'hyok_policy_shadow_decisions_total{verdict="would-deny"} 2.0' in text
     assert "hyok_policy_shadow_seconds 90.0" in text
+
+
+def test_the_text_of_a_replay_says_what_would_change_and_what_was_not_replayed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = Replayed(same=7)
+    found.changed[Changed("would-deny", "lezer", "intern", "object:get", "app-clearance")] = 1_500
+    found.skipped["the app is not registered any more"] = 3
+    monkeypatch.setattr(policy_replay, "run", lambda *_: found)
+    with out.capture() as captured:
+        policy_replay.replay(ROOT / "policies", 30, None, as_json=False)
+    text = captured.get()
+    for said in (
+        "would-deny  lezer  intern  object:get  app-clearance  1500",
+        "1,510 decisions in 30 days: 7 the same, 1,500 otherwise, 3 not replayed",
+        "3 not replayed: the app is not registered any more",
+    ):
+        assert said in text
+    shown = CliRunner().invoke(app, ["policy", "replay", str(ROOT / "policies"), "--json"])
+    [row] = json.loads(shown.output)
+    assert (row["records"], row["changed"], row["same"]) == (1_510, 1_500, 7)
+    assert row["not_replayed"] == {"the app is not registered any more": 3}
+
+
+def test_the_list_of_exceptions_says_which_have_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = load(policy_files(ROOT / "policies") | {FILE: SNIPPET}).exceptions
+    approved = {one.id: (0, one) for one in found}
+    monkeypatch.setattr(policy_exceptions, "run", lambda *_: (found, approved))
+    monkeypatch.setattr(policy_exceptions, "clock_ms", lambda: found[1].ends_ms)
+    with out.capture() as captured:
+        policy_exceptions.exceptions(None, as_json=False)
+    text = captured.get()
+    assert "FAIL  inzage-jeugdteam has ended on 2027-03-31" in text
+    assert "archief-verhuizing has ended" not in text
+    shown = CliRunner().invoke(app, ["policy", "exceptions", "--json"])
+    rows = {row["id"]: row for row in json.loads(shown.output)}
+    assert (rows["archief-verhuizing"]["state"], rows["archief-verhuizing"]["days"]) == (
+        "holds",
+        61,
+    )
+    assert rows["inzage-jeugdteam"]["days"] == 0
