@@ -18,6 +18,7 @@ from hyok.officer.key_acts import DestroyKey
 from hyok.officer.object_acts import ExportBucket, LowerObject
 from hyok.officer.officer_acts import AddIdentity, AddOfficer, RevokeOfficer
 from hyok.officer.policy_acts import PublishPolicy
+from hyok.officer.shadow_acts import ShadowDesk
 from hyok.officer.shred_acts import ShredCase
 from hyok.officer.statement_rows import StatementBook
 from hyok.policy.matrix import World
@@ -41,6 +42,7 @@ async def world_of(core: Core) -> World:
         buckets=await core.registry.all(),
         stores=core.facts,
         zone=core.settings.installation.gateway_zone,
+        now_ms=clock_ms(),
     )
 
 
@@ -51,6 +53,18 @@ async def classes_in_use(core: Core) -> frozenset[str]:
         named |= {bucket.classification, *bucket.allowed, *bucket.prefix_rules.values()}
     known = {kek.classification for kek in await core.keks.all()}
     return frozenset(named | known) - {TENANT_CLASSIFICATION, SECRETS}
+
+
+def shadow_desk(core: Core) -> ShadowDesk:
+    """Return the acts of one officer about the policy in shadow."""
+    return ShadowDesk(
+        register=core.register,
+        policies=core.policies,
+        shadows=core.shadows,
+        used=partial(classes_in_use, core),
+        journal=core.journal,
+        clock_ms=clock_ms,
+    )
 
 
 def build_actions(core: Core, progress: Callable[[int, int], None] = _silent) -> OfficerActions:
@@ -99,6 +113,7 @@ def build_actions(core: Core, progress: Callable[[int, int], None] = _silent) ->
                 directory=policy_files(core.settings.policies.directory),
                 world=partial(world_of, core),
                 used=partial(classes_in_use, core),
+                clock_ms=clock_ms,
             ),
             Act.BREAK_GLASS: GrantBreakGlass(
                 core.break_glass.book, registry, core.access_keys, classes

@@ -32,6 +32,12 @@ USES_SECONDS = 60.0
 POLICY_SECONDS = 1.0
 """How often a policy is looked for that officers put in force; the row is asked every two."""
 
+SHADOW_SECONDS = 1.0
+"""How often the policy in shadow is asked about what was decided meanwhile."""
+
+EXCEPTIONS_SECONDS = 10.0
+"""How soon it is told that an exception of the policy has ended; it ends by the clock anyway."""
+
 GRANTS_SECONDS = 2.0
 """How soon it is told that a break-glass grant has ended; it ends by the clock anyway."""
 
@@ -43,6 +49,8 @@ async def keep_house(core: Core, clock_ms: Callable[[], int]) -> None:
         (USES_SECONDS, core.access_keys.write_uses),
         (GRANTS_SECONDS, core.break_glass.end_past),
         (POLICY_SECONDS, core.policy.look),
+        (SHADOW_SECONDS, core.shadow.turn),
+        (EXCEPTIONS_SECONDS, core.exceptions.tell_ended),
         (STORE_SWEEP_SECONDS, partial(sweep_stores, core, clock_ms)),
         (MIRROR_SECONDS, partial(keep_mirrors, core)),
     )

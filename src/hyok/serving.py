@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hyok.audit.config import AuditSettings
+    from hyok.custody.shadowing import ShadowWatch
     from hyok.gateway.port import Meter
     from hyok.http1.server import Server
     from hyok.settings import Settings
@@ -127,6 +128,7 @@ async def open_management(core: Core, metrics: Metrics, index: int, door: Server
     def render() -> bytes:
         tell_checkpoint(core.settings.audit.file, metrics)
         tell_exports(core.settings.audit, metrics)
+        tell_shadow(core.shadow, metrics)
         return metrics.render()
 
     port = core.settings.management.port
@@ -160,6 +162,13 @@ def tell_exports(audit: AuditSettings, metrics: Metrics) -> None:
             metrics.export_lag_records.labels(export.name).set(found.lag_records)
             metrics.export_lag_seconds.labels(export.name).set(found.lag_seconds)
             metrics.export_failing_seconds.labels(export.name).set(failing)
+
+
+def tell_shadow(shadow: ShadowWatch, metrics: Metrics) -> None:
+    """Add what the policy in shadow was asked since the last look."""
+    metrics.shadow_seconds.set(shadow.age_ms / 1000)
+    for verdict, decisions in shadow.take_totals().items():
+        metrics.shadow(verdict, decisions)
 
 
 async def run_worker(settings: Settings, index: int, stop: asyncio.Event) -> None:

@@ -18,6 +18,7 @@ from hyok.custody.approvals import Approvals
 from hyok.custody.break_glass import GrantBook
 from hyok.custody.bundles import PolicyBook, PolicyKeeper
 from hyok.custody.custodian import KeyCustodian
+from hyok.custody.exceptions import ExceptionWatch
 from hyok.custody.failing_tokens import FailingTokens
 from hyok.custody.freezes import Freezes
 from hyok.custody.keks import KekCatalog
@@ -25,6 +26,9 @@ from hyok.custody.keyring import Keyring
 from hyok.custody.officers import OfficerRegister
 from hyok.custody.rotation import KeyRotation
 from hyok.custody.secret_box import HsmSecretBox
+from hyok.custody.shadow_book import ShadowBook
+from hyok.custody.shadowing import ShadowWatch
+from hyok.custody.told import ToldOnce
 from hyok.custody.watch import HsmWatch
 from hyok.database.engine import Database
 from hyok.database.leases import Leases
@@ -53,6 +57,7 @@ from hyok.officer.hooks import Hooks
 from hyok.policy.bundle import Bundle
 from hyok.policy.bundle import load as load_policy
 from hyok.policy.decision import CachedEngine, StoreFacts
+from hyok.policy.shadow import ShadowNotes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,7 +83,10 @@ def policy_files(directory: Path) -> dict[str, str]:
     Raises:
         Malformed: there is no such folder.
     """
-    patterns = ("classifications/*.yaml", "rules/*.cedar", "cases/*.yaml", "schema.cedarschema")
+    patterns = (
+        *("classifications/*.yaml", "rules/*.cedar", "cases/*.yaml"),
+        *("schema.cedarschema", "exceptions.yaml"),
+    )
     found = [path for pattern in patterns for path in sorted(directory.glob(pattern))]
     if not found:
         raise Malformed(
@@ -129,6 +137,9 @@ class Core:
     approvals: Approvals
     policies: PolicyBook
     policy: PolicyKeeper
+    shadows: ShadowBook
+    shadow: ShadowWatch
+    exceptions: ExceptionWatch
     facts: dict[str, StoreFacts]
 
     async def close(self) -> None:
@@ -214,6 +225,7 @@ def open_core(settings: Settings) -> Core:
     )
     freezes = Freezes(database, clock_ms)
     grants = GrantBook(database, box, journal, clock_ms)
+    notes = ShadowNotes()
     custodian = KeyCustodian(
         classifications=classifications,
         engine=engine,
@@ -231,7 +243,10 @@ def open_core(settings: Settings) -> Core:
         policy=policy,
         grants=grants,
         every_decision=any(export.format == "adl" for export in settings.audit.exports),
+        shadow=notes,
     )
+    shadows = ShadowBook(database, box, clock_ms)
+    told = ToldOnce(database, journal, clock_ms)
     access_keys = AccessKeys(database, box)
     issuers = [issuer.issuer for issuer in settings.web_identity.issuers]
     sessions = Sessions(database, box, issuers=issuers)
@@ -270,6 +285,18 @@ def open_core(settings: Settings) -> Core:
         approvals=approvals,
         policies=book,
         policy=policy,
+        shadows=shadows,
+        shadow=ShadowWatch(
+            database=database,
+            book=shadows,
+            notes=notes,
+            version=lambda: policy.version,
+            journal=journal,
+            told=told,
+            opaque=custodian.opaque,
+            clock_ms=clock_ms,
+        ),
+        exceptions=ExceptionWatch(policy, told, clock_ms),
         facts=facts,
         box=box,
         register=register,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hyok.acts import world_of
+from hyok.cli import policy_exceptions, policy_rehearse, policy_replay, policy_shadow
 from hyok.cli.acting import (
     AsOption,
     KeyOption,
@@ -19,14 +20,16 @@ from hyok.cli.acting import (
     tell_proposal,
 )
 from hyok.cli.options import ConfigOption, JsonOption, moment
+from hyok.cli.policy_at_hand import in_force
 from hyok.cli.screen import mark, say, show
 from hyok.cli.session import run
 from hyok.custody.quorum import Act
 from hyok.errors import Malformed, NotFound
 from hyok.policy.bundle import Bundle, failing
 from hyok.policy.bundle import load as load_policy
+from hyok.policy.exceptions import check_terms
 from hyok.policy.matrix import ACTIONS, allowed, ask, compare
-from hyok.wiring import policy_files
+from hyok.wiring import clock_ms, policy_files
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -42,6 +45,10 @@ if TYPE_CHECKING:
     from hyok.wiring import Core
 
 app = typer.Typer(help="What each classification demands, and who may.", no_args_is_help=True)
+policy_shadow.register(app)
+policy_replay.register(app)
+policy_rehearse.register(app)
+policy_exceptions.register(app)
 
 SHOWN_MAX = 50
 FolderArgument = Annotated[
@@ -59,19 +66,24 @@ def validate(
     folder: Annotated[Path, typer.Argument(help="A folder of policies.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Read a policy strictly and run its cases; needs no installation."""
+    """Read a policy strictly and run its cases; needs no installation.
+
+    An exception that has ended, or would last more than a year from today, fails it.
+    """
     policy = load_policy(policy_files(folder))
-    said = failing(policy)
+    said = [*failing(policy), *_ill_timed(policy)]
     bundle = Bundle(0, policy_files(folder))
     if as_json:
         row: dict[str, object] = {"folder": str(folder), "cases": len(policy.cases)}
-        row |= {"classifications": policy.classifications.names(), "failing": list(said)}
+        row |= {"classifications": policy.classifications.names(), "failing": said}
+        row |= {"exceptions": [one.id for one in policy.exceptions]}
         show([row | {"bytes": len(bundle.render())}], as_json=True, empty="")
     else:
         for one in said:
             mark("FAIL", one)
-        names = len(policy.classifications.names())
-        mark("FAIL" if said else "ok", f"{names} classifications, {len(policy.cases)} cases")
+        counts = f"{len(policy.classifications.names())} classifications, "
+        counts += f"{len(policy.cases)} cases, {len(policy.exceptions)} exceptions"
+        mark("FAIL" if said else "ok", counts)
     if said:
         sys.exit(1)
 
@@ -100,7 +112,7 @@ def diff(
 
     async def inside(core: Core) -> tuple[Change, Sequence[str]]:
         world = await world_of(core)
-        before = await _in_force(core)
+        before = await in_force(core)
         return compare(allowed(before, world), allowed(after, world)), failing(after)
 
     change, said = run(config, inside)
@@ -168,7 +180,7 @@ def why_denied(
     """Say which rule decides a question, whether it permits or forbids."""
 
     async def inside(core: Core) -> tuple[Decision, str]:
-        policy, world = await _in_force(core), await world_of(core)
+        policy, world = await in_force(core), await world_of(core)
         apps = [one for one in world.principals if one.id == name]
         buckets = [one for one in world.buckets if one.bucket_id == bucket]
         if not apps or not buckets:
@@ -189,20 +201,25 @@ def why_denied(
 
 @app.command("list")
 def list_policies(config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """List the policies that were in force, the newest first."""
+    """List the policy in shadow and those that were in force, the newest first."""
 
-    async def inside(core: Core) -> Sequence[InForce]:
-        return await core.policies.history()
+    async def inside(core: Core) -> tuple[dict[str, object] | None, Sequence[InForce]]:
+        return await policy_shadow.standing_or_why(core), await core.policies.history()
 
+    shadow, history = run(config, inside)
     rows: list[dict[str, object]] = [
         {
             "version": one.version,
+            "state": "in force" if one is history[0] else "before",
             "sha256": one.sha256,
             "proposal": one.proposal_id,
             "since": moment(one.since_ms),
         }
-        for one in run(config, inside)
+        for one in history
     ]
+    if shadow is not None and shadow["state"] != policy_shadow.ENFORCED:
+        first = {name: shadow[name] for name in ("version", "state", "sha256")}
+        rows.insert(0, first | {"proposal": "", "since": shadow["since"]})
     show(rows, as_json=as_json, empty="The policy is the folder of the settings, signed by nobody.")
 
 
@@ -274,18 +291,19 @@ async def _given(files: dict[str, str]) -> dict[str, str]:
     return files
 
 
-async def _in_force(core: Core) -> Policy:
-    """Return the policy in force: that of officers, or the folder of the settings."""
-    history = await core.policies.history()
-    if history:
-        return load_policy((await core.policies.find(history[0].sha256)).files)
-    return load_policy(policy_files(core.settings.policies.directory))
+def _ill_timed(policy: Policy) -> list[str]:
+    """Return what is wrong with the ends of exceptions, as if each were approved now."""
+    try:
+        check_terms(policy.exceptions, clock_ms(), {})
+    except Malformed as error:
+        return [error.explain()]
+    return []
 
 
 def _of(config: ConfigOption, folder: Path | None) -> Policy:
     if folder is not None:
         return load_policy(policy_files(folder))
-    return run(config, _in_force)
+    return run(config, in_force)
 
 
 async def _cells(core: Core, actions: Sequence[str]) -> Sequence[Cell]:
@@ -294,7 +312,7 @@ async def _cells(core: Core, actions: Sequence[str]) -> Sequence[Cell]:
         raise Malformed(
             f"no app can ask {sorted(unknown)[0]}", next_step="one of: " + ", ".join(ACTIONS)
         )
-    return sorted(allowed(await _in_force(core), await world_of(core), actions))
+    return sorted(allowed(await in_force(core), await world_of(core), actions))
 
 
 def _row(cell: Cell) -> dict[str, object]:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from hyok.database.engine import Database
     from hyok.policy.classifications import Classifications
     from hyok.policy.decision import CachedEngine
+    from hyok.policy.exceptions import PolicyException
 
 log = structlog.get_logger("hyok.custody.bundles")
 
@@ -177,6 +178,7 @@ class PolicyKeeper:
         self.version = 0  # 0: the folder of the settings
         self.digest = folder_digest
         self.problem = ""
+        self.exceptions: Sequence[PolicyException] = ()
 
     async def check_taken(self) -> None:
         """Return quietly if this process decides by what is in force, or a good one before it.
@@ -208,7 +210,8 @@ class PolicyKeeper:
             self._refused = newest.sha256
             return
         self._classifications.become(policy.classifications)
-        self._engine.become(policy.engine)
+        self._engine.become(policy.deciding(self._clock_ms))
+        self.exceptions = policy.exceptions
         self.version, self.digest, self.problem = newest.version, newest.sha256, ""
         log.info("policy.in_force", version=self.version, sha256=self.digest)
 

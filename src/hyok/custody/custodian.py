@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from hyok.hsm.port import Hsm
     from hyok.policy.classifications import Classifications
     from hyok.policy.decision import Decision, Engine, StoreFacts
+    from hyok.policy.shadow import ShadowNotes
     from hyok.vocabulary import Ask, Bucket, DataSubject, ObjectRef
 
 __all__ = ["TENANT_CLASSIFICATION", "IssuedKey", "KeyCustodian", "Rewrapped"]
@@ -64,6 +65,7 @@ class KeyCustodian:
         policy: PolicyInForce,
         grants: Grants | None = None,
         every_decision: bool = False,
+        shadow: ShadowNotes | None = None,
     ) -> None:
         self._classifications = classifications
         self._keyring = keyring
@@ -83,6 +85,7 @@ class KeyCustodian:
             grants=grants,
             seal_subject=self._fixed.seal_subject,
             every_decision=every_decision,
+            shadow=shadow,
         )
         self._uploads = UploadSecrets(clock_ms)
         self._secrets = WrapSecrets(
@@ -124,6 +127,10 @@ class KeyCustodian:
         await self._decisions.conclude(
             ask, outcome, object_id=object_id, kek_id=kek_id, size_bytes=size_bytes, error=error
         )
+
+    async def opaque(self, ask: Ask) -> str:
+        """Return the id by which the log names the object asked for; empty where it cannot now."""
+        return await self._fixed.opaque(ask)
 
     async def issue(
         self,

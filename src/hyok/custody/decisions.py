@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from hyok.custody.keks import KekCatalog
     from hyok.policy.classifications import Classifications
     from hyok.policy.decision import Engine, StoreFacts
+    from hyok.policy.shadow import ShadowNotes
     from hyok.vocabulary import Ask, DataSubject
 
 CHANGES = (
@@ -68,6 +69,7 @@ class Decisions:
     ``opaque`` gives the id by which the log names an object whose object_id is not known, and
     ``seal_subject`` the text by which it names a person.  ``policy`` names the policies in force.
     ``every_decision``: also those that permit an act that changes nothing are on record.
+    ``shadow`` notes what was decided, for a policy that is in shadow.
     """
 
     def __init__(
@@ -86,8 +88,10 @@ class Decisions:
         policy: PolicyInForce,
         every_decision: bool = False,
         grants: Grants | None = None,
+        shadow: ShadowNotes | None = None,
     ) -> None:
         self._seal_subject = seal_subject
+        self._shadow = shadow
         self._policy = policy
         self._every_decision = every_decision
         self._freezes = freezes
@@ -150,6 +154,8 @@ class Decisions:
             break_glass=bool(grant),
         )
         decision = self._engine.decide(question)
+        if self._shadow is not None and self._shadow.on:
+            self._shadow.note(ask, question, decision, object_id)
         if not decision.allowed:
             await self.record(
                 ask,

@@ -498,3 +498,38 @@ policy_in_force = Table(
     Column("proposal_id", String(32), ForeignKey("proposals.proposal_id"), nullable=False),
     Column("since_ms", BigInteger, nullable=False),
 )
+
+# A candidate that is decided beside the policy in force and answers nobody.  It stands apart from
+# bundles: no row of this table leads to `policy_in_force`.
+policy_shadow = Table(
+    "policy_shadow",
+    metadata,
+    Column("shadow", Integer, primary_key=True, autoincrement=False),  # 1: there is one
+    Column("document", LargeBinary, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),  # its digest, by whom, since when and why
+    CheckConstraint("shadow = 1", name="one"),
+)
+
+policy_shadow_counts = Table(
+    "policy_shadow_counts",
+    metadata,
+    Column("sha256", String(64), primary_key=True),
+    Column("day", Integer, primary_key=True, autoincrement=False),  # since 1970
+    Column("verdict", String(16), primary_key=True),
+    Column("app", String(255), primary_key=True),
+    Column("action", String(64), primary_key=True),
+    Column("bucket_id", String(63), primary_key=True),
+    Column("classification", String(64), primary_key=True),
+    Column("reason", String(255), primary_key=True),
+    Column("decisions", BigInteger, nullable=False),
+    Column("first_ms", BigInteger, nullable=False),
+    Column("last_ms", BigInteger, nullable=False),
+)
+
+# What is told once in an installation, whichever process comes to tell it.
+policy_told = Table(
+    "policy_told",
+    metadata,
+    Column("name", String(255), primary_key=True),
+    Column("at_ms", BigInteger, nullable=False),
+)

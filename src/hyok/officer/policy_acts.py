@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from hyok.custody.exceptions import first_approved
 from hyok.custody.quorum import Quorum
 from hyok.errors import Conflict, Malformed
 from hyok.officer.effects import text
 from hyok.officer.port import Done, Plan
 from hyok.policy.bundle import failing, load
+from hyok.policy.exceptions import check_terms
 from hyok.policy.matrix import allowed, compare
 
 if TYPE_CHECKING:
@@ -38,7 +40,9 @@ class PublishPolicy:
         directory: Mapping[str, str],
         world: Callable[[], Awaitable[World]],
         used: Callable[[], Awaitable[frozenset[str]]],
+        clock_ms: Callable[[], int],
     ) -> None:
+        self._clock_ms = clock_ms
         self._book = book
         self._keeper = keeper
         self._directory = directory
@@ -49,7 +53,8 @@ class PublishPolicy:
         """Return what the bundle would change for the apps and buckets of today.
 
         Raises:
-            Malformed: it cannot decide, a case of its own fails, or it lacks a class in use.
+            Malformed: it cannot decide, a case of its own fails, it lacks a class in use, or an
+                exception has ended or would last too long.
             Conflict: its version is not the next one (code HY-2331).
         """
         digest = text(effect, "sha256")
@@ -63,23 +68,18 @@ class PublishPolicy:
                 effect="Nothing was proposed.",
                 next_step="hyok policy publish FOLDER makes it anew",
             )
-        policy = load(bundle.files)
-        if said := failing(policy):
-            raise Malformed(f"a case of the policy fails: {said[0]}", code="HY-1103")
-        missing = sorted(await self._used() - set(policy.classifications.names()))
-        if missing:
-            raise Malformed(
-                f"the policy has no classification {missing[0]}, and something is kept under it",
-                code="HY-1104",
-            )
+        policy = fit(bundle.files, await self._used())
+        check_terms(policy.exceptions, self._clock_ms(), await first_approved(self._book))
         if effect.get("version") == bundle.version:  # as it was proposed: looked at, not anew
             return Plan(SYSTEM, "", Quorum(1), effect)
         exact: Effect = {"sha256": digest, "version": bundle.version}
+        if policy.exceptions:
+            exact["exceptions"] = [one.describe() for one in policy.exceptions]
         return Plan(SYSTEM, "", Quorum(1), exact | await self._change(policy))
 
     async def _change(self, policy: Policy) -> Effect:
         world = await self._world()
-        before = load(await self._files_in_force())
+        before = await self._in_force()
         # Every app times every bucket: seconds of computing, and others wait for this loop.
         change = await asyncio.to_thread(
             lambda: compare(allowed(before, world), allowed(policy, world))
@@ -92,9 +92,11 @@ class PublishPolicy:
             "classes-changed": _changed(before, policy),
         }
 
-    async def _files_in_force(self) -> Mapping[str, str]:
+    async def _in_force(self) -> Policy:
         history = await self._book.history()
-        return (await self._book.find(history[0].sha256)).files if history else self._directory
+        if not history:
+            return load(self._directory).unpublished()
+        return load((await self._book.find(history[0].sha256)).files)
 
     async def perform(self, ask: Ask, case: Case) -> Done:
         """Put it in force; every process takes it within seconds."""
@@ -108,6 +110,24 @@ class PublishPolicy:
             f"policy version {version} is in force; every gateway takes it within five seconds",
             {"version": version, "sha256": digest},
         )
+
+
+def fit(files: Mapping[str, str], used: frozenset[str]) -> Policy:
+    """Return a policy that could be in force, where ``used`` classifications have something kept.
+
+    Raises:
+        Malformed: it cannot decide, a case of its own fails, or it lacks a class in use.
+    """
+    policy = load(files)
+    if said := failing(policy):
+        raise Malformed(f"a case of the policy fails: {said[0]}", code="HY-1103")
+    missing = sorted(used - set(policy.classifications.names()))
+    if missing:
+        raise Malformed(
+            f"the policy has no classification {missing[0]}, and something is kept under it",
+            code="HY-1104",
+        )
+    return policy
 
 
 def _words(cells: Sequence[Cell]) -> list[str]:

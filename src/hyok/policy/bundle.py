@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -17,16 +17,21 @@ from hyok.errors import Malformed
 from hyok.policy.cases import Case, parse_cases
 from hyok.policy.cedar import CedarEngine
 from hyok.policy.classifications import Classifications
+from hyok.policy.excepting import ExceptingEngine
+from hyok.policy.exceptions import FILE, check_liftable, parse_exceptions
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+
+    from hyok.policy.decision import Engine
+    from hyok.policy.exceptions import PolicyException
 
 FORM = "hyok-policy-bundle/1"
 BYTES_MAX = 4 << 20
 SCHEMA = "schema.cedarschema"
 _NAME = re.compile(
     r"classifications/[a-z0-9_-]{1,64}\.yaml|cases/[a-z0-9_-]{1,64}\.yaml"
-    r"|rules/[a-z0-9_-]{1,64}\.cedar|schema\.cedarschema"
+    r"|rules/[a-z0-9_-]{1,64}\.cedar|schema\.cedarschema|exceptions\.yaml"
 ).fullmatch
 
 
@@ -61,11 +66,22 @@ class Bundle:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """A bundle that can decide."""
+    """A bundle that can decide.  ``engine`` knows no exceptions; `deciding` does."""
 
     classifications: Classifications
     engine: CedarEngine
     cases: Sequence[Case]
+    exceptions: Sequence[PolicyException] = ()
+
+    def deciding(self, clock_ms: Callable[[], int]) -> Engine:
+        """Return what decides by the rules, and by the exceptions as long as they hold."""
+        if not self.exceptions:
+            return self.engine
+        return ExceptingEngine(self.engine, self.exceptions, clock_ms)
+
+    def unpublished(self) -> Policy:
+        """Return it without exceptions: those of a folder that nobody approved do not hold."""
+        return replace(self, exceptions=())
 
 
 def parse_bundle(raw: bytes) -> Bundle:
@@ -108,10 +124,15 @@ def load(files: Mapping[str, str]) -> Policy:
         if name.startswith("cases/")
         for case in parse_cases(name, files[name], classifications)
     ]
-    return Policy(classifications, engine, cases)
+    exceptions = parse_exceptions(files.get(FILE, ""))
+    check_liftable(exceptions, classifications, engine)
+    return Policy(classifications, engine, cases, exceptions)
 
 
 def failing(policy: Policy) -> Sequence[str]:
-    """Return what each case says that does not come out as it demands."""
+    """Return what each case says that does not come out as it demands.
+
+    Cases know no exceptions: else a bundle would fail on the day that one ends.
+    """
     found = (case.failure(policy.engine) for case in policy.cases)
     return [said for said in found if said]

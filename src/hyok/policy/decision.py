@@ -43,10 +43,14 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The answer, and the ids of the rules that gave it."""
+    """The answer, and the ids of the rules that gave it.
+
+    ``until_ms``: it may be another one from then on, unix milliseconds; 0: it has no such end.
+    """
 
     allowed: bool
     reasons: tuple[str, ...]
+    until_ms: int = 0
 
 
 class Engine(Protocol):
@@ -76,7 +80,10 @@ class CachedEngine:
         if known is not None and now < known[0]:
             return known[1]
         decision = self._engine.decide(question)
-        self._known[question] = (now + self._ttl_ms, decision)
+        young_until = now + self._ttl_ms
+        if decision.until_ms:
+            young_until = min(young_until, decision.until_ms)
+        self._known[question] = (young_until, decision)
         self._known.move_to_end(question)
         if len(self._known) > DECISIONS_MAX:
             self._known.popitem(last=False)

@@ -25,6 +25,10 @@ ACTIONS = (
 """What an application can ask."""
 
 
+NEVER = 1 << 62
+"""A moment after everything."""
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Cell:
     """One thing that somebody may do."""
@@ -37,12 +41,16 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What a policy is asked about: the apps, buckets and stores of an installation."""
+    """What a policy is asked about: the apps, buckets and stores of an installation.
+
+    ``now_ms``: when; left out, no exception of a policy holds any more.
+    """
 
     principals: Sequence[Principal]
     buckets: Sequence[Bucket]
     stores: Mapping[str, StoreFacts]
     zone: str
+    now_ms: int = NEVER
 
 
 def ask(
@@ -58,7 +66,7 @@ def ask(
     Raises:
         NotFound: the policy has no such classification.
     """
-    return policy.engine.decide(
+    return policy.deciding(lambda: world.now_ms).decide(
         Question(
             principal=principal,
             action=action,

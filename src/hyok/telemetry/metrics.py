@@ -71,6 +71,22 @@ class Metrics:
             self.registry, "failing_seconds", "How long an export has not got through; 0: it does."
         )
 
+        self._shadow_decisions = Counter(
+            "hyok_policy_shadow_decisions_total",
+            "Decisions that the policy in shadow was asked about, by how it would have answered.",
+            ("verdict",),
+            registry=self.registry,
+        )
+        self.shadow_seconds = Gauge(
+            "hyok_policy_shadow_seconds",
+            "How long a policy has been in shadow; 0: none is.",
+            registry=self.registry,
+        )
+
+    def shadow(self, verdict: str, decisions: int) -> None:
+        """Take the numbers of a policy in shadow."""
+        self._shadow_decisions.labels(verdict).inc(decisions)
+
     def request(
         self, operation: str, status: int, seconds: float, bytes_in: int, bytes_out: int
     ) -> None:

@@ -121,7 +121,7 @@ async def test_a_sound_installation_is_ok_but_for_backup_officers_and_their_poli
         "officers",
         "policy in force",
     ]
-    order += ["backup", "audit log", "audit checkpoint"]
+    order += ["policy exceptions", "policy in shadow", "backup", "audit log", "audit checkpoint"]
     assert list(found) == order
     unsettled = {name for name, check in found.items() if check.word != "ok"}
     assert unsettled == {"backup", "officers", "policy in force"}

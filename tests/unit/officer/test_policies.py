@@ -74,14 +74,20 @@ class Office:
         self.here = Process(desk)
 
         async def world() -> World:
-            return World([APP], [BUCKET], {"local": StoreFacts("NL", "NL", "UC1")}, "municipality")
+            stores = {"local": StoreFacts("NL", "NL", "UC1")}
+            return World([APP], [BUCKET], stores, "municipality", desk.now[0])
 
         async def used() -> frozenset[str]:
             return frozenset(self.used)
 
         performers: Any = desk.actions._performers
         performers[Act.PUBLISH_POLICY] = PublishPolicy(
-            book=self.book, keeper=self.here.keeper, directory=FILES, world=world, used=used
+            book=self.book,
+            keeper=self.here.keeper,
+            directory=FILES,
+            world=world,
+            used=used,
+            clock_ms=lambda: desk.now[0],
         )
 
     async def propose(self, files: dict[str, str], version: int = 0) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from hyok.cli.diagnosis.audit import audit_log
 from hyok.cli.diagnosis.check import Check
+from hyok.cli.diagnosis.policies import exceptions, in_force, in_shadow
 from hyok.cli.options import moment
 from hyok.custody.custodian import TENANT_CLASSIFICATION
 from hyok.custody.key_states import KeyState
@@ -39,7 +40,9 @@ async def ask_all(core: Core, checks: Checklist, now_ms: int) -> None:
     await checks.ask("buckets", _buckets(core))
     await checks.ask("plaintext", _plaintext(core))
     await checks.ask("officers", _officers(core, now_ms))
-    await checks.ask("policy in force", _policy(core))
+    await checks.ask("policy in force", in_force(core))
+    checks.look("policy exceptions", lambda: exceptions(core, now_ms))
+    await checks.ask("policy in shadow", in_shadow(core, now_ms))
     await checks.ask("backup", _backup(core, now_ms))
     checks.look("audit log", lambda: audit_log(core.settings, now_ms))
 
@@ -234,21 +237,6 @@ async def _officers(core: Core, now_ms: int) -> Check:
         )
     active = sum(officer.active for officer in register.officers.values())
     return Check("officers", "ok", f"{active} active, their rows are genuine")
-
-
-async def _policy(core: Core) -> Check:
-    """Did officers approve the policy that decides, and could it be taken?"""
-    await core.policy.check_taken()
-    if core.policy.problem:
-        means = "the last good one decides; a process that starts decides nothing"
-        step = "hyok policy list; look who can write to the database; publish it anew"
-        return Check("policy in force", "FAIL", core.policy.problem, means, step)
-    if core.policy.version:
-        said = f"version {core.policy.version}, sha256 {core.policy.digest[:16]}…"
-        return Check("policy in force", "ok", said)
-    said = "the folder of the settings, approved by nobody"
-    means = "whoever may write to that folder decides who reads what"
-    return Check("policy in force", "warn", said, means, "hyok policy publish FOLDER")
 
 
 async def _backup(core: Core, now_ms: int) -> Check:
