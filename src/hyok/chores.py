@@ -60,9 +60,18 @@ async def keep_house(core: Core, clock_ms: Callable[[], int]) -> None:
         for turn, (seconds, chore) in enumerate(chores):
             if time.monotonic() >= due[turn]:
                 due[turn] = time.monotonic() + seconds
-                with contextlib.suppress(HyokError):
-                    await chore()
+                await _one(chore)
         await asyncio.sleep(SWEEP_SECONDS)
+
+
+async def _one(chore: Callable[[], Awaitable[object]]) -> None:
+    """Do one chore.  An error in one must not end the others: a new policy is looked for here."""
+    try:
+        await chore()
+    except HyokError:
+        return  # what it needs is away; the next turn asks again
+    except Exception:
+        log.exception("chore.bug")
 
 
 async def sweep_stores(core: Core, clock_ms: Callable[[], int]) -> None:
