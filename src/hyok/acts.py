@@ -15,6 +15,7 @@ from hyok.officer.actions import OfficerActions
 from hyok.officer.break_glass import GrantBreakGlass
 from hyok.officer.bucket_acts import LowerBucket, PublishBucket
 from hyok.officer.key_acts import DestroyKey
+from hyok.officer.key_uses import KeyUses
 from hyok.officer.object_acts import ExportBucket, LowerObject
 from hyok.officer.officer_acts import AddIdentity, AddOfficer, RevokeOfficer
 from hyok.officer.policy_acts import PublishPolicy
@@ -53,6 +54,18 @@ async def classes_in_use(core: Core) -> frozenset[str]:
     return frozenset(named | known) - {TENANT_CLASSIFICATION, SECRETS}
 
 
+def key_uses(core: Core, progress: Callable[[int, int], None] = _silent) -> KeyUses:
+    """Return what looks whether a key version keeps something."""
+    return KeyUses(
+        rotation=core.rotation,
+        exposures=core.exposures,
+        registry=core.registry,
+        stores=core.stores,
+        classifications=core.classifications,
+        progress=progress,
+    )
+
+
 def build_actions(core: Core, progress: Callable[[int, int], None] = _silent) -> OfficerActions:
     """Return the acts of officers; ``progress`` shows how far a long one is."""
     development = core.settings.installation.mode == "development"
@@ -72,13 +85,10 @@ def build_actions(core: Core, progress: Callable[[int, int], None] = _silent) ->
             ),
             Act.DESTROY_KEY: DestroyKey(
                 keks=core.keks,
-                rotation=core.rotation,
+                uses=key_uses(core, progress),
                 hsm=core.hsm,
                 custodian=core.custodian,
-                registry=registry,
-                stores=core.stores,
                 classifications=classes,
-                progress=progress,
             ),
             Act.SHRED: ShredCase(
                 shredder=KeyShredder(core.database, core.mirror, clock_ms),

@@ -18,6 +18,7 @@ from hyok.cli.acting import (
 from hyok.cli.options import ConfigOption, JsonOption, moment
 from hyok.cli.progress import steps
 from hyok.cli.registrations import record
+from hyok.cli.reseal import reseal
 from hyok.cli.screen import mark, say, show
 from hyok.cli.session import operator_ask, run
 from hyok.custody.kek import as_row
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from hyok.wiring import Core
 
 app = typer.Typer(help="Keys in the HSM.", no_args_is_help=True)
+app.command()(reseal)
 TenantOption = Annotated[str, typer.Option("--tenant", help="Whose keys.")]
 KeyArgument = Annotated[str, typer.Argument(help="Its kek_id, as `hyok keys list` shows it.")]
 WhyOption = Annotated[str, typer.Option("--reason", help="Why; it stands in the audit log.")]

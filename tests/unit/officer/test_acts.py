@@ -14,7 +14,9 @@ from tests.unit.objects.vaults import Vaults, vaults_over
 from hyok.custody.approval_rows import Execution, Rows
 from hyok.custody.break_glass import Grant, GrantBook
 from hyok.custody.cases import Case
+from hyok.custody.exposure import Exposures
 from hyok.custody.key_states import KeyState
+from hyok.custody.keyring_rows import KeyringRows
 from hyok.custody.officers import Register
 from hyok.custody.proposal import Effect, Proposal
 from hyok.custody.quorum import Act
@@ -27,6 +29,7 @@ from hyok.objects.mirror import StoreMirror
 from hyok.objects.registry import BucketKeeper, BucketRegistry
 from hyok.officer.bucket_acts import LowerBucket, PublishBucket
 from hyok.officer.key_acts import DestroyKey
+from hyok.officer.key_uses import KeyUses
 from hyok.officer.object_acts import LowerObject
 from hyok.vocabulary import Ask, Principal
 
@@ -90,13 +93,17 @@ class Acts:
         )
         self.destroy_key = DestroyKey(
             keks=house.keks,
-            rotation=self.rotation,
+            uses=KeyUses(
+                rotation=self.rotation,
+                exposures=Exposures(house.keks, KeyringRows(house.database)),
+                registry=self.registry,
+                stores={"local": vaults.store},
+                classifications=CLASSES,
+                progress=lambda _objects, _bytes: None,
+            ),
             hsm=house.hsm,
             custodian=house.custodian,
-            registry=self.registry,
-            stores={"local": vaults.store},
             classifications=CLASSES,
-            progress=lambda _objects, _bytes: None,
         )
         self.lower_bucket = LowerBucket(self.registry, keeper, CLASSES)
         self.lower_object = LowerObject(vaults.vault, self.registry, CLASSES, lambda: house.now[0])
