@@ -22,6 +22,7 @@ from hyok.officer.policy_acts import PublishPolicy
 from hyok.officer.shred_acts import ShredCase
 from hyok.officer.statement_rows import StatementBook
 from hyok.policy.matrix import World
+from hyok.secret_rows import sealed_rows
 from hyok.wiring import clock_ms, policy_files
 
 if TYPE_CHECKING:
@@ -62,6 +63,8 @@ def key_uses(core: Core, progress: Callable[[int, int], None] = _silent) -> KeyU
         registry=core.registry,
         stores=core.stores,
         classifications=core.classifications,
+        own_rows=sealed_rows(core),
+        keks=core.keks,
         progress=progress,
     )
 

@@ -24,14 +24,17 @@ from hyok.cli.session import operator_ask, run
 from hyok.custody.kek import as_row
 from hyok.custody.key_states import KeyState, check_transition
 from hyok.custody.quorum import Act
+from hyok.custody.rotation import CALLS_A_RECORD, FAILED_SHOWN, Rotated
+from hyok.custody.secret_box import CLASSIFICATION as SECRETS
+from hyok.custody.secret_box import TENANT as SYSTEM
 from hyok.errors import HyokError, Malformed, NotFound
+from hyok.secret_rows import sealed_rows
 from hyok.wiring import clock_ms
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hyok.custody.kek import Kek
-    from hyok.custody.rotation import Rotated
     from hyok.wiring import Core
 
 app = typer.Typer(help="Keys in the HSM.", no_args_is_help=True)
@@ -80,7 +83,8 @@ def rotate(
     """Make a new version of a key and keep every keyring record under it; no object is touched.
 
     It may be stopped or killed at any moment and run again: what was begun is ended first, unless
-    --new is given.  Records of a compromised version stay there: seal what they keep anew.
+    --new is given.  Records of a compromised version stay there: hyok keys reseal moves the data.
+    Of system/secrets every sealed row, and every bucket's registration, is sealed anew.
     """
 
     async def act(core: Core) -> tuple[Rotated, bool]:
@@ -119,7 +123,7 @@ async def rotate_key(
     name = f"{tenant}/{classification}"
     await record(core, "key:rotate", tenant, name, outcome="pending")
     try:
-        kek, is_new = await core.rotation.next_version(tenant, classification, profile, anew=anew)
+        kek, is_new = await _next_version(core, tenant, classification, profile, anew=anew)
         done = await _move(core, kek, tell)
     except HyokError as error:
         word = f"{type(error).__name__}:{error.code or error.reason}"
@@ -131,12 +135,35 @@ async def rotate_key(
     return done, is_new
 
 
+async def _next_version(
+    core: Core, tenant: str, classification: str, profile: int, *, anew: bool
+) -> tuple[Kek, bool]:
+    """Return the version that shall keep everything, and whether it is a new one."""
+    if (tenant, classification) == (SYSTEM, SECRETS) and not anew:
+        versions = await core.keks.versions(tenant, classification)
+        newest = versions[-1] if versions else None
+        if newest is not None and newest.version > 1 and newest.state is KeyState.ACTIVE:
+            counts = await sealed_rows(core).count()
+            if any(name != newest.kek_id for name in counts):  # a rotation that was broken off
+                return newest, False
+    return await core.rotation.next_version(tenant, classification, profile, anew=anew)
+
+
 async def _move(core: Core, kek: Kek, tell: Callable[[int, int], None]) -> Rotated:
     """Keep every record of the key's classification under ``kek``."""
     tenant, classification = kek.tenant, kek.classification
     counts = await core.rotation.count_by_kek()
     versions = await core.keks.versions(tenant, classification)
     total = sum(counts.get(one.kek_id, 0) for one in versions if one.kek_id != kek.kek_id)
+    if (tenant, classification) == (SYSTEM, SECRETS):
+        renewed = await sealed_rows(core).renew(kek.kek_id, tell)
+        return Rotated(
+            kek.kek_id,
+            records=renewed.values,
+            hsm_calls=CALLS_A_RECORD * renewed.values,
+            failed=len(renewed.failures),
+            failures=tuple(renewed.failures[:FAILED_SHOWN]),
+        )
     buckets = [bucket for bucket in await core.registry.all() if bucket.tenant == tenant]
     return await core.rotation.move(kek, buckets, lambda records: tell(records, total))
 

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from hyok.custody.key_states import KeyState, check_transition
 from hyok.custody.quorum import Quorum
-from hyok.custody.secret_box import CLASSIFICATION as SECRETS
-from hyok.errors import Conflict, NotFound, Refused, Tampered
+from hyok.errors import Conflict, NotFound, Tampered
 from hyok.officer.effects import text
 from hyok.officer.port import Done, Plan
 from hyok.vocabulary import ClassificationName
@@ -32,6 +31,7 @@ class DestroyKey:
     """`key:destroy`: of a version that keeps nothing any more.
 
     What it wrapped once may live on in old backups, and in what a store kept: those go with it.
+    With a version of the installation's own key go the backups and exports that it sealed.
     """
 
     def __init__(
@@ -69,19 +69,23 @@ class DestroyKey:
         kek = await self._keks.find(name)
         if kek is None:
             raise NotFound(f"There is no key {name}.", code="HY-2310", next_step="hyok keys list")
-        if kek.classification == SECRETS:
-            raise Refused(
-                f"{name} keeps the installation's own secrets: access keys, proposals, grants.",
-                code="HY-2313",
-                effect="Nothing was proposed.",
-                next_step="leave it deactivated; these rows are not sealed anew in this version",
-            )
         return kek
 
     def _approvals(self, kek: Kek) -> int:
         if kek.classification not in self._classifications.names():
             return SYSTEM_APPROVALS
         return self._classifications.get(kek.classification).approvals.destroy_key
+
+    def _judged_as(self, kek: Kek) -> ClassificationName:
+        """Return the classification by whose rules the act is decided.
+
+        A key of no classification of documents is judged by the strictest one.
+        """
+        known = self._classifications
+        if kek.classification in known.names():
+            return ClassificationName(kek.classification)
+        serving = [name for name in known.names() if not known.get(name).denied]
+        return ClassificationName(max(serving, key=known.level))
 
     async def perform(self, ask: Ask, case: Case) -> Done:
         """End it everywhere: no gateway uses it from now on, then no token has it.
@@ -93,7 +97,7 @@ class DestroyKey:
         kek = await self._named(case.proposal.effect)
         if kek.spec.check_value.hex() != case.proposal.effect["check_value"]:
             raise Conflict("The key of this name is another one now.", code="HY-2505")
-        ask = replace(ask, classification=ClassificationName(kek.classification))
+        ask = replace(ask, classification=self._judged_as(kek))
         await self._custodian.decide(ask)
         if kek.state is not KeyState.DESTROYED:
             await self._keks.change_state(kek.kek_id, KeyState.DESTROYED)

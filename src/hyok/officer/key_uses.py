@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hyok.custody.key_states import KeyState
+from hyok.custody.secret_box import CLASSIFICATION as SECRETS
 from hyok.errors import Conflict
 from hyok.objects.keys_in_use import count_exposed, count_under
 
@@ -14,7 +15,9 @@ if TYPE_CHECKING:
     from hyok.backends.port import ObjectStore
     from hyok.custody.exposure import Exposures
     from hyok.custody.kek import Kek
+    from hyok.custody.keks import KekCatalog
     from hyok.custody.rotation import KeyRotation
+    from hyok.custody.sealed_rows import SealedRows
     from hyok.objects.registry import BucketRegistry
     from hyok.policy.classifications import Classifications
     from hyok.vocabulary import Bucket
@@ -29,6 +32,8 @@ class KeyUses:
         registry: knows the buckets.
         stores: where they stand.
         classifications: say which keep their keys in a keyring.
+        own_rows: what the installation's own key seals.
+        keks: every key version.
         progress: called with objects looked at, and 0.
     """
 
@@ -40,6 +45,8 @@ class KeyUses:
         registry: BucketRegistry,
         stores: Mapping[str, ObjectStore],
         classifications: Classifications,
+        own_rows: SealedRows,
+        keks: KekCatalog,
         progress: Callable[[int, int], None],
     ) -> None:
         self._rotation = rotation
@@ -47,6 +54,8 @@ class KeyUses:
         self._registry = registry
         self._stores = stores
         self._classifications = classifications
+        self._own_rows = own_rows
+        self._keks = keks
         self._progress = progress
 
     async def check_unused(self, kek: Kek) -> None:
@@ -56,8 +65,10 @@ class KeyUses:
         no object any more.
 
         Raises:
-            Conflict: something is (code HY-2311).
+            Conflict: something is (code HY-2311); or the last backup is sealed under it (HY-2426).
         """
+        if kek.classification == SECRETS:
+            await self._check_seals_nothing(kek)
         records = await self._rotation.records_under(kek)
         rotate = f"hyok keys rotate --tenant {kek.tenant} --classification {kek.classification}"
         if kek.state is KeyState.COMPROMISED:
@@ -76,6 +87,26 @@ class KeyUses:
             if objects:
                 step = f"hyok jobs rewrap {bucket.bucket_id}, or delete them"
                 raise _in_use(kek, f"{objects:,} objects of bucket {bucket.bucket_id}", step)
+
+    async def _check_seals_nothing(self, kek: Kek) -> None:
+        """Return quietly if no row, registration or needed backup is sealed under this version."""
+        counts = await self._own_rows.count()
+        rotate = f"hyok keys rotate --tenant {kek.tenant} --classification {kek.classification}"
+        values = counts.get(kek.kek_id, 0) + counts.get("", 0)  # one that names none may be of it
+        if values:
+            raise _in_use(kek, f"{values:,} sealed values of the installation", rotate)
+        later = [
+            one.created_ms
+            for one in await self._keks.versions(kek.tenant, kek.classification)
+            if one.version > kek.version and one.state is KeyState.ACTIVE
+        ]
+        if not later or await self._own_rows.last_backup_ms() < min(later):
+            raise Conflict(
+                f"The last backup of the database is sealed under {kek.kek_id}, or an older one.",
+                code="HY-2426",
+                effect="Nothing was destroyed; without the key that backup is worth nothing.",
+                next_step="hyok backup FILE",
+            )
 
     async def _check_sealed_anew(self, kek: Kek) -> None:
         for name, objects in (await self.exposed(kek)).items():

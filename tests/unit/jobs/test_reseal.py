@@ -12,6 +12,7 @@ from tests.unit.custody.test_rotation import rotation_of
 from tests.unit.objects.test_rewrapping import job as officer
 from tests.unit.objects.test_store_copy import LARGE, stored
 from tests.unit.objects.vaults import vaults_over
+from tests.unit.officer.own_rows import own_rows
 from tests.unit.officer.test_acts import ask_of, case_of
 
 from hyok.backends.port import DefaultLock, Lock, StoredFacts
@@ -59,6 +60,8 @@ class Scene:
             registry=BucketRegistry(house.database, CLASSES, lambda: house.now[0]),
             stores={"local": self.vaults.store},
             classifications=CLASSES,
+            own_rows=own_rows(self.vaults),
+            keks=house.keks,
             progress=lambda _objects, _bytes: None,
         )
         self.destroy = DestroyKey(
