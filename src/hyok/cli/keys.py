@@ -15,12 +15,16 @@ from hyok.cli.acting import (
     ReasonOption,
     propose,
 )
+from hyok.cli.minutes import MinutesOption, PresentOption, write_minutes
+from hyok.cli.minutes import app as minutes_app
+from hyok.cli.minutes import tell as tell_minutes
 from hyok.cli.options import ConfigOption, JsonOption, moment
 from hyok.cli.progress import steps
 from hyok.cli.registrations import record
 from hyok.cli.reseal import reseal
 from hyok.cli.screen import mark, say, show
 from hyok.cli.session import operator_ask, run
+from hyok.cli.signed_files import check_free
 from hyok.custody.kek import as_row
 from hyok.custody.key_states import KeyState, check_transition
 from hyok.custody.quorum import Act
@@ -28,6 +32,7 @@ from hyok.custody.rotation import CALLS_A_RECORD, FAILED_SHOWN, Rotated
 from hyok.custody.secret_box import CLASSIFICATION as SECRETS
 from hyok.custody.secret_box import TENANT as SYSTEM
 from hyok.errors import HyokError, Malformed, NotFound
+from hyok.officer.minutes import parse_present
 from hyok.secret_rows import sealed_rows
 from hyok.wiring import clock_ms
 
@@ -39,6 +44,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Keys in the HSM.", no_args_is_help=True)
 app.command()(reseal)
+app.add_typer(minutes_app, name="minutes")
 TenantOption = Annotated[str, typer.Option("--tenant", help="Whose keys.")]
 KeyArgument = Annotated[str, typer.Argument(help="Its kek_id, as `hyok keys list` shows it.")]
 WhyOption = Annotated[str, typer.Option("--reason", help="Why; it stands in the audit log.")]
@@ -47,16 +53,32 @@ WhyOption = Annotated[str, typer.Option("--reason", help="Why; it stands in the 
 @app.command()
 def create(
     tenant: TenantOption,
-    classification: Annotated[str, typer.Option("--classification")],
+    classification: Annotated[str, typer.Option("--classification", help="Of what it keeps.")],
     profile: Annotated[int, typer.Option(min=1, max=4, help="Format profile; 1 is HMAC.")] = 1,
+    minutes: MinutesOption = None,
+    present: PresentOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """Make the next version of a key; it is used for writing at once, older ones still open."""
+    """Make the next version of a key; it is used for writing at once, older ones still open.
 
-    async def act(core: Core) -> Kek:
-        return await create_kek(core, tenant, classification, profile)
+    With --minutes a signed record of the ceremony is written: who was there, what was run, and what
+    the HSM says of itself and of the key.
+    """
+    persons = parse_present(present or []) if minutes is not None else []
+    if minutes is not None:
+        check_free(minutes)
+    begun = clock_ms()
 
-    say(f"key {run(config, act).kek_id} made in the HSM, non-extractable, active")
+    async def act(core: Core) -> tuple[Kek, bool]:
+        made = await create_kek(core, tenant, classification, profile)
+        if minutes is None:
+            return made, True
+        return made, await write_minutes(core, minutes, persons, begun, made)
+
+    made, signed = run(config, act)
+    say(f"key {made.kek_id} made in the HSM, non-extractable, active")
+    if minutes is not None:
+        tell_minutes(minutes, signed=signed)
 
 
 async def create_kek(core: Core, tenant: str, classification: str, profile: int = 1) -> Kek:

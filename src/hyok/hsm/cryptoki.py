@@ -49,6 +49,7 @@ _FOUND_MAX = 1000
 _PLACES = {
     "C_Initialize": 0,
     "C_Finalize": 1,
+    "C_GetInfo": 2,
     "C_GetSlotList": 4,
     "C_GetTokenInfo": 6,
     "C_GetMechanismList": 7,
@@ -149,6 +150,18 @@ class Module:
         info = create_string_buffer(1024)  # CK_TOKEN_INFO, of which the label comes first
         self._call("C_GetTokenInfo", c_ulong(slot), info)
         return info.raw[:_LABEL_BYTES].decode("utf-8", "replace").rstrip(" \0")
+
+    def library_info(self) -> bytes:
+        """Return CK_INFO as the module wrote it."""
+        info = create_string_buffer(1024)
+        self._call("C_GetInfo", info)
+        return info.raw
+
+    def token_info(self, slot: int) -> bytes:
+        """Return CK_TOKEN_INFO as the module wrote it."""
+        info = create_string_buffer(1024)
+        self._call("C_GetTokenInfo", c_ulong(slot), info)
+        return info.raw
 
     def mechanisms(self, slot: int) -> frozenset[int]:
         count = c_ulong()

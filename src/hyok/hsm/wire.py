@@ -49,6 +49,7 @@ class Verb(IntEnum):
     SIGN_CHECKPOINT = 14  # name, origin, size (u64), root hash, further line* -> r ‖ s
     DESTROY = 15  # kek_id: the key of this name is no more
     SAME_KEY = 16  # profile (1 to 3), kek_id, kek_id -> 01 if both names stand for one key
+    DESCRIBE = 17  # name -> JSON: the module, the token, and the key's attributes read back
 
 
 class Outcome(IntEnum):

@@ -15,6 +15,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from hyok.custody.proposal import canonical
+from hyok.officer.document_page import listed, page, table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -104,22 +105,8 @@ def render_page(document: Mapping[str, object], moment: Callable[[int], str], pr
     ``moment`` renders a time; ``proof`` names the checkpoint that covers it, or is empty.
     """
     parts = "".join(_part(document, moment, proof, words) for words in (_DUTCH, _ENGLISH))
-    title = "Verklaring van vernietiging / Statement of destruction"
-    return (
-        '<!DOCTYPE html>\n<html lang="nl">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{title}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<main>\n"
-        f"{parts}</main>\n</body>\n</html>\n"
-    )
+    return page("Verklaring van vernietiging / Statement of destruction", parts)
 
-
-_STYLE = (
-    "body{font:1rem/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;"
-    "color:#111;background:#fff}table{border-collapse:collapse;width:100%;margin:1rem 0}"
-    "th,td{border:1px solid #595959;padding:.25rem .5rem;text-align:left;"
-    "overflow-wrap:anywhere}caption{text-align:left;font-weight:bold}"
-    "dt{font-weight:bold}dd{margin:0 0 .5rem;overflow-wrap:anywhere}"
-)
 
 _DUTCH = {
     "lang": "nl",
@@ -236,9 +223,6 @@ def _part(
         (words["executed"], document["executed_by"]),
         (words["ended"], at(document["ended_ms"])),
     ]
-    listed = "".join(
-        f"<dt>{escape(name)}</dt><dd>{escape(str(value))}</dd>" for name, value in facts
-    )
     persons = [
         [row["person"], row["verdict"], row["method"], at(row["at_ms"])]
         for row in _rows(document["persons"])
@@ -258,12 +242,12 @@ def _part(
     return "".join(
         (
             f'<article lang="{words["lang"]}">\n<h1>{words["title"]}</h1>\n',
-            f"<p>{words['intro']}</p>\n<dl>{listed}</dl>\n",
-            _table(words, "persons", ("person", "verdict", "method", "at"), persons),
-            _table(words, "keys", ("key", "kek", "class", "made"), keys),
-            _table(words, "objects", ("bucket", "store", "versions", "bytes"), parts),
+            f"<p>{words['intro']}</p>\n{listed(facts)}\n",
+            table(words, "persons", ("person", "verdict", "method", "at"), persons),
+            table(words, "keys", ("key", "kek", "class", "made"), keys),
+            table(words, "objects", ("bucket", "store", "versions", "bytes"), parts),
             f"<p>{words['absent']}{escape(str(document['remaining']))}</p>\n",
-            _table(words, "attempts", ("bucket", "at", "answer"), attempts),
+            table(words, "attempts", ("bucket", "at", "answer"), attempts),
             f"<h2>{words['copies']}</h2>\n",
             f"<p>{words['horizon'].format(when=at(document['horizon_ms']))}</p>\n",
             f"<h2>{words['proof']}</h2>\n",
@@ -282,21 +266,3 @@ def _answered(row: Mapping[str, object]) -> str:
 def _rows(value: object) -> Sequence[Mapping[str, object]]:
     assert isinstance(value, (list, tuple))
     return value
-
-
-def _table(
-    words: Mapping[str, str],
-    title: str,
-    columns: Sequence[str],
-    rows: Sequence[Sequence[object]],
-) -> str:
-    if not rows:
-        return f"<h2>{words[title]}</h2>\n<p>{words['none']}</p>\n"
-    head = "".join(f'<th scope="col">{words[name]}</th>' for name in columns)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in row) + "</tr>" for row in rows
-    )
-    return (
-        f"<table>\n<caption>{words[title]}</caption>\n<thead><tr>{head}</tr></thead>\n"
-        f"<tbody>{body}</tbody>\n</table>\n"
-    )
