@@ -14,6 +14,7 @@ from hyok.cli import (
     backup,
     break_glass,
     buckets,
+    custodian,
     dev,
     doctor,
     evidence,
@@ -61,6 +62,7 @@ audit_key.app.add_typer(audit_export.app, name="export")
 audit_search.register(audit_key.app)
 audit_subject.register(audit_key.app)
 app.add_typer(keys.app, name="keys")
+app.add_typer(custodian.app, name="custodian")
 app.add_typer(apps.app, name="apps")
 app.add_typer(buckets.app, name="buckets")
 app.add_typer(jobs.app, name="jobs")
