@@ -45,6 +45,7 @@ async def sign_and_write(
     action: str,
     reason: str,
     tenant: str = "system",
+    outcome: str = "done",
 ) -> bool:
     """Sign a document, write it with its page, and have its digest on the audit log.
 
@@ -64,7 +65,7 @@ async def sign_and_write(
         signed_by = public.fingerprint
     except NotFound:  # the ceremony comes before the audit key's own
         whole, signed_by = wrapped(document, None, None), ""
-    await record(core, action, tenant, reason + digest(document))
+    await record(core, action, tenant, reason + digest(document), outcome=outcome)
     write(file, whole, render(document, signed_by))
     return bool(signed_by)
 

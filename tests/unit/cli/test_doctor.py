@@ -121,10 +121,10 @@ async def test_a_sound_installation_is_ok_but_for_backup_officers_and_their_poli
         "officers",
         "policy in force",
     ]
-    order += ["backup", "audit log", "audit checkpoint"]
+    order += ["backup", "restore drill", "audit log", "audit checkpoint"]
     assert list(found) == order
     unsettled = {name for name, check in found.items() if check.word != "ok"}
-    assert unsettled == {"backup", "officers", "policy in force"}
+    assert unsettled == {"backup", "restore drill", "officers", "policy in force"}
     assert "vertrouwelijk" in found["backup"].means
     left = [path for path in (home / "store").rglob("*") if "probe" in path.name and path.is_file()]
     assert left == []

@@ -12,7 +12,7 @@ from hyok.custody.custodian import TENANT_CLASSIFICATION
 from hyok.custody.key_states import KeyState
 from hyok.custody.secret_box import CLASSIFICATION as SECRETS
 from hyok.custody.secret_box import TENANT as SYSTEM
-from hyok.database.rows import BACKUP_MADE, setting
+from hyok.database.rows import BACKUP_MADE, DRILL_PASSED, setting
 from hyok.errors import HyokError, NotFound
 from hyok.objects.probe import probe_store
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from hyok.wiring import Core
 
 BACKUP_DAYS_MAX = 2
+DRILL_DAYS_MAX = 365
 DAY_MS = 86_400_000
 SHOWN_MAX = 5
 
@@ -41,6 +42,7 @@ async def ask_all(core: Core, checks: Checklist, now_ms: int) -> None:
     await checks.ask("officers", _officers(core, now_ms))
     await checks.ask("policy in force", _policy(core))
     await checks.ask("backup", _backup(core, now_ms))
+    await checks.ask("restore drill", _drill(core, now_ms))
     checks.look("audit log", lambda: audit_log(core.settings, now_ms))
 
 
@@ -269,6 +271,20 @@ async def _backup(core: Core, now_ms: int) -> Check:
     if days < BACKUP_DAYS_MAX:
         return Check("backup", "ok", said)
     return Check("backup", "FAIL", said, means, "hyok backup FILE, daily")
+
+
+async def _drill(core: Core, now_ms: int) -> Check:
+    """A backup that nobody ever restored is a hope."""
+    said_ms = await core.database.read(lambda connection: setting(connection, DRILL_PASSED))
+    means = "nobody has seen for a year that a backup can be restored and its objects opened"
+    step = "hyok drill restore BACKUP --report FILE"
+    if said_ms is None:
+        return Check("restore drill", "warn", "none was ever passed", means, step)
+    days = (now_ms - int(said_ms)) / DAY_MS
+    said = f"passed {days:.0f} days ago"
+    if days <= DRILL_DAYS_MAX:
+        return Check("restore drill", "ok", said)
+    return Check("restore drill", "warn", said, means, step)
 
 
 def _some(lines: Sequence[str]) -> str:
