@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import secrets
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hyok.custody.custodian import TENANT_CLASSIFICATION
 from hyok.custody.quorum import Act
 from hyok.custody.secret_box import CLASSIFICATION as SECRETS
 from hyok.custody.shredding import KeyShredder
 from hyok.database.leases import Leases
+from hyok.objects.uploads import UploadLedger
 from hyok.officer.actions import OfficerActions
 from hyok.officer.break_glass import GrantBreakGlass
 from hyok.officer.bucket_acts import LowerBucket, PublishBucket
@@ -20,6 +21,7 @@ from hyok.officer.object_acts import ExportBucket, LowerObject
 from hyok.officer.officer_acts import AddIdentity, AddOfficer, RevokeOfficer
 from hyok.officer.policy_acts import PublishPolicy
 from hyok.officer.shred_acts import ShredCase
+from hyok.officer.shred_set_acts import Shred, ShredSet
 from hyok.officer.statement_rows import StatementBook
 from hyok.policy.matrix import World
 from hyok.secret_rows import sealed_rows
@@ -69,6 +71,25 @@ def key_uses(core: Core, progress: Callable[[int, int], None] = _silent) -> KeyU
     )
 
 
+def _shred(core: Core, progress: Callable[[int, int], None]) -> Shred:
+    common: dict[str, Any] = {
+        "shredder": KeyShredder(core.database, core.mirror, clock_ms),
+        "custodian": core.custodian,
+        "registry": core.registry,
+        "stores": core.stores,
+        "classifications": core.classifications,
+        "book": StatementBook(core.database),
+        "journal": core.journal,
+        "installation": core.settings.installation.name,
+        "backups_kept_days": core.settings.database.backups_kept_days,
+        "progress": progress,
+        "clock_ms": clock_ms,
+    }
+    uploads = UploadLedger(core.database)
+    whole = ShredSet(keks=core.keks, places=core.places, uploads=uploads, **common)
+    return Shred(ShredCase(**common), whole)
+
+
 def build_actions(core: Core, progress: Callable[[int, int], None] = _silent) -> OfficerActions:
     """Return the acts of officers; ``progress`` shows how far a long one is."""
     development = core.settings.installation.mode == "development"
@@ -93,19 +114,7 @@ def build_actions(core: Core, progress: Callable[[int, int], None] = _silent) ->
                 custodian=core.custodian,
                 classifications=classes,
             ),
-            Act.SHRED: ShredCase(
-                shredder=KeyShredder(core.database, core.mirror, clock_ms),
-                custodian=core.custodian,
-                registry=registry,
-                stores=core.stores,
-                classifications=classes,
-                book=StatementBook(core.database),
-                journal=core.journal,
-                installation=core.settings.installation.name,
-                backups_kept_days=core.settings.database.backups_kept_days,
-                progress=progress,
-                clock_ms=clock_ms,
-            ),
+            Act.SHRED: _shred(core, progress),
             Act.PUBLISH_POLICY: PublishPolicy(
                 book=core.policies,
                 keeper=core.policy,

@@ -45,6 +45,20 @@ class Key:
     kek_id: str
     classification: str
     created_ms: int
+    mirrored: bool = False  # copies of its record stood in buckets, where a store may have kept one
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """Versions that were removed while their keys live on, and why these do.
+
+    ``why``: ``shared``, the key keeps other objects; ``alone``, a KEK keeps each by itself.
+    """
+
+    bucket: str
+    why: str
+    versions: int
+    size_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +101,7 @@ class Statement:
     remaining: int
     attempts: Sequence[Attempt]
     horizon_ms: int
+    deleted: Sequence[Deleted] = ()  # part of `parts`
 
     def document(self) -> dict[str, object]:
         """Return it as JSON has it."""
@@ -138,6 +153,19 @@ _DUTCH = {
     "versions": "Versies",
     "bytes": "Versleutelde bytes",
     "none": "Geen.",
+    "deleted": "Daarvan alleen gewist: de sleutel bestaat nog",
+    "why": "Waarom",
+    "shared": "de sleutel bewaart ook andere bestanden",
+    "alone": "elk bestand heeft zijn eigen sleutel, bewaard onder de KEK",
+    "warning": (
+        "Let op: een kopie die de leverancier van de alleen gewiste bestanden bewaarde, is nog te "
+        "openen door wie de HSM mag gebruiken, totdat de KEK is vernietigd."
+    ),
+    "mirrored": (
+        "Van sommige vernietigde sleutels stonden versleutelde kopieën bij de leverancier. Ze zijn "
+        "gewist; bewaarde de leverancier er een, dan is die te openen door wie de HSM mag "
+        "gebruiken, totdat de KEK is geroteerd en vernietigd."
+    ),
     "absent": "Na het wissen zijn alle buckets opnieuw doorzocht; aantal gevonden versies: ",
     "attempts": "Daarna is geprobeerd een bestand te ontsleutelen",
     "answer": "Uitkomst",
@@ -184,6 +212,19 @@ _ENGLISH = {
     "versions": "Versions",
     "bytes": "Sealed bytes",
     "none": "None.",
+    "deleted": "Of these only deleted: the key lives on",
+    "why": "Why",
+    "shared": "the key keeps other objects as well",
+    "alone": "each object has a key of its own, kept under the KEK",
+    "warning": (
+        "Note: a copy that the supplier kept of the objects that were only deleted can still be "
+        "opened by whoever may use the HSM, until the KEK is destroyed."
+    ),
+    "mirrored": (
+        "Sealed copies of some of the destroyed keys stood at the supplier. They are removed; if "
+        "the supplier kept one, whoever may use the HSM can open it until the KEK is rotated and "
+        "destroyed."
+    ),
     "absent": "After the erasure every bucket was searched again; versions found: ",
     "attempts": "Then a decryption was tried",
     "answer": "Result",
@@ -246,6 +287,7 @@ def _part(
             table(words, "persons", ("person", "verdict", "method", "at"), persons),
             table(words, "keys", ("key", "kek", "class", "made"), keys),
             table(words, "objects", ("bucket", "store", "versions", "bytes"), parts),
+            _only_deleted(document, words),
             f"<p>{words['absent']}{escape(str(document['remaining']))}</p>\n",
             table(words, "attempts", ("bucket", "at", "answer"), attempts),
             f"<h2>{words['copies']}</h2>\n",
@@ -257,6 +299,20 @@ def _part(
             f"<p>SHA-256: {digest(document)}</p>\n</article>\n",
         )
     )
+
+
+def _only_deleted(document: Mapping[str, object], words: Mapping[str, str]) -> str:
+    rows = [
+        [row["bucket"], words[str(row["why"])], row["versions"], row["size_bytes"]]
+        for row in _rows(document.get("deleted", []))
+    ]
+    shown = ""
+    if rows:
+        shown += table(words, "deleted", ("bucket", "why", "versions", "bytes"), rows)
+        shown += f"<p><strong>{words['warning']}</strong></p>\n"
+    if any(row.get("mirrored") for row in _rows(document["keys"])):
+        shown += f"<p>{words['mirrored']}</p>\n"
+    return shown
 
 
 def _answered(row: Mapping[str, object]) -> str:
