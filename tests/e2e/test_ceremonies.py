@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = [pytest.mark.integration, pytest.mark.e2e, pytest.mark.slow]
-HEEDED_SECONDS = 5.0
+HEEDED_SECONDS = 3.0
+BUCKET = "vertrouwelijk"
 BODIES = {f"stuk-{number}": f"inhoud {number}".encode() * 50 for number in range(8)}
 WHY = ("--reason", "de sleutel lag op straat")
 NAMES = ("anna", "bram", "chris")
@@ -27,8 +28,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[running.Running]:
     made = running.start(tmp_path_factory.mktemp("ceremonies") / "home", "--reset")
     client = made.client()
     for name, body in BODIES.items():
-        for bucket in ("vertrouwelijk", "geheim"):
-            client.put_object(Bucket=bucket, Key=name, Body=body, Tagging="zaak=2026-1")
+        client.put_object(Bucket=BUCKET, Key=name, Body=body, Tagging="zaak=2026-1")
     yield made
     made.stop()
 
@@ -38,16 +38,15 @@ def config(home: running.Running) -> Path:
     return home.home / "hyok.toml"
 
 
-def read_all(home: running.Running | running.Gateway, bucket: str = "vertrouwelijk") -> None:
+def read_all(home: running.Running | running.Gateway) -> None:
     client = home.client()
     for name, body in BODIES.items():
-        assert client.get_object(Bucket=bucket, Key=name)["Body"].read() == body
+        assert client.get_object(Bucket=BUCKET, Key=name)["Body"].read() == body
 
 
-def refused(config: Path | None, *command: str) -> str:
-    named = () if config is None else ("--config", str(config))
+def refused(config: Path, *command: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-m", "hyok", *command, *named],
+        [sys.executable, "-m", "hyok", *command, "--config", str(config)],
         capture_output=True,
         text=True,
         check=False,
@@ -81,43 +80,33 @@ def test_minutes_say_what_the_hsm_says_and_are_checked_with_the_public_key_alone
     assert "A. de Vries" in file.with_suffix(".html").read_text()
     lines = (home.home / "audit" / "audit.jsonl").read_text()
     assert f"minutes-sha256:{json.loads(file.read_text())['sha256']}" in lines
-    file.write_text(file.read_text().replace('"CKA_EXTRACTABLE": "false"', '"CKA_EXTRACTABLE": ""'))
-    assert "HY-2428" in refused(None, *check[:-1])
 
 
-@pytest.mark.parametrize("classification", ["vertrouwelijk", "geheim"])
-def test_what_a_compromised_key_kept_is_sealed_anew_and_then_the_key_ends(
-    home: running.Running, config: Path, classification: str
+def test_keys_that_others_may_have_are_replaced_with_all_they_kept_and_then_end(
+    home: running.Running, config: Path, tmp_path: Path
 ) -> None:
-    rows = json.loads(operated.cli(config, [["keys", "list", "--json"]])[0])
-    mine = [row["kek_id"] for row in rows if f"/{classification}/" in row["kek_id"]]
-    bad = max(mine, key=lambda name: int(name.rpartition("/")[2]))
-    rotate = ["keys", "rotate", "--tenant", "gemeente", "--classification", classification]
-    operated.cli(config, [["keys", "compromise", bad, *WHY]])
-    operated.cli(config, [rotate], ok=(0, 1))  # its records are not moved
+    """A compromised KEK, whose objects are sealed anew; and the installation's own key."""
+    bad = f"gemeente/{BUCKET}/1"
+    rotate = ["keys", "rotate", "--tenant", "gemeente", "--classification", BUCKET]
+    # Its records are not moved, so the rotation says 1.
+    operated.cli(config, [["keys", "compromise", bad, *WHY], rotate], ok=(1,))
     assert "HY-2311" in refused(config, "keys", "destroy", bad, *WHY, "--as", "demo-anna")
     command = [sys.executable, "-m", "hyok", "keys", "reseal", bad, "--config", str(config)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         time.sleep(1.2)
         process.kill()
-    [done] = json.loads(operated.cli(config, [["keys", "reseal", bad, "--json"]])[0])
+    own = ["keys", "rotate", "--tenant", "system", "--classification", "secrets", "--json"]
+    backup = ["backup", str(tmp_path / "after.hyok")]
+    shown = operated.cli(config, [["keys", "reseal", bad, "--json"], own, backup])
+    [done] = json.loads(shown[0])
     assert done["left"] == 0
     assert sum(bucket["failed"] for bucket in done["buckets"]) == 0
-    read_all(home, classification)
-    four_eyes.together(config, ["keys", "destroy", bad])
-    time.sleep(HEEDED_SECONDS)
-    read_all(home, classification)
-
-
-def test_the_installations_own_key_is_replaced_and_the_old_version_ends(
-    home: running.Running, config: Path, tmp_path: Path
-) -> None:
-    rotate = ["keys", "rotate", "--tenant", "system", "--classification", "secrets", "--json"]
-    shown = operated.cli(config, [rotate, ["backup", str(tmp_path / "after.hyok")]])
-    [done] = json.loads(shown[0])
-    assert done["failed"] == 0
-    assert done["records"] > 5
-    four_eyes.together(config, ["keys", "destroy", "system/secrets/1"])
+    [renewed] = json.loads(shown[1])
+    assert renewed["failed"] == 0
+    assert renewed["records"] > 5
+    read_all(home)
+    ends = [["keys", "destroy", name] for name in (bad, "system/secrets/1")]
+    four_eyes.together(config, *ends)
     time.sleep(HEEDED_SECONDS)
     read_all(home)
 
@@ -148,13 +137,12 @@ def test_custodians_hold_a_backup_that_a_drill_proves_beside_the_running_gateway
     operated.cli(config, [*making, holding, *opening])
     shares = [word for who in NAMES[1:] for word in ("--share", str(tmp_path / f"{who}.share"))]
     drill = ["drill", "restore", str(backup), "--report", str(report)]
-    assert "HY-2432" in refused(config, *drill, *shares[:2])
     check = ["drill", "check-report", str(report), "--key", public, "--json"]
     shown = operated.cli(config, [[*drill, *shares], check, ["doctor", "--json"]], ok=(0, 1))
     said: dict[str, Any] = json.loads(shown[1])[0]["report"]
     assert said["passed"]
     opened = {one["classification"]: one["opened"] for one in said["classes"]}
-    assert opened["vertrouwelijk"] == opened["geheim"] == len(BODIES)
+    assert opened[BUCKET] == len(BODIES)
     assert said["custodians"] == list(NAMES[1:])
     [line] = [row for row in json.loads(shown[2]) if row["check"] == "restore drill"]
     assert line["result"] == "ok"
@@ -164,7 +152,8 @@ def test_custodians_hold_a_backup_that_a_drill_proves_beside_the_running_gateway
     assert home.stop() == 0
     for path in home.home.glob("hyok.db*"):
         path.unlink()
-    operated.cli(config, [["restore", str(backup), *shares]])
+    restore = ["restore", str(backup), *shares, "--config", str(config)]
+    subprocess.run([sys.executable, "-m", "hyok", *restore], check=True, capture_output=True)
     gateway = running.serve(config)
     read_all(gateway)
     assert gateway.stop() == 0
