@@ -29,7 +29,9 @@ ORIGIN = "hyok-document/"
 
 def canonical(document: Mapping[str, object]) -> bytes:
     """Return the bytes whose SHA-256 is signed."""
-    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode(
+        "utf-8", "surrogatepass"
+    )
 
 
 def digest(document: Mapping[str, object]) -> str:

@@ -66,8 +66,9 @@ def restore(
 ) -> None:
     """Restore a backup into a throw-away place and open a sample of objects with the real HSM.
 
-    The gateway may run; its database and stores are not written.  The report is signed with the
-    audit key, and its digest stands in the audit log.  Exit code 1: something did not come back.
+    The gateway may run; no store is written, and of its database only the date of a drill that was
+    passed.  The report is signed with the audit key, and its digest stands in the audit log.  Exit
+    code 1: something did not come back.
     """
     settings, _ = load(config)
     check_free(report)
