@@ -77,6 +77,14 @@ async def _compromised(core: Core, name: str) -> Kek:
             effect="Nothing was begun.",
             next_step="a key that nobody else has is replaced by hyok keys rotate",
         )
+    if kek.classification not in core.classifications.names():
+        named = f"--tenant {kek.tenant} --classification {kek.classification}"
+        raise Conflict(
+            f"The key {name} keeps no objects.",
+            code="HY-2420",
+            effect="Nothing was begun.",
+            next_step=f"hyok keys rotate {named}",
+        )
     await core.exposures.check_sound(kek.tenant, [kek.classification])
     return kek
 

@@ -201,6 +201,7 @@ OLD_MS = 1_500_000_000_000
         (of("t/tenant/1", state="deactivated"), "keys in use", "FAIL", "t/tenant"),
         (of("t/intern/1", created_ms=OLD_MS), "key age", "warn", "t/intern/1"),
         (of("t/intern/1", check_value=b"12345678"), "keys", "FAIL", "t/intern/1"),
+        (of("t/intern/1", state="compromised"), "rotation", "FAIL", "compromised: t/intern/1"),
     ],
 )
 async def test_what_is_wrong_with_keys_is_named_with_a_way_out(

@@ -146,20 +146,25 @@ async def _ages(core: Core, now_ms: int) -> Check:
 async def _rotations(core: Core) -> Check:
     """Is every keyring record under the version that writes, and none under one that was lost?"""
     counts = await core.rotation.count_by_kek()
+    everything = await core.keks.all()
+    lost = [kek for kek in everything if kek.state is KeyState.COMPROMISED]
+    if lost:
+        said = _some([f"{kek.kek_id}: {counts.get(kek.kek_id, 0):,} records" for kek in lost])
+        means = "whoever has this key can open what it kept; a rotation does not undo that"
+        first = lost[0]
+        step = f"hyok keys reseal {first.kek_id}; then hyok keys destroy {first.kek_id}"
+        if first.classification not in core.classifications.names():  # it keeps no objects
+            named = f"--tenant {first.tenant} --classification {first.classification}"
+            step = f"hyok keys rotate {named}; then hyok keys destroy {first.kek_id}"
+        return Check("rotation", "FAIL", f"compromised: {said}", means, step)
     behind = [
-        kek
-        for kek in await core.keks.all()
-        if counts.get(kek.kek_id) and kek.state is not KeyState.ACTIVE
+        kek for kek in everything if counts.get(kek.kek_id) and kek.state is not KeyState.ACTIVE
     ]
     if not behind:
         return Check("rotation", "ok", "every keyring record is under an active key")
     said = _some([f"{kek.kek_id}, {kek.state}: {counts[kek.kek_id]:,} records" for kek in behind])
-    if any(kek.state is KeyState.COMPROMISED for kek in behind):
-        means = "whoever has the old key can open what these keep; a rotation does not undo that"
-        step = "read these objects and write them again: they get keys of the version that writes"
-        return Check("rotation", "FAIL", said, means, step)
-    first = behind[0]
-    step = f"hyok keys rotate --tenant {first.tenant} --classification {first.classification}"
+    oldest = behind[0]
+    step = f"hyok keys rotate --tenant {oldest.tenant} --classification {oldest.classification}"
     return Check("rotation", "warn", said, "these versions cannot be destroyed", step)
 
 
