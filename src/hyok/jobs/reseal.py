@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from hyok.errors import Refused, Tampered
-from hyok.jobs.catalog import STEP_OBJECTS, Planned
+from hyok.jobs.catalog import SHARDS_MAX, STEP_OBJECTS, Planned
 from hyok.jobs.steps import Item, go_through
 from hyok.objects.resealing import Resealer
 from hyok.objects.walk import walk_keys
@@ -28,9 +28,14 @@ if TYPE_CHECKING:
     from hyok.objects.vault import ObjectVault
     from hyok.vocabulary import Ask, Did
 
+SHARD_KEYS = 1_000
+"""Names in a shard: each object is read and written, so a shard is a minute's work."""
+
 
 class ResealBucket:
-    """Fills `Work`.  One shard: key ranges follow from no count that the store gives beforehand.
+    """Fills `Work`.  A shard is from behind one of the store's names up to another, that included.
+
+    What is written behind the last name that was counted is in the last shard.
 
     Args:
         vault: opens and seals.
@@ -67,12 +72,17 @@ class ResealBucket:
                 effect="Nothing was begun: what a client writes meanwhile could be overwritten.",
                 next_step="stop the applications, then copy each object onto itself",
             )
-        objects = size = 0
+        objects = size = keys = 0
+        marks: list[str] = []
         async with aclosing(walk_keys(store, self._bucket.backend_name, None)) as found:
             async for _, versions in found:
                 objects += sum(not one.marker for one in versions)
                 size += sum(one.size for one in versions)
-        return Planned(objects, size, [("", "")])
+                keys += 1
+                if keys % SHARD_KEYS == 0:
+                    marks.append(versions[0].name)
+        marks = marks[:: -(-len(marks) // (SHARDS_MAX - 1)) or 1]
+        return Planned(objects, size, list(zip(["", *marks], [*marks, ""], strict=True)))
 
     async def step(self, shard: Shard) -> Step:
         """See `Work`."""
@@ -82,13 +92,16 @@ class ResealBucket:
         name_key = await self._vault.places.name_key(self._bucket)
         items: list[Item] = []
         last, before = True, shard.cursor
-        found = walk_keys(store, self._bucket.backend_name, name_key, after=shard.cursor)
+        after = shard.cursor or shard.start
+        found = walk_keys(store, self._bucket.backend_name, name_key, after=after)
         async with aclosing(found):
             async for key, versions in found:
+                name = versions[0].name
+                if shard.stop and name > shard.stop:
+                    break
                 if len(items) >= STEP_OBJECTS:
                     last = False
                     break
-                name = versions[0].name
                 mine = list(self._items(key, versions, before))
                 if mine:  # the key is done once all of it is
                     items += [*mine[:-1], replace(mine[-1], cursor=name)]

@@ -173,6 +173,27 @@ async def test_every_object_gets_new_keys_and_a_second_run_does_nothing(
         assert await vaults.get(vaults.ask(key)) == key.encode()
 
 
+async def test_shards_meet_and_leave_nothing_between_them(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hyok.jobs.reseal.SHARD_KEYS", 7)
+    made = await scene(house, "intern")
+    keys = [f"map/{n}" for n in range(30)] + ["é", "z"]
+    for key in keys:
+        await made.vaults.put(made.vaults.ask(key), key.encode())
+    await made.compromise()
+    await made.rotate()
+    planned = await (await made.work("", "")).plan()
+    assert len(planned.shards) == 5
+    monkeypatch.setattr("hyok.jobs.reseal.SHARDS_MAX", 3)
+    assert len((await (await made.work("", "")).plan()).shards) == 3
+    found = await made.run()
+    assert (found.objects, found.skipped, found.failed) == (len(keys), 0, 0)
+    assert await made.left() == 0
+    for key in keys:
+        assert await made.vaults.get(made.vaults.ask(key)) == key.encode()
+
+
 async def test_a_key_that_was_moved_before_the_compromise_is_exposed_all_the_same(
     house: House,
 ) -> None:
