@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import secrets
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hyok.custody.custodian import TENANT_CLASSIFICATION
 from hyok.custody.quorum import Act
 from hyok.custody.secret_box import CLASSIFICATION as SECRETS
 from hyok.custody.shredding import KeyShredder
 from hyok.database.leases import Leases
+from hyok.objects.uploads import UploadLedger
 from hyok.officer.actions import OfficerActions
 from hyok.officer.break_glass import GrantBreakGlass
 from hyok.officer.bucket_acts import LowerBucket, PublishBucket
 from hyok.officer.key_acts import DestroyKey
+from hyok.officer.key_uses import KeyUses
 from hyok.officer.object_acts import ExportBucket, LowerObject
 from hyok.officer.officer_acts import AddIdentity, AddOfficer, RevokeOfficer
 from hyok.officer.policy_acts import PublishPolicy
 from hyok.officer.shadow_acts import ShadowDesk
 from hyok.officer.shred_acts import ShredCase
+from hyok.officer.shred_set_acts import Shred, ShredSet
 from hyok.officer.statement_rows import StatementBook
 from hyok.policy.matrix import World
+from hyok.secret_rows import sealed_rows
 from hyok.wiring import clock_ms, policy_files
 
 if TYPE_CHECKING:
@@ -67,6 +71,39 @@ def shadow_desk(core: Core) -> ShadowDesk:
     )
 
 
+def key_uses(core: Core, progress: Callable[[int, int], None] = _silent) -> KeyUses:
+    """Return what looks whether a key version keeps something."""
+    return KeyUses(
+        rotation=core.rotation,
+        exposures=core.exposures,
+        registry=core.registry,
+        stores=core.stores,
+        classifications=core.classifications,
+        own_rows=sealed_rows(core),
+        keks=core.keks,
+        progress=progress,
+    )
+
+
+def _shred(core: Core, progress: Callable[[int, int], None]) -> Shred:
+    common: dict[str, Any] = {
+        "shredder": KeyShredder(core.database, core.mirror, clock_ms),
+        "custodian": core.custodian,
+        "registry": core.registry,
+        "stores": core.stores,
+        "classifications": core.classifications,
+        "book": StatementBook(core.database),
+        "journal": core.journal,
+        "installation": core.settings.installation.name,
+        "backups_kept_days": core.settings.database.backups_kept_days,
+        "progress": progress,
+        "clock_ms": clock_ms,
+    }
+    uploads = UploadLedger(core.database)
+    whole = ShredSet(keks=core.keks, places=core.places, uploads=uploads, **common)
+    return Shred(ShredCase(**common), whole)
+
+
 def build_actions(core: Core, progress: Callable[[int, int], None] = _silent) -> OfficerActions:
     """Return the acts of officers; ``progress`` shows how far a long one is."""
     development = core.settings.installation.mode == "development"
@@ -86,27 +123,12 @@ def build_actions(core: Core, progress: Callable[[int, int], None] = _silent) ->
             ),
             Act.DESTROY_KEY: DestroyKey(
                 keks=core.keks,
-                rotation=core.rotation,
+                uses=key_uses(core, progress),
                 hsm=core.hsm,
                 custodian=core.custodian,
-                registry=registry,
-                stores=core.stores,
                 classifications=classes,
-                progress=progress,
             ),
-            Act.SHRED: ShredCase(
-                shredder=KeyShredder(core.database, core.mirror, clock_ms),
-                custodian=core.custodian,
-                registry=registry,
-                stores=core.stores,
-                classifications=classes,
-                book=StatementBook(core.database),
-                journal=core.journal,
-                installation=core.settings.installation.name,
-                backups_kept_days=core.settings.database.backups_kept_days,
-                progress=progress,
-                clock_ms=clock_ms,
-            ),
+            Act.SHRED: _shred(core, progress),
             Act.PUBLISH_POLICY: PublishPolicy(
                 book=core.policies,
                 keeper=core.policy,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hyok.audit.signed import ORIGIN as DOCUMENT_ORIGIN
 from hyok.audit.tiles import pinned_key
 from hyok.connections import agent_socket
 from hyok.custody.audit_key import hsm_key, key_name, software_key
+from hyok.errors import Malformed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,8 +18,19 @@ if TYPE_CHECKING:
 
 
 def audit_origin(settings: Settings) -> str:
-    """Return the name of the audit log in its checkpoints."""
-    return settings.audit.origin or f"hyok-audit/{settings.installation.name}"
+    """Return the name of the audit log in its checkpoints.
+
+    Raises:
+        Malformed: it is one of signed documents, so that these could be taken for checkpoints.
+    """
+    origin = settings.audit.origin or f"hyok-audit/{settings.installation.name}"
+    if origin.startswith(DOCUMENT_ORIGIN):
+        raise Malformed(
+            f"audit.origin begins with {DOCUMENT_ORIGIN}, which is for signed documents",
+            code="HY-1001",
+            next_step="choose another audit.origin",
+        )
+    return origin
 
 
 def audit_key_name(settings: Settings) -> str:

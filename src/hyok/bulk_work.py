@@ -6,12 +6,14 @@ import secrets
 from typing import TYPE_CHECKING
 
 from hyok.expiring import expire_bucket
-from hyok.jobs.catalog import EXPIRE, REWRAP, SEAL
+from hyok.jobs.catalog import EXPIRE, RESEAL, REWRAP, SEAL
 from hyok.jobs.ledger import JobLedger
+from hyok.jobs.reseal import ResealBucket
 from hyok.jobs.rewrap import RewrapBucket
 from hyok.jobs.runner import Runner
 from hyok.jobs.seal_adopted import SealAdopted
 from hyok.objects.adoption_sealing import ACTION as SEAL_ACTION
+from hyok.objects.resealing import ACTION as RESEAL_ACTION
 from hyok.objects.rewrapping import ACTION as REWRAP_ACTION
 from hyok.objects.rewrapping import Rewrapper
 from hyok.vocabulary import Ask, Principal
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from hyok.jobs.catalog import Work
     from hyok.wiring import Core
 
-ACTIONS = {SEAL: SEAL_ACTION, REWRAP: REWRAP_ACTION}
+ACTIONS = {SEAL: SEAL_ACTION, REWRAP: REWRAP_ACTION, RESEAL: RESEAL_ACTION}
 """What policy is asked about each object of a job, where it acts for the person who runs it."""
 
 
@@ -46,6 +48,8 @@ def build_runner(core: Core, actor: str) -> Runner:
 
         if kind == REWRAP:
             return RewrapBucket(core.vault, Rewrapper(core.vault, core.leases), ask)
+        if kind == RESEAL:
+            return ResealBucket(core.vault, core.leases, core.exposures, ask)
         return SealAdopted(core.vault, core.inventories, core.registry, core.plain_versions, ask)
 
     return Runner(JobLedger(core.database), core.leases, work, clock_ms, secrets.token_bytes)

@@ -19,10 +19,12 @@ from hyok.custody.break_glass import GrantBook
 from hyok.custody.bundles import PolicyBook, PolicyKeeper
 from hyok.custody.custodian import KeyCustodian
 from hyok.custody.exceptions import ExceptionWatch
+from hyok.custody.exposure import Exposures
 from hyok.custody.failing_tokens import FailingTokens
 from hyok.custody.freezes import Freezes
 from hyok.custody.keks import KekCatalog
 from hyok.custody.keyring import Keyring
+from hyok.custody.keyring_rows import KeyringRows
 from hyok.custody.officers import OfficerRegister
 from hyok.custody.rotation import KeyRotation
 from hyok.custody.secret_box import HsmSecretBox
@@ -112,6 +114,7 @@ class Core:
     keks: KekCatalog
     keyring: Keyring
     rotation: KeyRotation
+    exposures: Exposures
     custodian: KeyCustodian
     access_keys: AccessKeys
     sessions: Sessions
@@ -319,6 +322,7 @@ def open_core(settings: Settings) -> Core:
             entropy=secrets.token_bytes,
             clock_ms=clock_ms,
         ),
+        exposures=Exposures(keks, KeyringRows(database)),
         custodian=custodian,
         access_keys=access_keys,
         sessions=sessions,

@@ -37,7 +37,7 @@ async def test_an_error_in_one_chore_ends_no_other_and_the_policy_is_looked_for(
         shadow=SimpleNamespace(turn=nothing),
         exceptions=SimpleNamespace(tell_ended=nothing),
         stores={},
-        registry=SimpleNamespace(all=lambda: _none()),
+        registry=SimpleNamespace(all=_none),
     )
     task = asyncio.create_task(keep_house(cast("Any", core), lambda: 0))
     await asyncio.wait_for(looked.wait(), 5)

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING
 from hyok.audit.checkpoint import Checkpoint, parse_checkpoint
 from hyok.audit.evidence import latest
 from hyok.audit.proofs import consistency_path, verify_consistency
+from hyok.audit.signed import ORIGIN as DOCUMENT_ORIGIN
 from hyok.audit.tiles import TreeFolder, folder_of
 from hyok.audit.tree import node_from_tiles
-from hyok.errors import Conflict, Malformed, Tampered
+from hyok.errors import Conflict, Malformed, Refused, Tampered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -68,11 +69,18 @@ class Witness:
         Raises:
             Malformed: it is no such document.
             Conflict: the proof begins elsewhere than at what was signed last; the error says where.
+            Refused: it is no log's, but could be taken for a document that we signed.
             Tampered: the checkpoint is not the log's own, or the log did not just grow: alert.
         """
         checkpoint, old, path = _parse(document)
         checkpoint.verify(keys)
         head = checkpoint.head
+        if head.origin.startswith(DOCUMENT_ORIGIN):
+            # Its root hash may be any document's, and our signature would be one of our own HSM.
+            raise Refused(
+                f"the origin {head.origin} is one of signed documents, not of a log",
+                effect="Nothing was signed.",
+            )
         place = self._path / f"{sha256(head.origin.encode()).hexdigest()[:32]}.json"
         size, root = _last(place, head.origin)
         if old != size:

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hyok.cli.documents import read_json
 from hyok.cli.open import KeysOption, agents
 from hyok.cli.options import ConfigOption, JsonOption, load, moment
 from hyok.cli.screen import say, show
 from hyok.cli.session import is_running, operator_ask, run
 from hyok.connections import build_hsm
+from hyok.custody.custodian_shares import CustodianBox, ShareBox, parse_custodian, shares_of
 from hyok.custody.kek import parse_rows
 from hyok.custody.lone_keys import LoneKeys, find_keks
 from hyok.custody.secret_box import HsmSecretBox
@@ -23,19 +25,24 @@ from hyok.database.copy import copy_to, file_of, flush, is_file, put_back
 from hyok.database.engine import Database
 from hyok.database.rows import BACKUP_MADE, put_setting
 from hyok.database.rows_copy import fill, gather, is_empty
-from hyok.database.sealed_copy import open_copy, seal_copy
-from hyok.errors import Conflict
+from hyok.database.sealed_copy import BY_CUSTODIANS, open_copy, read_head, seal_copy
+from hyok.errors import Conflict, Malformed
 from hyok.wiring import clock_ms
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from hyok.custody.custodian_shares import Share
     from hyok.custody.kek import Kek
     from hyok.database.sealed_copy import BackupHead
     from hyok.settings import Settings
     from hyok.vocabulary import Bucket
     from hyok.wiring import Core
 
+ShareOption = Annotated[
+    list[Path] | None,
+    typer.Option("--share", help="A share of a backup that custodians hold; once for each."),
+]
 FileArgument = Annotated[Path, typer.Argument(help="The backup's file.")]
 
 
@@ -45,9 +52,37 @@ def register(root: typer.Typer) -> None:
     root.command()(restore)
 
 
-def backup(file: FileArgument, config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Copy the database, also while the gateway runs, into one file that only your HSM opens."""
+def backup(
+    file: FileArgument,
+    custodians: Annotated[
+        int, typer.Option("--custodians", min=0, help="How many custodians hold the key together.")
+    ] = 0,
+    quorum: Annotated[
+        int,
+        typer.Option("--quorum", min=0, help="How many of them it takes to restore; 2 or more."),
+    ] = 0,
+    custodian: Annotated[
+        list[Path] | None,
+        typer.Option("--custodian", help="Public file of `hyok custodian key`; once for each."),
+    ] = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Copy the database, also while the gateway runs, into one file that only your HSM opens.
+
+    With --custodians N --quorum M it is sealed to N custodians instead, any M of whom open it, and
+    fewer learn nothing of it.
+    """
     settings, _ = load(config)
+    people = [parse_custodian(read_json(one)) for one in custodian or []]
+    if len(people) != custodians:
+        raise Malformed(
+            f"{custodians} custodians are wanted and {len(people)} are named",
+            code="HY-2430",
+            effect="Nothing was written.",
+            next_step="--custodian FILE once for each",
+        )
+    together = CustodianBox(people, quorum, secrets.token_bytes) if people else None
     file = file.absolute()
     url = settings.database.url
     if file.exists():
@@ -56,34 +91,52 @@ def backup(file: FileArgument, config: ConfigOption = None, as_json: JsonOption 
     async def act(core: Core) -> int:
         now = clock_ms()
         await core.custodian.conclude(operator_ask("database:backup", "system"), "done")
-        with _private_folder(url) as folder:
+        with private_folder(url) as folder:
             copied = folder / "copied"
             if is_file(url):
                 await asyncio.to_thread(copy_to, file_of(url), copied)
             else:
                 await asyncio.to_thread(gather, core.database, copied)
-            size = await seal_copy(copied, file, core.box, secrets.token_bytes, now)
+            if together is None:
+                size = await seal_copy(copied, file, core.box, secrets.token_bytes, now)
+            else:
+                size = await seal_copy(
+                    copied, file, together, secrets.token_bytes, now, BY_CUSTODIANS
+                )
         flush(file.parent)
-        await core.database.run(lambda c: put_setting(c, BACKUP_MADE, str(now), now_ms=now))
+        if together is None:  # one that the HSM opens stays the daily one
+            await core.database.run(lambda c: put_setting(c, BACKUP_MADE, str(now), now_ms=now))
         return size
 
     size = run(config, act)
     if as_json:
-        show([{"file": str(file), "bytes": size}], as_json=True, empty="")
+        row: dict[str, object] = {"file": str(file), "bytes": size}
+        if people:
+            row |= {"custodians": [one.name for one in people], "quorum": quorum}
+        show([row], as_json=True, empty="")
         return
-    say(f"{file}: {size} bytes, sealed under the HSM's key system/secrets.")
+    if people:
+        names = ", ".join(one.name for one in people)
+        say(f"{file}: {size} bytes; any {quorum} of {names} open it.")
+    else:
+        say(f"{file}: {size} bytes, sealed under the HSM's key system/secrets.")
     say("Keep it where destroyed records can be removed from it as well.")
 
 
 def restore(
     file: FileArgument,
     force: Annotated[bool, typer.Option("--force", help="Replace the database.")] = False,
+    share: ShareOption = None,
     keys: KeysOption = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Put a backup back; the gateway must be stopped, and the HSM there."""
+    """Put a backup back; the gateway must be stopped, and the HSM there.
+
+    One that custodians hold together takes their shares (`hyok custodian share`).
+    """
     settings, _ = load(config)
+    shares = read_shares(share)
     if is_running(settings):
         raise Conflict(
             "the gateway runs on this database",
@@ -98,10 +151,10 @@ def restore(
             next_step="--force replaces it",
         )
     named = parse_rows(keys.read_text()) if keys is not None else ()
-    with _private_folder(url) as folder:
+    with private_folder(url) as folder:
         fresh = folder / "restoring"
         with agents(settings):
-            head = asyncio.run(_open(settings, file.absolute(), fresh, named))
+            head = asyncio.run(open_backup(settings, file.absolute(), fresh, named, shares))
         if is_file(url):
             put_back(fresh, file_of(url))
         else:
@@ -122,7 +175,7 @@ def restore(
 
 
 @contextmanager
-def _private_folder(url: str) -> Iterator[Path]:
+def private_folder(url: str) -> Iterator[Path]:
     """A folder for the copy that is not sealed yet, or no more: on a disk of this host.
 
     Beside the database, not beside the backup, which may be another's disk.
@@ -141,8 +194,32 @@ def _holds_something(url: str) -> bool:
         return not is_empty(database)
 
 
-async def _open(settings: Settings, file: Path, fresh: Path, named: Sequence[Kek]) -> BackupHead:
-    """Open a backup with the HSM alone: the database that knows its keys is what is missing."""
+def read_shares(files: list[Path] | None) -> Sequence[Share]:
+    """Return the custodians' shares of these files.
+
+    Raises:
+        Malformed: one is none, or two are of one custodian (code HY-2431).
+    """
+    return shares_of({str(file): read_json(file) for file in files or []})
+
+
+async def open_backup(
+    settings: Settings,
+    file: Path,
+    fresh: Path,
+    named: Sequence[Kek],
+    shares: Sequence[Share],
+) -> BackupHead:
+    """Open a backup with the HSM alone, or with custodians' shares.
+
+    The database that knows the HSM's keys is what is missing.
+
+    Raises:
+        Malformed, Tampered, Unavailable: as `open_copy` says; Conflict: shares are missing.
+    """
+    head, _ = await asyncio.to_thread(read_head, file)
+    if head.version == BY_CUSTODIANS:
+        return await open_copy(file, fresh, ShareBox(shares))
     hsm = build_hsm(settings)
 
     async def no_records(_bucket: Bucket, _ik_id: bytes) -> None:

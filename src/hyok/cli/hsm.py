@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
 import secrets
+import subprocess
 import sys
 from pathlib import Path  # noqa: TC003 - typer reads the annotation
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hyok.audit.signed import wrapped
+from hyok.cli.minutes import MinutesOption, PresentOption, minutes_of
+from hyok.cli.minutes import tell as tell_minutes
 from hyok.cli.options import ConfigOption, JsonOption, load, moment
 from hyok.cli.screen import mark, say, show
 from hyok.cli.session import run, services
+from hyok.cli.signed_files import check_free, write
 from hyok.connections import agent_socket, agent_specs, build_token
 from hyok.custody.key_states import KeyState
 from hyok.errors import Malformed, NotFound, Refused, Tampered, Unavailable
 from hyok.hsm.prove import prove as prove_module
-from hyok.hsm.setup import NSS_LABEL, init_nss, init_softhsm
+from hyok.hsm.setup import NSS_LABEL, init_nss, init_softhsm, softhsm_module
 from hyok.hsm.supervise import reset_pin
+from hyok.officer.minutes import parse_present, render_page
+from hyok.wiring import clock_ms
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,8 +47,17 @@ def init(
     name: Annotated[str, typer.Option("--name", help="The token's name in the settings.")] = (
         "primary"
     ),
+    minutes: MinutesOption = None,
+    present: PresentOption = None,
 ) -> None:
-    """Make a software token for tests: keys in files, under a PIN; never for production."""
+    """Make a software token for tests: keys in files, under a PIN; never for production.
+
+    Minutes of it are signed later, by `hyok keys minutes sign`: a new token has no key yet.
+    """
+    persons = parse_present(present or []) if minutes is not None else []
+    if minutes is not None:
+        check_free(minutes)
+    begun = clock_ms()
     if profile not in ("softhsm", "nss"):
         raise Malformed(
             f"a token of the HSM profile {profile} is not made by hyok",
@@ -57,6 +75,11 @@ def init(
     else:
         value = init_softhsm(directory, label, pin_file.read_text(), secrets.token_hex(8))
         variable = "SOFTHSM2_CONF"
+    if minutes is not None:
+        facts = {"token": name, "folder": str(directory)} | _facts_of_token(profile, label, value)
+        made = minutes_of("hsm:init", "", persons, begun, {}, [facts]).document()
+        write(minutes, wrapped(made, None, None), render_page(made, moment, ""))
+        tell_minutes(minutes, signed=False)
     say(f"token {label!r} stands in {directory}.  In the settings:")
     say("  [hsm]")
     say(f'  profile = "{profile}"')
@@ -65,6 +88,22 @@ def init(
     say(f'  label = "{label}"')
     say(f'  pin_file = "{pin_file}"')
     say(f'  environment = {{ {variable} = "{value}" }}')
+
+
+def _facts_of_token(profile: str, label: str, value: Path) -> dict[str, object]:
+    """Return what a new token says of itself, read by a process of its own."""
+    if profile != "softhsm":
+        return {"label": label, "error": "not read back: hyok keys create does so"}
+    done = subprocess.run(  # noqa: S603 - the arguments are a list and go to no shell
+        [sys.executable, "-m", "hyok.hsm.describe", softhsm_module(), label],
+        env={**os.environ, "SOFTHSM2_CONF": str(value)},
+        capture_output=True,
+        check=False,
+    )
+    if done.returncode:
+        return {"label": label, "error": "the module did not say anything of its token"}
+    found: dict[str, object] = json.loads(done.stdout)
+    return found
 
 
 @app.command()

@@ -14,7 +14,7 @@ from hyok.cli.registrations import record
 from hyok.cli.screen import mark, say, show
 from hyok.cli.session import operator_ask, run
 from hyok.expiring import expire_bucket
-from hyok.jobs.catalog import CANCELLED, EXPIRE, KINDS, PAUSED, REWRAP
+from hyok.jobs.catalog import CANCELLED, EXPIRE, KINDS, PAUSED, RESEAL, REWRAP
 from hyok.wiring import clock_ms
 
 if TYPE_CHECKING:
@@ -99,10 +99,28 @@ def rewrap(
     Each object's Last-Modified changes, and on some stores the ETag of what was uploaded in parts.
     Rotating a keyring record needs no such job: it touches no object.
     """
+    _begin(config, REWRAP, bucket, as_json=as_json)
+
+
+@app.command()
+def reseal(
+    bucket: Annotated[str, typer.Argument(help="Whose objects.")],
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Seal a bucket's objects anew, with new keys, where a compromised key version kept theirs.
+
+    `hyok keys reseal KEK` does so in every bucket, and says what still depends on that version.
+    """
+    _begin(config, RESEAL, bucket, as_json=as_json)
+
+
+def _begin(config: ConfigOption, kind: str, bucket: str, *, as_json: bool) -> None:
+    """Begin a job, or go on with the same one, and work until it is done."""
 
     async def act(core: Core) -> tuple[Progress, Sequence[tuple[str, str, str]]]:
         runner = runner_of(core)
-        job = await runner.begin(REWRAP, bucket, operator_ask("job:run", "").principal.id)
+        job = await runner.begin(kind, bucket, operator_ask("job:run", "").principal.id)
         await runner.ledger.reopen(job)
         await _record(core, "job:run", job)
         return await work(runner, job)
@@ -127,14 +145,7 @@ def expire(
         _preview(bucket, config, as_json=as_json)
         return
 
-    async def act(core: Core) -> tuple[Progress, Sequence[tuple[str, str, str]]]:
-        runner = runner_of(core)
-        job = await runner.begin(EXPIRE, bucket, operator_ask("job:run", "").principal.id)
-        await runner.ledger.reopen(job)
-        await _record(core, "job:run", job)
-        return await work(runner, job)
-
-    report(*run(config, act), as_json=as_json)
+    _begin(config, EXPIRE, bucket, as_json=as_json)
 
 
 def _preview(bucket: str, config: ConfigOption, *, as_json: bool) -> None:

@@ -15,25 +15,36 @@ from hyok.cli.acting import (
     ReasonOption,
     propose,
 )
+from hyok.cli.minutes import MinutesOption, PresentOption, write_minutes
+from hyok.cli.minutes import app as minutes_app
+from hyok.cli.minutes import tell as tell_minutes
 from hyok.cli.options import ConfigOption, JsonOption, moment
 from hyok.cli.progress import steps
 from hyok.cli.registrations import record
+from hyok.cli.reseal import reseal
 from hyok.cli.screen import mark, say, show
 from hyok.cli.session import operator_ask, run
+from hyok.cli.signed_files import check_free
 from hyok.custody.kek import as_row
 from hyok.custody.key_states import KeyState, check_transition
 from hyok.custody.quorum import Act
+from hyok.custody.rotation import CALLS_A_RECORD, FAILED_SHOWN, Rotated
+from hyok.custody.secret_box import CLASSIFICATION as SECRETS
+from hyok.custody.secret_box import TENANT as SYSTEM
 from hyok.errors import HyokError, Malformed, NotFound
+from hyok.officer.minutes import parse_present
+from hyok.secret_rows import sealed_rows
 from hyok.wiring import clock_ms
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hyok.custody.kek import Kek
-    from hyok.custody.rotation import Rotated
     from hyok.wiring import Core
 
 app = typer.Typer(help="Keys in the HSM.", no_args_is_help=True)
+app.command()(reseal)
+app.add_typer(minutes_app, name="minutes")
 TenantOption = Annotated[str, typer.Option("--tenant", help="Whose keys.")]
 KeyArgument = Annotated[str, typer.Argument(help="Its kek_id, as `hyok keys list` shows it.")]
 WhyOption = Annotated[str, typer.Option("--reason", help="Why; it stands in the audit log.")]
@@ -42,16 +53,32 @@ WhyOption = Annotated[str, typer.Option("--reason", help="Why; it stands in the 
 @app.command()
 def create(
     tenant: TenantOption,
-    classification: Annotated[str, typer.Option("--classification")],
+    classification: Annotated[str, typer.Option("--classification", help="Of what it keeps.")],
     profile: Annotated[int, typer.Option(min=1, max=4, help="Format profile; 1 is HMAC.")] = 1,
+    minutes: MinutesOption = None,
+    present: PresentOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """Make the next version of a key; it is used for writing at once, older ones still open."""
+    """Make the next version of a key; it is used for writing at once, older ones still open.
 
-    async def act(core: Core) -> Kek:
-        return await create_kek(core, tenant, classification, profile)
+    With --minutes a signed record of the ceremony is written: who was there, what was run, and what
+    the HSM says of itself and of the key.
+    """
+    persons = parse_present(present or []) if minutes is not None else []
+    if minutes is not None:
+        check_free(minutes)
+    begun = clock_ms()
 
-    say(f"key {run(config, act).kek_id} made in the HSM, non-extractable, active")
+    async def act(core: Core) -> tuple[Kek, bool]:
+        made = await create_kek(core, tenant, classification, profile)
+        if minutes is None:
+            return made, True
+        return made, await write_minutes(core, minutes, persons, begun, made)
+
+    made, signed = run(config, act)
+    say(f"key {made.kek_id} made in the HSM, non-extractable, active")
+    if minutes is not None:
+        tell_minutes(minutes, signed=signed)
 
 
 async def create_kek(core: Core, tenant: str, classification: str, profile: int = 1) -> Kek:
@@ -78,7 +105,8 @@ def rotate(
     """Make a new version of a key and keep every keyring record under it; no object is touched.
 
     It may be stopped or killed at any moment and run again: what was begun is ended first, unless
-    --new is given.  Records of a compromised version stay there: seal what they keep anew.
+    --new is given.  Records of a compromised version stay there: hyok keys reseal moves the data.
+    Of system/secrets every sealed row, and every bucket's registration, is sealed anew.
     """
 
     async def act(core: Core) -> tuple[Rotated, bool]:
@@ -117,7 +145,7 @@ async def rotate_key(
     name = f"{tenant}/{classification}"
     await record(core, "key:rotate", tenant, name, outcome="pending")
     try:
-        kek, is_new = await core.rotation.next_version(tenant, classification, profile, anew=anew)
+        kek, is_new = await _next_version(core, tenant, classification, profile, anew=anew)
         done = await _move(core, kek, tell)
     except HyokError as error:
         word = f"{type(error).__name__}:{error.code or error.reason}"
@@ -129,12 +157,35 @@ async def rotate_key(
     return done, is_new
 
 
+async def _next_version(
+    core: Core, tenant: str, classification: str, profile: int, *, anew: bool
+) -> tuple[Kek, bool]:
+    """Return the version that shall keep everything, and whether it is a new one."""
+    if (tenant, classification) == (SYSTEM, SECRETS) and not anew:
+        versions = await core.keks.versions(tenant, classification)
+        newest = versions[-1] if versions else None
+        if newest is not None and newest.version > 1 and newest.state is KeyState.ACTIVE:
+            counts = await sealed_rows(core).count()
+            if any(name != newest.kek_id for name in counts):  # a rotation that was broken off
+                return newest, False
+    return await core.rotation.next_version(tenant, classification, profile, anew=anew)
+
+
 async def _move(core: Core, kek: Kek, tell: Callable[[int, int], None]) -> Rotated:
     """Keep every record of the key's classification under ``kek``."""
     tenant, classification = kek.tenant, kek.classification
     counts = await core.rotation.count_by_kek()
     versions = await core.keks.versions(tenant, classification)
     total = sum(counts.get(one.kek_id, 0) for one in versions if one.kek_id != kek.kek_id)
+    if (tenant, classification) == (SYSTEM, SECRETS):
+        renewed = await sealed_rows(core).renew(kek.kek_id, tell)
+        return Rotated(
+            kek.kek_id,
+            records=renewed.values,
+            hsm_calls=CALLS_A_RECORD * renewed.values,
+            failed=len(renewed.failures),
+            failures=tuple(renewed.failures[:FAILED_SHOWN]),
+        )
     buckets = [bucket for bucket in await core.registry.all() if bucket.tenant == tenant]
     return await core.rotation.move(kek, buckets, lambda records: tell(records, total))
 

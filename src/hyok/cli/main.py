@@ -15,8 +15,10 @@ from hyok.cli import (
     bench,
     break_glass,
     buckets,
+    custodian,
     dev,
     doctor,
+    drill,
     evidence,
     explain,
     export,
@@ -63,6 +65,8 @@ audit_key.app.add_typer(audit_export.app, name="export")
 audit_search.register(audit_key.app)
 audit_subject.register(audit_key.app)
 app.add_typer(keys.app, name="keys")
+app.add_typer(custodian.app, name="custodian")
+app.add_typer(drill.app, name="drill")
 app.add_typer(apps.app, name="apps")
 app.add_typer(buckets.app, name="buckets")
 app.add_typer(jobs.app, name="jobs")

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from hyok.officer.statement_rows import Kept
     from hyok.wiring import Core
 
-app = typer.Typer(help="Destroy a case or person for good.", no_args_is_help=True)
+app = typer.Typer(help="Destroy a case, bucket or object for good.", no_args_is_help=True)
 
 FORM = "hyok-destruction/1"
 
@@ -68,6 +68,61 @@ def case(
         number = typer.prompt("Case or person", hide_input=sys.stdin.isatty())
     login = Login(person, key, passphrase_file)
     effect: dict[str, str | int | list[str]] = {"tenant": tenant, "case": number}
+    propose(config, login, Act.SHRED, effect | {"selection": selection}, reason, as_json=as_json)
+
+
+SelectionOption = Annotated[
+    str, typer.Option("--selection", help="Ground: a category of the selection list.")
+]
+TenantOption = Annotated[str, typer.Option("--tenant", help="Whose.")]
+
+
+@app.command()
+def bucket(
+    name: Annotated[str, typer.Argument(help="The bucket; it stays, empty.")],
+    tenant: TenantOption,
+    selection: SelectionOption = "",
+    reason: ReasonOption = "",
+    person: AsOption = "",
+    key: KeyOption = None,
+    passphrase_file: PassphraseOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Propose to destroy everything in a bucket, with every key that keeps nothing else.
+
+    Objects of a case that has objects elsewhere, and those whose key only the KEK keeps, are
+    deleted; the statement says which.  Stop the applications first: hyok freeze bucket.
+    """
+    login = Login(person, key, passphrase_file)
+    effect: dict[str, str | int | list[str]] = {"tenant": tenant, "bucket": name}
+    propose(config, login, Act.SHRED, effect | {"selection": selection}, reason, as_json=as_json)
+
+
+@app.command("object")
+def one_object(
+    address: Annotated[str, typer.Argument(help="s3://bucket/key; -: asked for.")],
+    tenant: TenantOption,
+    selection: SelectionOption = "",
+    reason: ReasonOption = "",
+    person: AsOption = "",
+    key: KeyOption = None,
+    passphrase_file: PassphraseOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Propose to destroy one object in every version, with its key where that keeps nothing else.
+
+    Mostly a key keeps other objects of the same case and hour as well: then the object is deleted,
+    and the statement says so.  Whole cases and buckets can be shredded.
+    """
+    if address == "-":
+        address = typer.prompt("Object, s3://bucket/key", hide_input=sys.stdin.isatty())
+    name, _, named = address.removeprefix("s3://").partition("/")
+    if not address.startswith("s3://") or not name or not named:
+        raise Malformed("an object is written s3://bucket/key", effect="Nothing was proposed.")
+    login = Login(person, key, passphrase_file)
+    effect: dict[str, str | int | list[str]] = {"tenant": tenant, "bucket": name, "key": named}
     propose(config, login, Act.SHRED, effect | {"selection": selection}, reason, as_json=as_json)
 
 

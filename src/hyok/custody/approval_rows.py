@@ -16,7 +16,7 @@ from hyok.database.tables import executions, officer_decisions, proposals
 from hyok.errors import Conflict
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 ENDED_BY = {Verdict.REFUSE: State.REFUSED, Verdict.WITHDRAW: State.WITHDRAWN}
 OUTCOMES = {"running": State.EXECUTING, "done": State.EXECUTED, "failed": State.FAILED}
@@ -134,6 +134,24 @@ def add_decision(connection: Connection, decision: Decision, proof: bytes) -> No
             proof=proof,
         )
     )
+
+
+def write_sealed(
+    connection: Connection, proposal_id: str, sealed: bytes, proofs: Mapping[int, bytes]
+) -> None:
+    """Put what was sealed anew into the rows of a proposal and its decisions."""
+    mine = proposals.c.proposal_id == proposal_id
+    connection.execute(update(proposals).where(mine).values(sealed=sealed))
+    for sequence, proof in proofs.items():
+        one = officer_decisions.c.sequence == sequence
+        decided = update(officer_decisions).where(officer_decisions.c.proposal_id == proposal_id)
+        connection.execute(decided.where(one).values(proof=proof))
+
+
+def write_execution(connection: Connection, proposal_id: str, sealed: bytes, proof: bytes) -> None:
+    """Put what was sealed anew into the row of an execution."""
+    mine = update(executions).where(executions.c.proposal_id == proposal_id)
+    connection.execute(mine.values(sealed=sealed, proof=proof or None))
 
 
 def set_state(connection: Connection, proposal_id: str, state: State) -> None:

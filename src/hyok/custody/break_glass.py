@@ -135,7 +135,7 @@ class GrantBook:
 
     async def _open(self, grant_id: str, sealed: bytes) -> Grant:
         try:
-            raw = await self._box.open(_purpose(grant_id), sealed)
+            raw = await self._box.open(grant_purpose(grant_id), sealed)
         except Tampered as error:
             raise not_genuine("a break-glass grant") from error
         fields = json.loads(raw)
@@ -143,7 +143,7 @@ class GrantBook:
 
     async def add(self, grant: Grant) -> None:
         """Let it begin; the same again changes nothing, so that it is never prolonged."""
-        sealed = await self._box.seal(_purpose(grant.grant_id), grant.render())
+        sealed = await self._box.seal(grant_purpose(grant.grant_id), grant.render())
 
         def act(connection: Connection) -> None:
             there = select(break_glass.c.grant_id).where(break_glass.c.grant_id == grant.grant_id)
@@ -175,7 +175,7 @@ class GrantBook:
             review = None
             if row.sealed_review is not None:
                 try:
-                    raw = await self._box.open(_review_purpose(row.grant_id), row.sealed_review)
+                    raw = await self._box.open(review_purpose(row.grant_id), row.sealed_review)
                 except Tampered as error:
                     raise not_genuine("a review") from error
                 review = json.loads(raw)
@@ -208,7 +208,7 @@ class GrantBook:
             raise Conflict("This grant has ended.", code="HY-2505")
         # Sealed anew with its new end: taking the old row back would need the old value as well.
         ended = replace(found, ends_ms=now)
-        sealed = await self._box.seal(_purpose(grant_id), ended.render())
+        sealed = await self._box.seal(grant_purpose(grant_id), ended.render())
         values = {"sealed": sealed, "ends_ms": now}
         await self._write(grant_id, values)
         return ended
@@ -255,7 +255,7 @@ class GrantBook:
         if found.review is not None:
             raise Conflict("This grant was reviewed.", code="HY-2505")
         said = {"reviewer": reviewer, "finding": finding, "at_ms": str(self._clock_ms())}
-        sealed = await self._box.seal(_review_purpose(grant_id), canonical(said))
+        sealed = await self._box.seal(review_purpose(grant_id), canonical(said))
         await self._write(grant_id, {"sealed_review": sealed})
 
     async def _write(self, grant_id: str, values: Mapping[str, object]) -> None:
@@ -283,9 +283,9 @@ class GrantBook:
         await self._journal.record(record, durable=True)
 
 
-def _purpose(grant_id: str) -> str:
+def grant_purpose(grant_id: str) -> str:
     return f"break-glass {grant_id}"
 
 
-def _review_purpose(grant_id: str) -> str:
+def review_purpose(grant_id: str) -> str:
     return f"break-glass review {grant_id}"

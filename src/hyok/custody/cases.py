@@ -17,15 +17,20 @@ from hyok.custody.approval_rows import (
     Execution,
     Rows,
     check_state,
+    check_unchanged,
     parse_decision,
     read_rows,
+    write_execution,
+    write_sealed,
 )
-from hyok.custody.proofs import Said, verify
+from hyok.custody.proofs import Said, renewed, verify
 from hyok.custody.proposal import Beginning, canonical, not_genuine, parse_proposal
 from hyok.custody.quorum import judge
 from hyok.errors import NotFound, Tampered
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from hyok.custody.officers import OfficerRegister, Register
     from hyok.custody.proposal import Decision, Proposal
     from hyok.custody.quorum import Quorum, Standing
@@ -102,6 +107,37 @@ class CaseReader:
             Tampered: they did not (code HY-2507).
         """
         await verify(said, proof, await self._register.read(), self._box)
+
+    async def renew(self, proposal_id: str) -> None:
+        """Seal every row of a proposal anew under the key that writes now, each proven first.
+
+        Raises:
+            NotFound; Tampered: a row is not genuine (code HY-2507).
+            Conflict: somebody decided meanwhile (code HY-3102).
+        """
+        case = await self.get(proposal_id)
+        proofs = {}
+        for decision, row in zip(case.decisions, case.rows.decisions, strict=True):
+            _, proof = parse_decision(case.proposal, row)
+            said = Said(decision.statement(), decision.person, decision.method)
+            proofs[decision.sequence] = await renewed(said, proof, self._box)
+        execution = case.execution
+        if execution is not None and execution.method:
+            begun = case.beginning(execution.executor, execution.claimed_ms, execution.method)
+            said = Said(begun.statement(), execution.executor, execution.method)
+            execution = replace(execution, proof=await renewed(said, execution.proof, self._box))
+        sealed = await self.seal_proposal(case.proposal)
+        begun_sealed = b""
+        if execution is not None:
+            begun_sealed = await self.seal_execution(case.proposal, execution)
+
+        def act(connection: Connection) -> None:
+            check_unchanged(connection, proposal_id, case.rows)
+            write_sealed(connection, proposal_id, sealed, proofs)
+            if execution is not None:
+                write_execution(connection, proposal_id, begun_sealed, execution.proof)
+
+        await self._database.run(act)
 
     async def seal_proposal(self, proposal: Proposal) -> bytes:
         """Return what stands in a proposal's row."""

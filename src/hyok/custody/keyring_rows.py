@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import func, insert, or_, select, update
 
+from hyok.custody.keks import KEYRING_EPOCH
+from hyok.database.rows import bump_epoch
 from hyok.database.tables import keyring, tombstones
 from hyok.errors import Conflict
 
@@ -180,6 +182,35 @@ class KeyringRows:
             return None if row is None else Kept(ik_id, row.scope, row.kek_id, row.record)
 
         return await self._database.read(act)
+
+    async def under(self, kek_id: str) -> Sequence[Kept]:
+        """Return every record that a key version keeps."""
+        query = (
+            select(keyring.c.ik_id, keyring.c.scope, keyring.c.kek_id, keyring.c.record)
+            .where(keyring.c.kek_id == kek_id, keyring.c.record.is_not(None))
+            .order_by(keyring.c.ik_id)
+        )
+
+        def act(connection: Connection) -> Sequence[Kept]:
+            rows = connection.execute(query)
+            return [Kept(row.ik_id, row.scope, row.kek_id, row.record) for row in rows]
+
+        return await self._database.read(act)
+
+    async def end_under(self, kek_id: str, now_ms: int) -> int:
+        """Drop every record that a key version keeps; return how many there were."""
+        change = (
+            update(keyring)
+            .where(keyring.c.kek_id == kek_id, keyring.c.record.is_not(None))
+            .values(record=None, destroyed_ms=now_ms, current=False)
+        )
+
+        def act(connection: Connection) -> int:
+            gone = connection.execute(change).rowcount
+            bump_epoch(connection, KEYRING_EPOCH)
+            return gone
+
+        return await self._database.run(act)
 
     async def rewrite(self, renewed: Sequence[tuple[Kept, bytes]], kek_id: str) -> int:
         """Write records anew under ``kek_id``, where they still are what was read; return how many.

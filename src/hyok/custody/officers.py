@@ -213,7 +213,9 @@ class OfficerRegister:
         rows = await self._database.run(lambda connection: _rehearsed(connection, act))
         founded = known.founded or len(_deciding(_people(rows))) >= FOUNDERS
         number = known.number + 1
-        sealed = await self._box.seal(_purpose(number), rows.document(number, founded=founded))
+        sealed = await self._box.seal(
+            register_purpose(number), rows.document(number, founded=founded)
+        )
 
         def write(connection: Connection) -> None:
             if _read(connection).number != known.number:
@@ -231,7 +233,7 @@ class OfficerRegister:
                 raise not_genuine("an officer")
             return Register({}, {}, founded=False, number=0)
         try:
-            sealed = await self._box.open(_purpose(rows.number), rows.sealed)
+            sealed = await self._box.open(register_purpose(rows.number), rows.sealed)
         except Tampered as error:
             raise not_genuine("the register of officers") from error
         founded = sealed == rows.document(rows.number, founded=True)
@@ -276,5 +278,5 @@ def _deciding(found: Mapping[str, Officer]) -> list[Officer]:
     return [o for o in found.values() if o.active and not o.roles & HELD_ALONE]
 
 
-def _purpose(number: int) -> str:
+def register_purpose(number: int) -> str:
     return f"officers {number}"

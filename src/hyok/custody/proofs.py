@@ -72,6 +72,31 @@ async def verify(said: Said, proof: bytes, register: Register, box: HsmSecretBox
         raise not_genuine("a decision")
 
 
+async def renewed(said: Said, proof: bytes, box: HsmSecretBox) -> bytes:
+    """Return a proven proof with what the HSM sealed in it sealed under the key that writes now.
+
+    What persons signed themselves stays as it is.
+
+    Raises:
+        Tampered: it is none for this statement (code HY-2401).
+    """
+    if said.method == DEVELOPMENT:
+        return await box.renew(sealed_purpose(said.statement), proof)
+    if said.method != OIDC:
+        return proof
+    fields = _fields(proof)
+    sealed = bytes.fromhex(fields.pop("sealed"))
+    again = await box.renew(sealed_purpose(said.statement + canonical(fields)), sealed)
+    return canonical(fields | {"sealed": again.hex()})
+
+
+def sealed_in(method: str, proof: bytes) -> bytes:
+    """Return what the HSM sealed in a proof of this method; empty: nothing."""
+    if method == DEVELOPMENT:
+        return proof
+    return bytes.fromhex(_fields(proof)["sealed"]) if method == OIDC else b""
+
+
 def challenge_of(statement: bytes) -> bytes:
     """Return what an authenticator signs for a statement: its SHA-256, 32 bytes."""
     return sha256(DOMAIN + statement).digest()

@@ -20,7 +20,7 @@ from hyok.envelope.records import checked_record, open_record, parse_record, sea
 from hyok.errors import HyokError, NotFound, Refused, Tampered
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
     from hyok.custody.kek import Kek
     from hyok.custody.keks import KekCatalog
@@ -223,11 +223,11 @@ class KeyRotation:
         if old is None or (old.tenant, old.classification) != (kek.tenant, kek.classification):
             raise Refused(f"the key {record.kek_id} is none of this classification")
         check_use(old.state, Use.UNWRAP)
-        if Use.CONTINUE not in ALLOWED_USES[old.state] and not _is_fixed(kept.scope):
+        if Use.CONTINUE not in ALLOWED_USES[old.state] and not is_fixed(kept.scope):
             raise Refused(
                 f"{old.kek_id} was compromised: to wrap this key anew would not mend that",
                 code="HY-2308",
-                next_step="seal what it keeps anew: read the objects and write them again",
+                next_step=f"seal what it keeps anew: hyok keys reseal {old.kek_id}",
             )
         ik = open_record(record, await self._hsm.secret(old.spec, kept.scope, record.token))
         token, secret = await self._hsm.new_token(kek.spec, kept.scope)
@@ -272,14 +272,42 @@ class KeyRotation:
         """Return how many keyring records each key version keeps."""
         return dict(await self._rows.count_by_kek())
 
-    async def mirrored_under(self, kek: Kek, bucket: Bucket) -> int:
-        """Return how many copies of records in a bucket are still under this version."""
+    async def records_under(self, kek: Kek) -> Mapping[bytes, bool]:
+        """Return the records that a version keeps, by id: True where nothing can take its place."""
+        return {kept.ik_id: is_fixed(kept.scope) for kept in await self._rows.under(kek.kek_id)}
+
+    async def mirrored_under(self, kek: Kek, bucket: Bucket, beside: Collection[bytes] = ()) -> int:
+        """Return how many copies of records in a bucket are still under this version.
+
+        Those of the records ``beside`` do not count.
+        """
 
         async def one(name: str) -> bool:
             raw = await self._mirror.read(bucket, name)
-            return raw is not None and parse_record(raw).kek_id == kek.kek_id
+            mine = raw is not None and parse_record(raw).kek_id == kek.kek_id
+            return mine and _ik_id_of(name) not in beside
 
         return sum(await self._each_copy(bucket, one))
+
+    async def end_records(self, kek: Kek, buckets: Sequence[Bucket]) -> int:
+        """Drop what a version keeps, in rows and in buckets; return how many records there were.
+
+        For a version that is destroyed with them, so that no copy of one opens: no tombstones.
+
+        Raises:
+            Unavailable: database or a store do not answer; do it again.
+        """
+        gone = await self._rows.end_under(kek.kek_id, self._clock_ms())
+
+        for bucket in buckets:
+
+            async def drop(name: str, bucket: Bucket = bucket) -> None:
+                raw = await self._mirror.read(bucket, name)
+                if raw is not None and parse_record(raw).kek_id == kek.kek_id:
+                    await self._mirror.remove(bucket, name)
+
+            await self._each_copy(bucket, drop)
+        return gone
 
     async def _each_copy(self, bucket: Bucket, act: Callable[[str], Awaitable[T]]) -> Sequence[T]:
         """Do something with every copy in a bucket, several at a time: a year has thousands."""
@@ -291,7 +319,7 @@ class KeyRotation:
         return done
 
 
-def _is_fixed(scope: str) -> bool:
+def is_fixed(scope: str) -> bool:
     """Is it a key that nothing can take the place of: of a bucket's names, or the tenant's own?"""
     return scope.startswith(("names:", "tenant:"))
 

@@ -62,6 +62,23 @@ class HsmSecretBox:
         except InvalidTag as error:
             raise Tampered("a sealed row failed authentication", code="HY-2401") from error
 
+    async def renew(self, purpose: str, sealed: bytes) -> bytes:
+        """Return the same value sealed anew under the key version that writes now.
+
+        Raises:
+            Tampered: it is not what `seal` returned for this purpose.
+        """
+        return await self.seal(purpose, await self.open(purpose, sealed))
+
+
+def sealed_under(sealed: bytes) -> str:
+    """Return the key version that a sealed value names, which nothing proves yet.
+
+    Raises:
+        Tampered: it is no sealed value.
+    """
+    return _split(sealed)[0]
+
 
 def _split(sealed: bytes) -> tuple[str, bytes, bytes, bytes]:
     """Return kek_id, token, salt and ciphertext."""

@@ -20,11 +20,16 @@ from hyok.database.rows import bump_epoch
 from hyok.database.tables import keyring, tombstones
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
+
+    from sqlalchemy import ColumnElement
 
     from hyok.custody.port import KeyringMirror
     from hyok.database.engine import Database
     from hyok.vocabulary import Bucket
+
+IDS_AT_ONCE = 500
+"""Keys named in one statement; SQLite takes no more than some thousand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +40,7 @@ class ScopeKey:
     kek_id: str
     classification: str
     created_ms: int
+    scope: str = ""
 
 
 class KeyShredder:
@@ -49,19 +55,39 @@ class KeyShredder:
 
     async def living(self, tenant: str, scope: str) -> Sequence[ScopeKey]:
         """Return the keys of a scope that were not destroyed."""
+        return await self._living((keyring.c.tenant == tenant) & (keyring.c.scope == scope))
+
+    async def living_among(self, tenant: str, ik_ids: Collection[bytes]) -> Sequence[ScopeKey]:
+        """Return those of these keys that were not destroyed."""
+        ids = list(ik_ids)
+        found: list[ScopeKey] = []
+        for begin in range(0, len(ids), IDS_AT_ONCE):
+            some = keyring.c.ik_id.in_(ids[begin : begin + IDS_AT_ONCE])
+            found += await self._living((keyring.c.tenant == tenant) & some)
+        return found
+
+    async def retire(self, keys: Sequence[ScopeKey]) -> None:
+        """Let these keys write nothing more; every process heeds it within seconds."""
+        ids = [bytes.fromhex(key.ik_id) for key in keys]
+
+        def act(connection: Connection) -> None:
+            for begin in range(0, len(ids), IDS_AT_ONCE):
+                some = keyring.c.ik_id.in_(ids[begin : begin + IDS_AT_ONCE])
+                connection.execute(update(keyring).where(some).values(current=False))
+            bump_epoch(connection, KEYRING_EPOCH)
+
+        await self._database.run(act)
+
+    async def _living(self, which: ColumnElement[bool]) -> Sequence[ScopeKey]:
         query = (
             select(keyring)
-            .where(
-                keyring.c.tenant == tenant,
-                keyring.c.scope == scope,
-                keyring.c.record.is_not(None),
-            )
+            .where(which, keyring.c.record.is_not(None))
             .order_by(keyring.c.created_ms, keyring.c.ik_id)
         )
 
         def act(connection: Connection) -> Sequence[ScopeKey]:
             return [
-                ScopeKey(row.ik_id.hex(), row.kek_id, row.classification, row.created_ms)
+                ScopeKey(row.ik_id.hex(), row.kek_id, row.classification, row.created_ms, row.scope)
                 for row in connection.execute(query)
             ]
 
@@ -70,7 +96,7 @@ class KeyShredder:
     async def destroyed_by(self, word: str) -> Sequence[ScopeKey]:
         """Return the keys whose tombstones name this reason."""
         query = (
-            select(tombstones, keyring.c.created_ms)
+            select(tombstones, keyring.c.created_ms, keyring.c.scope.label("kept_scope"))
             .join(keyring, keyring.c.ik_id == tombstones.c.ik_id, isouter=True)
             .where(tombstones.c.reason == word)
             .order_by(tombstones.c.ik_id)
@@ -78,7 +104,13 @@ class KeyShredder:
 
         def act(connection: Connection) -> Sequence[ScopeKey]:
             return [
-                ScopeKey(row.ik_id.hex(), row.kek_id, row.classification, row.created_ms or 0)
+                ScopeKey(
+                    row.ik_id.hex(),
+                    row.kek_id,
+                    row.classification,
+                    row.created_ms or 0,
+                    row.kept_scope or row.scope,
+                )
                 for row in connection.execute(query)
             ]
 
@@ -103,22 +135,53 @@ class KeyShredder:
             Unavailable: store or database do not answer; do it again later.
             Refused: object lock keeps a copy of a record in a bucket.
         """
+        return await self._end(
+            (keyring.c.tenant == tenant) & (keyring.c.scope == scope),
+            tenant,
+            scope,
+            word,
+            horizon_ms,
+            buckets,
+        )
+
+    async def destroy_keys(
+        self,
+        tenant: str,
+        ik_ids: Collection[bytes],
+        word: str,
+        horizon_ms: int,
+        buckets: Sequence[Bucket],
+    ) -> Sequence[ScopeKey]:
+        """End these keys, as `destroy` does; others of their scopes live on.
+
+        Raises:
+            Unavailable, Refused: as `destroy` says.
+        """
+        ids = list(ik_ids)
+        for begin in range(0, max(len(ids), 1), IDS_AT_ONCE):
+            which = keyring.c.ik_id.in_(ids[begin : begin + IDS_AT_ONCE])
+            mine = (keyring.c.tenant == tenant) & which
+            # No scope in the tombstones: one that has it ends every key of it.
+            await self._end(mine, tenant, "", word, horizon_ms, buckets)
+        return await self.destroyed_by(word)
+
+    async def _end(
+        self,
+        which: ColumnElement[bool],
+        tenant: str,
+        scope: str,
+        word: str,
+        horizon_ms: int,
+        buckets: Sequence[Bucket],
+    ) -> Sequence[ScopeKey]:
         now = self._clock_ms()
-        ending = [*await self.living(tenant, scope), *await self.destroyed_by(word)]
+        ending = [*await self._living(which), *await self.destroyed_by(word)]
         for bucket in buckets:
-            for key in ending:
-                await self._mirror.write(
-                    bucket, TOMBSTONES_FOLDER + key.ik_id, _tombstone(key, scope, word, now)
-                )
+            await self._bury(bucket, ending, scope, word, now)
 
         def act(connection: Connection) -> None:
-            for row in connection.execute(
-                select(keyring).where(
-                    keyring.c.tenant == tenant,
-                    keyring.c.scope == scope,
-                    keyring.c.record.is_not(None),
-                )
-            ).all():
+            living = select(keyring).where(which, keyring.c.record.is_not(None))
+            for row in connection.execute(living).all():
                 there = select(tombstones.c.ik_id).where(tombstones.c.ik_id == row.ik_id)
                 if connection.execute(there).one_or_none() is None:
                     connection.execute(
@@ -143,15 +206,21 @@ class KeyShredder:
         await self._database.run(act)
         gone = await self.destroyed_by(word)
         for bucket in buckets:
+            # One that was made between the look and the act has its tombstone here.
+            late = [key for key in gone if key not in ending]
+            await self._bury(bucket, late, scope, word, now)
             there = set(await self._mirror.list(bucket, KEYRING_FOLDER))
             for key in gone:
-                # One that was made between the look and the act has its tombstone here.
-                name = TOMBSTONES_FOLDER + key.ik_id
-                if key not in ending:
-                    await self._mirror.write(bucket, name, _tombstone(key, scope, word, now))
                 if KEYRING_FOLDER + key.ik_id in there:
                     await self._mirror.remove(bucket, KEYRING_FOLDER + key.ik_id)
         return gone
+
+    async def _bury(
+        self, bucket: Bucket, keys: Sequence[ScopeKey], scope: str, word: str, now_ms: int
+    ) -> None:
+        for key in keys:
+            raw = _tombstone(key, scope or key.scope, word, now_ms)
+            await self._mirror.write(bucket, TOMBSTONES_FOLDER + key.ik_id, raw)
 
 
 def _tombstone(key: ScopeKey, scope: str, word: str, now_ms: int) -> bytes:

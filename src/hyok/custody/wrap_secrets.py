@@ -142,7 +142,7 @@ class WrapSecrets:
                 "The key of this object was compromised: a new wrapping of it would not help.",
                 reason="AccessDenied",
                 code="HY-2308",
-                next_step="seal the object anew: read it and write it again",
+                next_step="seal the object anew: hyok jobs reseal BUCKET",
             )
 
     async def of_stored(

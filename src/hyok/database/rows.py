@@ -15,6 +15,9 @@ from hyok.database.tables import epochs, keyring, settings
 BACKUP_MADE = "backup.made_ms"
 """The setting that says when the last backup was made, unix milliseconds."""
 
+DRILL_PASSED = "drill.passed_ms"
+"""The setting that says when a restore drill was last passed, unix milliseconds."""
+
 
 @dataclass(frozen=True, slots=True)
 class NewIK:

@@ -5,12 +5,13 @@ sealed before it goes to other people's disks.  Bringing it back takes the HSM, 
 it needs anyway.
 
     4   "HYKB"
-    1   version, 1
+    1   version: 1, or 2 where custodians hold the key together
     16  backup id, random
     8   unix time in milliseconds
     8   length of the database in bytes
     2   length of the next field
-    n   the file's own key, sealed by the installation (bound to all fields above)
+    n   the file's own key, sealed by the installation's HSM, or to custodians (version 2); bound
+        to all fields above
     …   one part of docs/format.md, section 4 (suite 1, part number 1) under that key
 
 The length is bound with the key, so a file that was cut, lengthened or put together from two is
@@ -40,8 +41,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-VERSION = 1
-SEALED_KEY_BYTES_MAX = 4_096
+BY_HSM, BY_CUSTODIANS = 1, 2
+SHARE_IS_WRONG = "HY-2431"
+"""The code of a box that can tell which of several shares is not genuine."""
+
+SEALED_KEY_BYTES_MAX = {BY_HSM: 4_096, BY_CUSTODIANS: 32_768}
 DATABASE_BYTES_MAX = 1 << 40
 
 _MAGIC = b"HYKB"
@@ -64,17 +68,18 @@ class BackupHead:
     backup_id: bytes
     made_ms: int
     size_bytes: int
+    version: int = BY_HSM
 
     @property
     def purpose(self) -> str:
         """What the file's key is sealed for."""
-        return f"backup {VERSION} {self.backup_id.hex()} {self.made_ms} {self.size_bytes}"
+        return f"backup {self.version} {self.backup_id.hex()} {self.made_ms} {self.size_bytes}"
 
     def render(self, sealed_key: bytes) -> bytes:
         """Return the bytes in front of the part."""
         return (
             _HEAD.pack(
-                _MAGIC, VERSION, self.backup_id, self.made_ms, self.size_bytes, len(sealed_key)
+                _MAGIC, self.version, self.backup_id, self.made_ms, self.size_bytes, len(sealed_key)
             )
             + sealed_key
         )
@@ -86,15 +91,18 @@ async def seal_copy(
     box: SecretBox,
     entropy: Callable[[int], bytes],
     now_ms: int,
+    version: int = BY_HSM,
 ) -> int:
     """Seal the database file ``plain`` as ``target``; return its bytes.  Durable on return.
+
+    ``version`` says what kind of ``box`` it is: the HSM's, or the custodians'.
 
     Raises:
         Conflict: ``target`` is there already.
         Unavailable: the HSM did not answer, or the installation has no key of its own yet.
     """
     size = await asyncio.to_thread(_size, plain, target)
-    head = BackupHead(entropy(16), now_ms, size)
+    head = BackupHead(entropy(16), now_ms, size, version)
     key = DataKey(entropy(32))
     try:
         front = head.render(await box.seal(head.purpose, key.reveal()))
@@ -102,6 +110,17 @@ async def seal_copy(
         return await asyncio.to_thread(_write, key, front, salted, plain, target, size)
     finally:
         key.close()
+
+
+def read_head(sealed: Path) -> tuple[BackupHead, bytes]:
+    """Return what a backup says of itself, and its sealed key; nothing of it is proven.
+
+    Raises:
+        Malformed: it is missing, or no backup of a version that we know (HY-3103).
+        Tampered: it is cut (HY-2402).
+    """
+    head, sealed_key, _ = _parse(sealed)
+    return head, sealed_key
 
 
 async def open_copy(sealed: Path, target: Path, box: SecretBox) -> BackupHead:
@@ -118,6 +137,8 @@ async def open_copy(sealed: Path, target: Path, box: SecretBox) -> BackupHead:
     try:
         key = DataKey(await box.open(head.purpose, sealed_key))
     except Tampered as error:
+        if error.code == SHARE_IS_WRONG:
+            raise  # it names whose
         raise _tampered(sealed) from error
     try:
         await asyncio.to_thread(_read, key, sealed, at, target, head.size_bytes)
@@ -139,7 +160,7 @@ def _parse(path: Path) -> tuple[BackupHead, bytes, int]:
     try:
         with path.open("rb") as source:
             raw = source.read(_HEAD.size)
-            sealed_key = source.read(SEALED_KEY_BYTES_MAX)
+            sealed_key = source.read(max(SEALED_KEY_BYTES_MAX.values()))
     except OSError as error:
         raise Malformed(
             f"the backup {path} cannot be read: {error.strerror}", code="HY-3103"
@@ -147,15 +168,15 @@ def _parse(path: Path) -> tuple[BackupHead, bytes, int]:
     if len(raw) < _HEAD.size or raw[:4] != _MAGIC:
         raise Malformed(f"{path} is no backup of hyok", code="HY-3103")
     _, version, backup_id, made_ms, size, key_bytes = _HEAD.unpack(raw)
-    if version != VERSION:
+    if version not in SEALED_KEY_BYTES_MAX:
         raise Malformed(
             f"{path} is a backup of version {version}",
             code="HY-3103",
             next_step="restore it with the release of hyok that made it, or a newer one",
         )
-    if key_bytes > SEALED_KEY_BYTES_MAX or size > DATABASE_BYTES_MAX:
+    if key_bytes > SEALED_KEY_BYTES_MAX[version] or size > DATABASE_BYTES_MAX:
         raise _tampered(path)
-    head = BackupHead(backup_id, made_ms, size)
+    head = BackupHead(backup_id, made_ms, size, version)
     return head, sealed_key[:key_bytes], _HEAD.size + key_bytes
 
 

@@ -157,6 +157,8 @@ class Agent:
             case Verb.SAME_KEY, (profile, kek_id, other):
                 same = token.is_same_key(_profile(profile), _text(kek_id), _text(other))
                 return (bytes([same]),)
+            case Verb.DESCRIBE, (name,):
+                return (token.describe(_text(name), self.tested),)
             case Verb.FIND, ():
                 return tuple(
                     part for name, value in token.find() for part in (name.encode(), value)

@@ -25,7 +25,6 @@ from ctypes import (
 )
 from typing import TYPE_CHECKING
 
-from hyok.hsm.about import about_of
 from hyok.hsm.recovery import CKR_OK, name_of
 from hyok.hsm.structures import (
     CKF_OS_LOCKING_OK,
@@ -152,12 +151,17 @@ class Module:
         self._call("C_GetTokenInfo", c_ulong(slot), info)
         return info.raw[:_LABEL_BYTES].decode("utf-8", "replace").rstrip(" \0")
 
-    def about(self, slot: int) -> dict[str, str]:
-        """Return makers, models and versions of library and token."""
-        library, token = create_string_buffer(1024), create_string_buffer(1024)
-        self._call("C_GetInfo", library)
-        self._call("C_GetTokenInfo", c_ulong(slot), token)
-        return about_of(library.raw, token.raw)
+    def library_info(self) -> bytes:
+        """Return CK_INFO as the module wrote it."""
+        info = create_string_buffer(1024)
+        self._call("C_GetInfo", info)
+        return info.raw
+
+    def token_info(self, slot: int) -> bytes:
+        """Return CK_TOKEN_INFO as the module wrote it."""
+        info = create_string_buffer(1024)
+        self._call("C_GetTokenInfo", c_ulong(slot), info)
+        return info.raw
 
     def mechanisms(self, slot: int) -> frozenset[int]:
         count = c_ulong()

@@ -7,6 +7,7 @@ Source: docs/format.md, sections 10 and 13.
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 import time
@@ -25,7 +26,9 @@ from hyok.envelope.profiles import (
 )
 from hyok.errors import Conflict, Malformed, NotFound, Refused, Tampered
 from hyok.hsm import structures as ck
+from hyok.hsm.about import about_of
 from hyok.hsm.cryptoki import CryptokiError
+from hyok.hsm.describe import describe_keys, describe_token
 from hyok.hsm.keks import (
     Attributes,
     gcm_mechanism,
@@ -207,11 +210,28 @@ class Pkcs11Token:
 
     def about(self) -> dict[str, str]:
         """Return what module and token say of themselves; no serial number."""
-        return self.sessions.run(lambda _: self._module.about(self.sessions.slot))
+        return self.sessions.run(
+            lambda _: about_of(
+                self._module.library_info(), self._module.token_info(self.sessions.slot)
+            )
+        )
 
     def mechanisms(self) -> frozenset[int]:
         """Return the numbers of every mechanism that the module says it offers."""
         return self.sessions.run(lambda _: self._module.mechanisms(self.sessions.slot))
+
+    def describe(self, name: str, tested: str) -> bytes:
+        """Return what module and token say of themselves and of the key of this name, as JSON."""
+
+        def work(session: Session) -> bytes:
+            slot = self.sessions.slot
+            facts = describe_token(self._module, slot)
+            facts["family"] = self.dialect.family
+            facts["self_test"] = tested
+            facts["keys"] = describe_keys(self._module, session.handle, name)
+            return json.dumps(facts, sort_keys=True).encode()
+
+        return self.sessions.run(work)
 
     def discard(self, kek_id: str) -> None:
         """Destroy what a proof made; no other key can be destroyed here.

@@ -53,6 +53,7 @@ class Verb(IntEnum):
     DESTROY = 15  # kek_id: the key of this name is no more
     SAME_KEY = 16  # profile (1 to 3), kek_id, kek_id -> 01 if both names stand for one key
     ABOUT = 17  # -> JSON: names and versions of library and token
+    DESCRIBE = 18  # name -> JSON: the module, the token, and the key's attributes read back
 
 
 class Outcome(IntEnum):

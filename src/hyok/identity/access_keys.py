@@ -193,7 +193,7 @@ class AccessKeys:
         """
         access_key = "HY" + base64.b32encode(secrets.token_bytes(15)).decode()[:18]
         secret = secrets.token_urlsafe(30)
-        sealed = await self._box.seal(_purpose(app_id, access_key), secret.encode())
+        sealed = await self._box.seal(secret_purpose(app_id, access_key), secret.encode())
         now_ms = self._now_ms()
         await self._database.run(
             lambda c: apps.add_key(c, app_id, access_key, sealed, now_ms, others_end_ms)
@@ -240,13 +240,15 @@ class AccessKeys:
         found: Found = await self._database.read(lambda c: apps.find_key(c, access_key))
         if found.app is None:
             raise _unknown()
-        plain = await self._box.open(_purpose(found.app.app_id, access_key), found.sealed_secret)
+        plain = await self._box.open(
+            secret_purpose(found.app.app_id, access_key), found.sealed_secret
+        )
         return found.epoch, Credential(
             access_key, SecretStr(plain.decode()), found.app.principal, found.expires_ms
         )
 
 
-def _purpose(app_id: str, access_key: str) -> str:
+def secret_purpose(app_id: str, access_key: str) -> str:
     """Bind a sealed secret to its row: moved to another app's row, it does not open."""
     return f"access-key/{app_id}/{access_key}"
 

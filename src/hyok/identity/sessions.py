@@ -184,7 +184,7 @@ class Sessions:
         if found is None:
             raise invalid_token()  # of another installation, or too old for any session
         at, sealed, created_ms = found
-        plain = await self._box.open(_purpose(key_id), sealed)
+        plain = await self._box.open(session_key_purpose(key_id), sealed)
         return at, _SessionKey(key_id, SecretStr(plain.hex()), created_ms)
 
     async def _issuing_key(self) -> _SessionKey:
@@ -212,7 +212,7 @@ class Sessions:
         found = await self._database.read(newest)
         if found is None:
             made, now_ms = secrets.token_bytes(KEY_ID_BYTES), self._now_ms()
-            sealed = await self._box.seal(_purpose(made), secrets.token_bytes(32))
+            sealed = await self._box.seal(session_key_purpose(made), secrets.token_bytes(32))
 
             def keep(connection: Connection) -> tuple[bytes, int]:
                 first = newest(connection)
@@ -230,6 +230,6 @@ class Sessions:
         return await self._read_key(found[0])
 
 
-def _purpose(key_id: bytes) -> str:
+def session_key_purpose(key_id: bytes) -> str:
     """Bind a sealed session key to its row."""
     return f"session-key/{key_id.hex()}"

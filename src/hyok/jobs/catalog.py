@@ -19,7 +19,7 @@ SHARDS_MAX = 1_024
 STEP_OBJECTS = 25
 """After this many objects the cursor is saved."""
 
-SEAL, REWRAP, EXPIRE = "seal", "rewrap", "expire"
+SEAL, REWRAP, EXPIRE, RESEAL = "seal", "rewrap", "expire", "reseal"
 
 OPEN, PAUSED, CANCELLED, DONE = "open", "paused", "cancelled", "done"
 
@@ -39,6 +39,7 @@ class Kind:
 KINDS: Mapping[str, Kind] = {
     SEAL: Kind(SEAL, "seal what stood in clear when the bucket was adopted", "sealed"),
     REWRAP: Kind(REWRAP, "wrap the keys of objects under the key that writes now", "rewrapped"),
+    RESEAL: Kind(RESEAL, "seal anew what a compromised key version kept", "sealed anew"),
     EXPIRE: Kind(EXPIRE, "remove what lifecycle rules say has had its time", "expired"),
 }
 

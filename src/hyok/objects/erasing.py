@@ -86,11 +86,29 @@ async def erase(
         Refused: object lock keeps one.
         Unavailable: the store does not answer; do it again.
     """
+    return await erase_where(
+        store, bucket, lambda found: found.envelope.scope == scope, now_ms, tell
+    )
+
+
+async def erase_where(
+    store: ObjectStore,
+    bucket: Bucket,
+    wanted: Callable[[Sealed], bool],
+    now_ms: int,
+    tell: Callable[[int], None] = lambda _objects: None,
+) -> Holding:
+    """Remove every version that is wanted for good; return what was removed.
+
+    Raises:
+        Refused: object lock keeps one.
+        Unavailable: the store does not answer; do it again.
+    """
     gone = Holding()
     decides = (await store.features_of(bucket.backend_name)).conditional_delete
     async with aclosing(envelopes(store, bucket)) as everything:
         async for found in everything:
-            if found.envelope.scope != scope:
+            if not wanted(found):
                 continue
             # Written anew since it was looked at: then it may be an object of another case.
             condition = (

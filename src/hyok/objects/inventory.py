@@ -77,7 +77,7 @@ class Inventories:
 
         Only for a bucket that is not registered yet: nothing may be counted twice.
         """
-        sealed = await self._box.seal(_purpose(bucket_id), self._entropy(SECRET_BYTES))
+        sealed = await self._box.seal(inventory_purpose(bucket_id), self._entropy(SECRET_BYTES))
 
         def act(connection: Connection) -> None:
             connection.execute(delete(rows).where(rows.c.bucket_id == bucket_id))
@@ -228,14 +228,14 @@ class Inventories:
         if sealed is None:
             raise _not_adopted(bucket_id)
         if sealed not in self._keys:
-            secret = await self._box.open(_purpose(bucket_id), sealed)
+            secret = await self._box.open(inventory_purpose(bucket_id), sealed)
             while len(self._keys) >= KEYS_KEPT_MAX:
                 self._keys.pop(next(iter(self._keys)))
             self._keys[sealed] = InventoryKey(secret, bucket_id)
         return self._keys[sealed]
 
 
-def _purpose(bucket_id: str) -> str:
+def inventory_purpose(bucket_id: str) -> str:
     return f"inventory of {bucket_id}"
 
 

@@ -1,4 +1,4 @@
-"""How many stored objects a KEK keeps by itself, in every version: those of no keyring record."""
+"""How many stored objects depend on a KEK, in every version, by the word of their envelopes."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hyok.backends.port import ObjectStore
+    from hyok.custody.exposure import Exposure
     from hyok.vocabulary import Bucket
 
 
@@ -33,4 +34,22 @@ async def count_under(
         async for found in everything:
             envelope = found.envelope
             count += envelope.mode is not Mode.KEYRING and envelope.kek_id == kek_id
+    return count
+
+
+async def count_exposed(
+    store: ObjectStore,
+    bucket: Bucket,
+    exposure: Exposure,
+    tell: Callable[[int], None] = lambda _objects: None,
+) -> int:
+    """Return how many objects and older versions have a key that the KEK in question kept.
+
+    Raises:
+        Unavailable: store or database do not answer.
+    """
+    count = 0
+    async with aclosing(envelopes(store, bucket, tell)) as everything:
+        async for found in everything:
+            count += (await exposure.judge(found.envelope)).exposed
     return count

@@ -77,7 +77,7 @@ class SessionBook:
                 "began_ms": now,
             }
         )
-        sealed = await self._box.seal(_purpose(session_id), document)
+        sealed = await self._box.seal(session_purpose(session_id), document)
 
         def act(connection: Connection) -> None:
             connection.execute(delete(officer_sessions).where(officer_sessions.c.expires_ms < now))
@@ -106,7 +106,7 @@ class SessionBook:
         if row is None or now - row.seen_ms > self.times.idle_ms + SEEN_MS:
             raise _ended()
         try:
-            document = json.loads(await self._box.open(_purpose(session_id), row.sealed))
+            document = json.loads(await self._box.open(session_purpose(session_id), row.sealed))
         except Tampered as error:
             raise _ended() from error
         found = Session(session_id, **document)
@@ -152,5 +152,5 @@ def _digest(word: str) -> str:
     return sha256(word.encode()).hexdigest()
 
 
-def _purpose(session_id: str) -> str:
+def session_purpose(session_id: str) -> str:
     return f"officer session {session_id}"

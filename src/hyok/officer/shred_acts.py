@@ -2,94 +2,35 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import astuple, replace
 from typing import TYPE_CHECKING
 
-from hyok.audit.record import AuditRecord
 from hyok.custody.quorum import Quorum, Role
 from hyok.errors import (
     Conflict,
-    HyokError,
     Malformed,
     NotFound,
     Refused,
-    Tampered,
     Unavailable,
 )
 from hyok.objects.erasing import Holding, erase, hold
 from hyok.officer.effects import text
 from hyok.officer.port import Done, Plan
-from hyok.officer.statement import ACTION, REASON, Attempt, Key, Part, Person, Statement, digest
+from hyok.officer.shred_base import HEEDED_SECONDS, Shredding, check_unlocked
+from hyok.officer.statement import Part, Person, Statement
 from hyok.vocabulary import ClassificationName
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+    from collections.abc import Collection, Sequence
 
-    from hyok.audit.port import Journal
-    from hyok.backends.port import ObjectStore
     from hyok.custody.cases import Case
-    from hyok.custody.custodian import KeyCustodian
     from hyok.custody.proposal import Effect
-    from hyok.custody.shredding import KeyShredder, ScopeKey
-    from hyok.objects.registry import BucketRegistry
-    from hyok.officer.statement_rows import Kept, StatementBook
-    from hyok.policy.classifications import Classifications
+    from hyok.officer.statement_rows import Kept
     from hyok.vocabulary import Ask, Bucket
 
-HEEDED_SECONDS = 3.0
-"""After so long no process has a destroyed key in memory: each looks every two seconds."""
 
-DAY_MS = 86_400_000
-SUBJECT = "subject:"
-
-
-class ShredCase:
-    """`scope:shred`: of one case or person of a tenant, in all its buckets.
-
-    Args:
-        shredder: ends the keys.
-        custodian: decides, records, and tries a decryption afterwards.
-        registry: knows the tenant's buckets.
-        stores: where they stand.
-        classifications: say who approves.
-        book: keeps the statement.
-        journal: has its digest.
-        installation: our name.
-        backups_kept_days: how long the operator keeps a backup of the database.
-        progress: called with objects looked at, and 0.
-        clock_ms: unix time.
-        wait: sleeps; tests do not.
-    """
-
-    def __init__(
-        self,
-        *,
-        shredder: KeyShredder,
-        custodian: KeyCustodian,
-        registry: BucketRegistry,
-        stores: Mapping[str, ObjectStore],
-        classifications: Classifications,
-        book: StatementBook,
-        journal: Journal,
-        installation: str,
-        backups_kept_days: int,
-        progress: Callable[[int, int], None],
-        clock_ms: Callable[[], int],
-        wait: Callable[[float], Awaitable[None]] = asyncio.sleep,
-    ) -> None:
-        self._shredder = shredder
-        self._custodian = custodian
-        self._registry = registry
-        self._stores = stores
-        self._classifications = classifications
-        self._book = book
-        self._journal = journal
-        self._installation = installation
-        self._horizon_ms = backups_kept_days * DAY_MS
-        self._progress = progress
-        self._clock_ms = clock_ms
-        self._wait = wait
+class ShredCase(Shredding):
+    """`scope:shred`: of one case or person of a tenant, in all its buckets."""
 
     async def plan(self, effect: Effect) -> Plan:
         """Return what stands there of the case now, and whose approval its destruction takes.
@@ -126,7 +67,7 @@ class ShredCase:
                 next_step="--selection CATEGORY, of the selection list",
             )
         holdings = await self._holdings(tenant, scope)
-        _check_unlocked(holdings)
+        check_unlocked(holdings)
         exact: Effect = {
             "tenant": tenant,
             "case": case,
@@ -173,7 +114,7 @@ class ShredCase:
         await self._wait(HEEDED_SECONDS)
         await self._erase(buckets, scope)
         left = sum(found.versions for found in (await self._holdings(tenant, scope)).values())
-        attempts = await self._attempts(ask, draft)
+        attempts = await self._attempts(ask, [(part.bucket, raw) for part, raw in draft])
         if left or await self._shredder.living(tenant, scope):
             # Not for good: what was destroyed needs its statement; carried on, there is one of all.
             raise Unavailable(
@@ -198,7 +139,7 @@ class ShredCase:
             executed_by=ask.principal.id,
             begun_ms=case.execution.claimed_ms if case.execution is not None else ask.at_ms,
             ended_ms=self._clock_ms(),
-            keys=[_key(one) for one in gone],
+            keys=[self.key(one) for one in gone],
             parts=[part for part, _ in draft],
             remaining=left,
             attempts=attempts,
@@ -227,20 +168,6 @@ class ShredCase:
                     next_step="end the hold or wait for the retention; then execute it again",
                 ) from error
 
-    async def _stated(self, ask: Ask, document: Mapping[str, object]) -> Done:
-        """Have the statement's digest on the log, and say what came of it."""
-        await self._record(ask, digest(document))
-        await self._custodian.conclude(ask, "done")
-        keys, parts = document["keys"], document["parts"]
-        assert isinstance(keys, list)
-        assert isinstance(parts, list)
-        versions = sum(part["versions"] for part in parts)
-        return Done(
-            f"{len(keys)} keys and {versions} versions of objects are destroyed; "
-            f"hyok shred statement {ask.request_id}",
-            {"keys": len(keys), "versions": versions, "sha256": digest(document)},
-        )
-
     async def _draft(self, word: str, tenant: str, scope: str) -> list[tuple[Part, str]]:
         """Return what each bucket held when this began, and a sample; written down before it goes.
 
@@ -255,7 +182,7 @@ class ShredCase:
         if kept is None or keys:
             ids = None if kept is None else [bytes.fromhex(ik_id) for ik_id in keys]
             holdings = await self._holdings(tenant, scope, ids)
-            _check_unlocked(holdings)
+            check_unlocked(holdings)
             stores = {bucket.bucket_id: bucket.store for bucket in await self._buckets(tenant)}
             for name, found in holdings.items():
                 if found.versions:
@@ -272,34 +199,6 @@ class ShredCase:
             await self._book.write(word, document, self._clock_ms(), final=False)
         return list(draft.values())
 
-    async def _attempts(self, ask: Ask, draft: Sequence[tuple[Part, str]]) -> Sequence[Attempt]:
-        """Try to open one object of each bucket, from its envelope as it was before.
-
-        Raises:
-            Tampered: one opened (code HY-2323).
-        """
-        made = []
-        for part, raw in draft:
-            bucket = await self._registry.get(part.bucket)
-            asking = replace(ask, action="object:get", bucket=bucket, classification=None)
-            try:
-                key = await self._custodian.recover(asking, bytes.fromhex(raw))
-            except NotFound as error:
-                made.append(Attempt(part.bucket, self._clock_ms(), error.code))
-            except HyokError as error:
-                if error.retryable:
-                    raise
-                made.append(Attempt(part.bucket, self._clock_ms(), error.code or error.reason))
-            else:
-                key.data_key.close()
-                raise Tampered(
-                    f"An object of bucket {part.bucket} still opens.",
-                    code="HY-2323",
-                    effect="The statement was not made.",
-                    next_step="look whether another gateway runs on another database",
-                )
-        return made
-
     async def _holdings(
         self, tenant: str, scope: str, of_keys: Collection[bytes] | None = None
     ) -> dict[str, Holding]:
@@ -311,29 +210,6 @@ class ShredCase:
             )
         return found
 
-    async def _buckets(self, tenant: str) -> Sequence[Bucket]:
-        return [bucket for bucket in await self._registry.all() if bucket.tenant == tenant]
-
-    def _tell(self, objects: int) -> None:
-        self._progress(objects, 0)
-
-    async def _record(self, ask: Ask, sha256: str) -> None:
-        await self._journal.record(
-            AuditRecord(
-                at_ms=self._clock_ms(),
-                phase="conclude",
-                action=ACTION,
-                outcome="done",
-                actor=ask.principal.id,
-                tenant=ask.principal.tenant,
-                origin=ask.origin,
-                request_id=ask.request_id,
-                classification=str(ask.classification),
-                reasons=(REASON + sha256,),
-            ),
-            durable=True,
-        )
-
 
 def _parts_of(kept: Kept) -> tuple[dict[str, tuple[Part, str]], frozenset[str]]:
     """Return parts and samples of a draft by bucket, and the keys whose objects they count."""
@@ -341,19 +217,3 @@ def _parts_of(kept: Kept) -> tuple[dict[str, tuple[Part, str]], frozenset[str]]:
     assert isinstance(rows, list)
     assert isinstance(counted, list)
     return {row[0]: (Part(*row[:4]), row[4]) for row in rows}, frozenset(counted)
-
-
-def _key(one: ScopeKey) -> Key:
-    return Key(one.ik_id, one.kek_id, one.classification, one.created_ms)
-
-
-def _check_unlocked(holdings: Mapping[str, Holding]) -> None:
-    locked = {name: found.locked for name, found in holdings.items() if found.locked}
-    if locked:
-        names = ", ".join(f"{count} in bucket {name}" for name, count in locked.items())
-        raise Conflict(
-            f"Versions under a retention or legal hold: {names}.",
-            code="HY-2321",
-            effect="Nothing was destroyed.",
-            next_step="wait for the retention, or end the hold; then do this again",
-        )

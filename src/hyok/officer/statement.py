@@ -15,6 +15,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from hyok.custody.proposal import canonical
+from hyok.officer.document_page import listed, page, table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -44,6 +45,20 @@ class Key:
     kek_id: str
     classification: str
     created_ms: int
+    mirrored: bool = False  # copies of its record stood in buckets, where a store may have kept one
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """Versions that were removed while their keys live on, and why these do.
+
+    ``why``: ``shared``, the key keeps other objects; ``alone``, a KEK keeps each by itself.
+    """
+
+    bucket: str
+    why: str
+    versions: int
+    size_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +101,7 @@ class Statement:
     remaining: int
     attempts: Sequence[Attempt]
     horizon_ms: int
+    deleted: Sequence[Deleted] = ()  # part of `parts`
 
     def document(self) -> dict[str, object]:
         """Return it as JSON has it."""
@@ -104,22 +120,8 @@ def render_page(document: Mapping[str, object], moment: Callable[[int], str], pr
     ``moment`` renders a time; ``proof`` names the checkpoint that covers it, or is empty.
     """
     parts = "".join(_part(document, moment, proof, words) for words in (_DUTCH, _ENGLISH))
-    title = "Verklaring van vernietiging / Statement of destruction"
-    return (
-        '<!DOCTYPE html>\n<html lang="nl">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{title}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<main>\n"
-        f"{parts}</main>\n</body>\n</html>\n"
-    )
+    return page("Verklaring van vernietiging / Statement of destruction", parts)
 
-
-_STYLE = (
-    "body{font:1rem/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;"
-    "color:#111;background:#fff}table{border-collapse:collapse;width:100%;margin:1rem 0}"
-    "th,td{border:1px solid #595959;padding:.25rem .5rem;text-align:left;"
-    "overflow-wrap:anywhere}caption{text-align:left;font-weight:bold}"
-    "dt{font-weight:bold}dd{margin:0 0 .5rem;overflow-wrap:anywhere}"
-)
 
 _DUTCH = {
     "lang": "nl",
@@ -151,6 +153,19 @@ _DUTCH = {
     "versions": "Versies",
     "bytes": "Versleutelde bytes",
     "none": "Geen.",
+    "deleted": "Daarvan alleen gewist: de sleutel bestaat nog",
+    "why": "Waarom",
+    "shared": "de sleutel bewaart ook andere bestanden",
+    "alone": "elk bestand heeft zijn eigen sleutel, bewaard onder de KEK",
+    "warning": (
+        "Let op: een kopie die de leverancier van de alleen gewiste bestanden bewaarde, is nog te "
+        "openen door wie de HSM mag gebruiken, totdat de KEK is vernietigd."
+    ),
+    "mirrored": (
+        "Van sommige vernietigde sleutels stonden versleutelde kopieën bij de leverancier. Ze zijn "
+        "gewist; bewaarde de leverancier er een, dan is die te openen door wie de HSM mag "
+        "gebruiken, totdat de KEK is geroteerd en vernietigd."
+    ),
     "absent": "Na het wissen zijn alle buckets opnieuw doorzocht; aantal gevonden versies: ",
     "attempts": "Daarna is geprobeerd een bestand te ontsleutelen",
     "answer": "Uitkomst",
@@ -197,6 +212,19 @@ _ENGLISH = {
     "versions": "Versions",
     "bytes": "Sealed bytes",
     "none": "None.",
+    "deleted": "Of these only deleted: the key lives on",
+    "why": "Why",
+    "shared": "the key keeps other objects as well",
+    "alone": "each object has a key of its own, kept under the KEK",
+    "warning": (
+        "Note: a copy that the supplier kept of the objects that were only deleted can still be "
+        "opened by whoever may use the HSM, until the KEK is destroyed."
+    ),
+    "mirrored": (
+        "Sealed copies of some of the destroyed keys stood at the supplier. They are removed; if "
+        "the supplier kept one, whoever may use the HSM can open it until the KEK is rotated and "
+        "destroyed."
+    ),
     "absent": "After the erasure every bucket was searched again; versions found: ",
     "attempts": "Then a decryption was tried",
     "answer": "Result",
@@ -236,9 +264,6 @@ def _part(
         (words["executed"], document["executed_by"]),
         (words["ended"], at(document["ended_ms"])),
     ]
-    listed = "".join(
-        f"<dt>{escape(name)}</dt><dd>{escape(str(value))}</dd>" for name, value in facts
-    )
     persons = [
         [row["person"], row["verdict"], row["method"], at(row["at_ms"])]
         for row in _rows(document["persons"])
@@ -258,12 +283,13 @@ def _part(
     return "".join(
         (
             f'<article lang="{words["lang"]}">\n<h1>{words["title"]}</h1>\n',
-            f"<p>{words['intro']}</p>\n<dl>{listed}</dl>\n",
-            _table(words, "persons", ("person", "verdict", "method", "at"), persons),
-            _table(words, "keys", ("key", "kek", "class", "made"), keys),
-            _table(words, "objects", ("bucket", "store", "versions", "bytes"), parts),
+            f"<p>{words['intro']}</p>\n{listed(facts)}\n",
+            table(words, "persons", ("person", "verdict", "method", "at"), persons),
+            table(words, "keys", ("key", "kek", "class", "made"), keys),
+            table(words, "objects", ("bucket", "store", "versions", "bytes"), parts),
+            _only_deleted(document, words),
             f"<p>{words['absent']}{escape(str(document['remaining']))}</p>\n",
-            _table(words, "attempts", ("bucket", "at", "answer"), attempts),
+            table(words, "attempts", ("bucket", "at", "answer"), attempts),
             f"<h2>{words['copies']}</h2>\n",
             f"<p>{words['horizon'].format(when=at(document['horizon_ms']))}</p>\n",
             f"<h2>{words['proof']}</h2>\n",
@@ -275,6 +301,20 @@ def _part(
     )
 
 
+def _only_deleted(document: Mapping[str, object], words: Mapping[str, str]) -> str:
+    rows = [
+        [row["bucket"], words[str(row["why"])], row["versions"], row["size_bytes"]]
+        for row in _rows(document.get("deleted", []))
+    ]
+    shown = ""
+    if rows:
+        shown += table(words, "deleted", ("bucket", "why", "versions", "bytes"), rows)
+        shown += f"<p><strong>{words['warning']}</strong></p>\n"
+    if any(row.get("mirrored") for row in _rows(document["keys"])):
+        shown += f"<p>{words['mirrored']}</p>\n"
+    return shown
+
+
 def _answered(row: Mapping[str, object]) -> str:
     return "destroyed" if row["answer"] == KEY_DESTROYED else "other"
 
@@ -282,21 +322,3 @@ def _answered(row: Mapping[str, object]) -> str:
 def _rows(value: object) -> Sequence[Mapping[str, object]]:
     assert isinstance(value, (list, tuple))
     return value
-
-
-def _table(
-    words: Mapping[str, str],
-    title: str,
-    columns: Sequence[str],
-    rows: Sequence[Sequence[object]],
-) -> str:
-    if not rows:
-        return f"<h2>{words[title]}</h2>\n<p>{words['none']}</p>\n"
-    head = "".join(f'<th scope="col">{words[name]}</th>' for name in columns)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in row) + "</tr>" for row in rows
-    )
-    return (
-        f"<table>\n<caption>{words[title]}</caption>\n<thead><tr>{head}</tr></thead>\n"
-        f"<tbody>{body}</tbody>\n</table>\n"
-    )

@@ -13,10 +13,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from tests.unit.audit.test_keeper import KEY, log, seal, write  # noqa: F401 - a fixture
 from typer.testing import CliRunner
 
-from hyok.audit.checkpoint import NoteSignature, PublicKey, sign_line
+from hyok.audit.checkpoint import Checkpoint, NoteSignature, PublicKey, sign_line
+from hyok.audit.signed import head_of
 from hyok.audit.witness import Witness, prove_growth
 from hyok.cli.audit_verify import app
-from hyok.errors import Conflict, HyokError, Malformed, Tampered
+from hyok.errors import Conflict, HyokError, Malformed, Refused, Tampered
 from hyok.vocabulary import TreeHead
 
 NAME = "audit.example/witness"
@@ -135,3 +136,14 @@ def test_an_auditor_asks_for_the_witness_signature(
     refused = CliRunner().invoke(app, [*command, str(plain)]).exception
     assert isinstance(refused, HyokError)
     assert "did not sign" in str(refused)
+
+
+def test_no_document_is_signed_for_somebody_else(witness: Witness) -> None:
+    """A log of this origin could have any document's digest for its root hash."""
+    document = {"format": "hyok-minutes/1", "said": "what we never said"}
+    head = head_of(document, "our-installation", 1, software=False)
+    signature = PRIVATE.sign(head.text().encode(), ec.ECDSA(SHA256()))
+    note = Checkpoint(head, (sign_line(head.origin, OWN, signature),)).note()
+    growth = {"format": "hyok-audit-growth/1", "old": 0, "checkpoint": note, "path": []}
+    with pytest.raises(Refused):
+        witness.cosign(growth, [OWN])

@@ -121,10 +121,11 @@ async def test_a_sound_installation_is_ok_but_for_backup_officers_and_their_poli
         "officers",
         "policy in force",
     ]
-    order += ["policy exceptions", "policy in shadow", "backup", "audit log", "audit checkpoint"]
+    order += ["policy exceptions", "policy in shadow", "backup", "restore drill", "audit log"]
+    order += ["audit checkpoint"]
     assert list(found) == order
     unsettled = {name for name, check in found.items() if check.word != "ok"}
-    assert unsettled == {"backup", "officers", "policy in force"}
+    assert unsettled == {"backup", "restore drill", "officers", "policy in force"}
     assert "vertrouwelijk" in found["backup"].means
     left = [path for path in (home / "store").rglob("*") if "probe" in path.name and path.is_file()]
     assert left == []
@@ -201,6 +202,7 @@ OLD_MS = 1_500_000_000_000
         (of("t/tenant/1", state="deactivated"), "keys in use", "FAIL", "t/tenant"),
         (of("t/intern/1", created_ms=OLD_MS), "key age", "warn", "t/intern/1"),
         (of("t/intern/1", check_value=b"12345678"), "keys", "FAIL", "t/intern/1"),
+        (of("t/intern/1", state="compromised"), "rotation", "FAIL", "compromised: t/intern/1"),
     ],
 )
 async def test_what_is_wrong_with_keys_is_named_with_a_way_out(

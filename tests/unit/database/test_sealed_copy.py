@@ -136,13 +136,23 @@ async def test_files_of_another_kind_or_version_are_told_apart(
     for raw, said in (
         (b"", "no backup of hyok"),
         (b"SQLite format 3\0" + bytes(100), "no backup of hyok"),
-        (b"HYKB\2" + bytes(100), "version 2"),
+        (b"HYKB\3" + bytes(100), "version 3"),
     ):
         file.write_bytes(raw)
         with pytest.raises(Malformed, match=said):
             await open_copy(file, tmp_path / "back", box)
     with pytest.raises(Malformed, match="cannot be read"):
         await open_copy(tmp_path / "none", tmp_path / "back", box)
+
+
+async def test_a_file_of_custodians_does_not_open_under_the_hsm(
+    hsm: MemoryHsm, tmp_path: Path
+) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"HYKB\2" + bytes(100))
+    with pytest.raises(Tampered) as said:
+        await open_copy(file, tmp_path / "back", await box_of(hsm))
+    assert said.value.code == "HY-2402"
 
 
 async def test_a_length_that_is_too_large_asks_for_no_memory(

@@ -65,7 +65,15 @@ def test_a_fact_that_is_missing_shows_nothing_and_is_named() -> None:
 
 
 def test_an_aspect_without_facts_is_never_shown() -> None:
-    assert words("8.13.01", facts())[2] == "not shown"
+    text = TEXT.replace("works: [restore drill]", "works: []")
+    assert text != TEXT
+    (row,) = [one for one in judge(parse_norm(text), facts()) if one.measure.id == "8.13.01"]
+    assert row.findings["works"].word == "not shown"
+
+
+def test_a_backup_works_once_a_restore_was_tried() -> None:
+    assert words("8.13.01", facts()) == ("shown", "shown", "shown")
+    assert words("8.13.01", facts(restore_drill="warn"))[2] == "not shown"
 
 
 @pytest.mark.parametrize(

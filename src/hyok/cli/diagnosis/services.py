@@ -13,7 +13,7 @@ from hyok.custody.custodian import TENANT_CLASSIFICATION
 from hyok.custody.key_states import KeyState
 from hyok.custody.secret_box import CLASSIFICATION as SECRETS
 from hyok.custody.secret_box import TENANT as SYSTEM
-from hyok.database.rows import BACKUP_MADE, setting
+from hyok.database.rows import BACKUP_MADE, DRILL_PASSED, setting
 from hyok.errors import HyokError, NotFound
 from hyok.objects.probe import probe_store
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from hyok.wiring import Core
 
 BACKUP_DAYS_MAX = 2
+DRILL_DAYS_MAX = 365
 DAY_MS = 86_400_000
 SHOWN_MAX = 5
 
@@ -44,6 +45,7 @@ async def ask_all(core: Core, checks: Checklist, now_ms: int) -> None:
     checks.look("policy exceptions", lambda: exceptions(core, now_ms))
     await checks.ask("policy in shadow", in_shadow(core, now_ms))
     await checks.ask("backup", _backup(core, now_ms))
+    await checks.ask("restore drill", _drill(core, now_ms))
     checks.look("audit log", lambda: audit_log(core.settings, now_ms))
 
 
@@ -147,20 +149,25 @@ async def _ages(core: Core, now_ms: int) -> Check:
 async def _rotations(core: Core) -> Check:
     """Is every keyring record under the version that writes, and none under one that was lost?"""
     counts = await core.rotation.count_by_kek()
+    everything = await core.keks.all()
+    lost = [kek for kek in everything if kek.state is KeyState.COMPROMISED]
+    if lost:
+        said = _some([f"{kek.kek_id}: {counts.get(kek.kek_id, 0):,} records" for kek in lost])
+        means = "whoever has this key can open what it kept; a rotation does not undo that"
+        first = lost[0]
+        step = f"hyok keys reseal {first.kek_id}; then hyok keys destroy {first.kek_id}"
+        if first.classification not in core.classifications.names():  # it keeps no objects
+            named = f"--tenant {first.tenant} --classification {first.classification}"
+            step = f"hyok keys rotate {named}; then hyok keys destroy {first.kek_id}"
+        return Check("rotation", "FAIL", f"compromised: {said}", means, step)
     behind = [
-        kek
-        for kek in await core.keks.all()
-        if counts.get(kek.kek_id) and kek.state is not KeyState.ACTIVE
+        kek for kek in everything if counts.get(kek.kek_id) and kek.state is not KeyState.ACTIVE
     ]
     if not behind:
         return Check("rotation", "ok", "every keyring record is under an active key")
     said = _some([f"{kek.kek_id}, {kek.state}: {counts[kek.kek_id]:,} records" for kek in behind])
-    if any(kek.state is KeyState.COMPROMISED for kek in behind):
-        means = "whoever has the old key can open what these keep; a rotation does not undo that"
-        step = "read these objects and write them again: they get keys of the version that writes"
-        return Check("rotation", "FAIL", said, means, step)
-    first = behind[0]
-    step = f"hyok keys rotate --tenant {first.tenant} --classification {first.classification}"
+    oldest = behind[0]
+    step = f"hyok keys rotate --tenant {oldest.tenant} --classification {oldest.classification}"
     return Check("rotation", "warn", said, "these versions cannot be destroyed", step)
 
 
@@ -257,6 +264,20 @@ async def _backup(core: Core, now_ms: int) -> Check:
     if days < BACKUP_DAYS_MAX:
         return Check("backup", "ok", said)
     return Check("backup", "FAIL", said, means, "hyok backup FILE, daily")
+
+
+async def _drill(core: Core, now_ms: int) -> Check:
+    """A backup that nobody ever restored is a hope."""
+    said_ms = await core.database.read(lambda connection: setting(connection, DRILL_PASSED))
+    means = "nobody has seen for a year that a backup can be restored and its objects opened"
+    step = "hyok drill restore BACKUP --report FILE"
+    if said_ms is None:
+        return Check("restore drill", "warn", "none was ever passed", means, step)
+    days = (now_ms - int(said_ms)) / DAY_MS
+    said = f"passed {days:.0f} days ago"
+    if days <= DRILL_DAYS_MAX:
+        return Check("restore drill", "ok", said)
+    return Check("restore drill", "warn", said, means, step)
 
 
 def _some(lines: Sequence[str]) -> str:
