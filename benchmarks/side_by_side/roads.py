@@ -133,6 +133,7 @@ def seaweed_store(folder: Path) -> Store:
     return Store("seaweedfs", road, weed.credentials_file(), weed.stop)
 
 
+BIG_BUFFERS = " proxy_buffer_size 256k; proxy_buffers 4 256k; client_body_buffer_size 256k;"
 NGINX = """worker_processes 1; daemon off; pid {folder}/nginx.pid; error_log {folder}/error.log;
 user root;
 events {{ worker_connections 1024; }}
@@ -171,7 +172,7 @@ def nginx(
         upstream=store.road.host,
         port=port,
         tls=ssl,
-        buffers=" proxy_buffer_size 256k; client_body_buffer_size 256k;" if big else "",
+        buffers=BIG_BUFFERS if big else "",
     )
     if os.getuid() != 0:
         text = text.replace("user root;\n", "")
