@@ -9,12 +9,15 @@ from hyok.custody.break_glass import grant_purpose, review_purpose
 from hyok.custody.cases import CaseReader
 from hyok.custody.officers import register_purpose
 from hyok.custody.sealed_rows import SealedColumn, SealedRows
+from hyok.custody.shadow_book import EPOCH as SHADOW_EPOCH
+from hyok.custody.shadow_book import PURPOSE as SHADOW_PURPOSE
 from hyok.database.tables import (
     access_keys,
     adoptions,
     break_glass,
     officer_register,
     officer_sessions,
+    policy_shadow,
     session_keys,
 )
 from hyok.identity.access_keys import secret_purpose
@@ -43,6 +46,7 @@ COLUMNS = (
     SealedColumn(
         break_glass.c.sealed_review, lambda row: review_purpose(row["grant_id"]), GRANTS_EPOCH
     ),
+    SealedColumn(policy_shadow.c.sealed, lambda _row: SHADOW_PURPOSE, SHADOW_EPOCH),
 )
 """All but those of proposals, which `CaseReader` renews with the signatures that they bind.
 

@@ -14,15 +14,18 @@ from tests.unit.objects.vaults import vaults_over
 from tests.unit.officer.desk import Desk, Noted, desk_over
 from tests.unit.officer.own_rows import own_rows
 from tests.unit.officer.test_acts import Acts, ask_of, case_of
+from tests.unit.officer.test_policies import FILES
 
 from hyok.custody.quorum import Act, Officer, Role, Verdict
 from hyok.custody.secret_box import sealed_under
+from hyok.custody.shadow_book import ShadowBook
 from hyok.custody.signing import KeySigner, OidcSigner
 from hyok.database.rows import BACKUP_MADE, put_setting
 from hyok.database.tables import metadata, officer_register
 from hyok.errors import Conflict, NotFound, Tampered
 from hyok.identity.access_keys import AccessKeys
 from hyok.identity.apps import App
+from hyok.policy.bundle import Bundle
 from hyok.secret_rows import COLUMNS
 
 if TYPE_CHECKING:
@@ -41,7 +44,7 @@ NOT_OURS = {
     *("uploads.object_id", "uploads.envelope", "upload_parts.part_id", "upload_asides.part_id"),
     *("upload_asides.sealed", "leases.holder", "adopted_objects.row_id", "adopted_objects.entry"),
     *("job_failures.item", "officer_authenticators.credential_id", "session_keys.key_id"),
-    *("officer_authenticators.public_key", "policy_bundles.document"),
+    *("officer_authenticators.public_key", "policy_bundles.document", "policy_shadow.document"),
     *("proposals.sealed", "officer_decisions.proof", "executions.proof", "executions.sealed"),
     "stores.sealed_credentials",  # nothing writes it yet
 }
@@ -66,6 +69,7 @@ class Office:
     def __init__(self, house: House, acts: Acts, rows: SealedRows, desk: Desk) -> None:
         self.house, self.acts, self.rows, self.desk = house, acts, rows, desk
         self.keys = AccessKeys(house.database, desk.box)
+        self.shadows = ShadowBook(house.database, desk.box, lambda: house.now[0])
         self.done = self.open = self.access_key = self.secret = ""
 
     async def rotate(self) -> str:
@@ -99,6 +103,7 @@ async def office(house: House) -> Office:
     await made.keys.create_app(App("app", "t", 50, frozenset({"read"})))
     issued = await made.keys.create_key("app")
     made.access_key, made.secret = issued.access_key, issued.secret.get_secret_value()
+    await made.shadows.put(Bundle(1, FILES), "anna", "proef")
     made.done, made.open = await desk.propose(), await desk.propose(author="anna")
     bram = OidcSigner(SUBJECT, "ab" * 32, desk.box)
     await desk.actions.decide(desk.as_developer("chris"), made.done, Verdict.APPROVE)
@@ -143,6 +148,9 @@ async def test_all_of_it_is_under_the_new_version_and_proves_what_it_proved(
     assert done.execution.method == "development"
     refused = await office.desk.approvals.get(office.open)
     assert [one.method for one in refused.decisions] == ["ed25519", "oidc"]
+    in_shadow = await office.shadows.current()
+    assert in_shadow is not None
+    assert in_shadow[0].by == "anna"
     office.keys.forget()
     found = await office.keys.find(office.access_key)
     assert found.secret.get_secret_value() == office.secret
