@@ -11,6 +11,7 @@ import typer
 import uvloop
 
 from hyok import settings as settings_file
+from hyok.cli.allocator import keep_freed_memory
 from hyok.cli.options import ConfigOption, load
 from hyok.cli.session import services
 from hyok.cli.supervisor import Supervisor, forbid_core_dumps
@@ -82,6 +83,7 @@ def worker(
 ) -> None:
     """One worker process; `serve gateway` starts them."""
     forbid_core_dumps()
+    keep_freed_memory()
     settings = settings_file.load(config)
     configure(settings.log.level, settings.log.file)
 

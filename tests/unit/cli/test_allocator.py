@@ -1,0 +1,36 @@
+"""Bodies of a megabyte meet no new pages once the first have been served."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+PROGRAM = """
+import resource, sys
+from hyok.cli.allocator import keep_freed_memory
+if sys.argv[1] == "kept":
+    print(keep_freed_memory(), end=" ")
+def serve():
+    bodies = [bytearray(1 << 20) for _ in range(3)]
+    return len(b"".join(bodies))
+for _ in range(5):
+    serve()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(50):
+    serve()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+PAGES_OF_A_BODY = (1 << 20) // 4096
+
+
+def faults(how: str) -> str:
+    ran = subprocess.run(
+        [sys.executable, "-c", PROGRAM, how], check=True, capture_output=True, text=True
+    )
+    return ran.stdout.strip()
+
+
+def test_freed_memory_is_used_again_and_not_met_page_by_page() -> None:
+    taken, kept = faults("kept").split()
+    assert taken == "True"
+    assert int(kept) < PAGES_OF_A_BODY, "fifty requests together, less than one body"
