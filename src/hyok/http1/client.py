@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 IDLE_SECONDS_MAX = 20.0
 IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
 RESPONSE_BYTES_MAX = 64 << 20
+STRAIGHT_BYTES_MAX = 2 << 20
+"""A body of this length gets its room at once; a longer one as it comes, since a peer may lie."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +175,7 @@ class Pool:
         keep = False
         try:
             try:
-                connection.write(head, bytes(body)) if len(body) else connection.write(head)
+                connection.write(head, body) if len(body) else connection.write(head)
                 answer = await _read_head(connection)
             except OSError as error:
                 raise _Stale from error
@@ -287,6 +289,8 @@ def _framing(method: str, answer: ResponseHead) -> Framing | None:
 
 async def _read_body(connection: Connection, method: str, answer: ResponseHead) -> bytes:
     framing = _framing(method, answer)
+    if isinstance(framing, Counted) and framing.left <= STRAIGHT_BYTES_MAX:
+        return await _read_counted(connection, framing.left)
     whole = bytearray()
     while framing is None or not framing.done:
         held = connection.held()
@@ -303,6 +307,24 @@ async def _read_body(connection: Connection, method: str, answer: ResponseHead) 
                 break
             raise _gone()
     return bytes(whole)
+
+
+async def _read_counted(connection: Connection, length: int) -> bytes:
+    held = connection.held()
+    if len(held) >= length:
+        whole = bytes(held[:length])
+        held.release()
+        connection.consume(length)
+        return whole
+    held.release()
+    room = memoryview(bytearray(length))
+    at = 0
+    while at < length:
+        count = await connection.read_into(room[at:])
+        if not count:
+            raise _gone()
+        at += count
+    return bytes(room)
 
 
 class _InThread:

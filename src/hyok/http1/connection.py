@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 READ_BUFFER_BYTES = 64 << 10
+JOINED_BYTES_MAX = 16 << 10
+"""Pieces of a write are joined up to this length; longer ones are handed over side by side."""
+
 _TLS_CHUNK_BYTES = 256 << 10
 
 
@@ -74,7 +77,7 @@ class Tls:
         except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
             return 0
 
-    def write(self, view: memoryview | bytes) -> None:
+    def write(self, view: memoryview | bytes | bytearray) -> None:
         """Take plaintext; `drain` has its ciphertext."""
         self.machine.write(view)
 
@@ -175,6 +178,8 @@ class Connection(asyncio.BufferedProtocol):
         self._raw: memoryview | None = None
         self._begin = 0
         self._end = 0
+        self._target: memoryview | None = None  # what `read_into` waits to fill
+        self._filled = 0
         self._eof = False
         self._error: Exception | None = None
         self._paused = False
@@ -212,6 +217,8 @@ class Connection(asyncio.BufferedProtocol):
             if self._raw is None:
                 self._raw = memoryview(bytearray(READ_BUFFER_BYTES))
             return self._raw
+        if self._target is not None and self._filled < len(self._target):
+            return self._target[self._filled :]
         return self._room()
 
     def _room(self) -> memoryview:
@@ -228,7 +235,10 @@ class Connection(asyncio.BufferedProtocol):
     @override
     def buffer_updated(self, nbytes: int) -> None:
         if self._tls is None:
-            self._end += nbytes
+            if self._target is not None and self._filled < len(self._target):
+                self._filled += nbytes
+            else:
+                self._end += nbytes
         else:
             assert self._raw is not None
             self._tls.feed(self._raw[:nbytes])
@@ -367,18 +377,54 @@ class Connection(asyncio.BufferedProtocol):
                 self._reader = None
         return self._end - self._begin > before
 
+    async def read_into(self, view: memoryview) -> int:
+        """Fill the front of ``view``, without a copy where nothing is held; return 0 at the end.
+
+        One that is cancelled may have lost bytes: the connection is of no use then.
+        """
+        if self._begin == self._end:
+            if self._tls is None:
+                return await self._straight_into(view)
+            if not await self.more():
+                return 0
+        held = self.held()
+        count = min(len(view), len(held))
+        view[:count] = held[:count]
+        held.release()
+        self.consume(count)
+        return count
+
+    async def _straight_into(self, view: memoryview) -> int:
+        self._target, self._filled = view, 0
+        if self._paused and self._transport is not None:
+            self._paused = False
+            self._transport.resume_reading()
+        try:
+            while not self._filled and not self._eof and self._error is None:
+                self._reader = asyncio.get_running_loop().create_future()
+                try:
+                    await self._reader
+                finally:
+                    self._reader = None
+            return self._filled
+        finally:
+            self._target = None
+
     def _waits(self, before: int) -> bool:
         return self._end - self._begin == before and not self._eof and self._error is None
 
-    def write(self, *pieces: bytes | memoryview) -> None:
-        """Send, in one write."""
+    def write(self, *pieces: bytes | bytearray | memoryview) -> None:
+        """Send, in one write.  Pieces that can change are left alone until `drain` returned."""
         if self._transport is None or self._transport.is_closing():
             raise ConnectionResetError("the peer is gone")
-        whole = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         if self._tls is not None:
-            self._tls.write(whole)
-            whole = self._tls.drain()
-        self._transport.write(whole)
+            for piece in pieces:
+                self._tls.write(piece)
+            self._transport.write(self._tls.drain())
+        elif len(pieces) > 1 and sum(map(len, pieces)) > JOINED_BYTES_MAX:
+            self._transport.writelines(pieces)
+        else:
+            self._transport.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
 
     async def drain(self) -> None:
         """Wait until the kernel has taken everything written."""

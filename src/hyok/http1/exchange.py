@@ -257,8 +257,11 @@ class Exchange:
         Raises:
             Malformed: it is longer than ``limit``, or ended early (reason ``IncompleteBody``).
         """
-        if isinstance(self.framing, Counted) and self.framing.left > limit:
-            raise _too_large()
+        if isinstance(self.framing, Counted):
+            if self.framing.left > limit:
+                raise _too_large()
+            self._let_send()
+            return await self._read_counted(self.framing)
         self._let_send()
         whole = bytearray()
         while not self.framing.done:
@@ -266,6 +269,30 @@ class Exchange:
             if len(whole) > limit:
                 raise _too_large()
         return memoryview(whole)
+
+    async def _read_counted(self, framing: Counted) -> memoryview:
+        whole = memoryview(bytearray(framing.left))
+        at = 0
+        loop = asyncio.get_running_loop()
+        if not self._read_bytes:
+            self._read_since = loop.time()
+        while at < len(whole):
+            count = await self._some_into(whole[at:])
+            framing.took(count)
+            at += count
+            self._read_bytes += count
+            slow = self._is_slow(self._read_bytes, loop.time() - self._read_since)
+            if not count or (slow and at < len(whole)):
+                self.keep = False
+                raise _short()
+        return whole
+
+    async def _some_into(self, view: memoryview) -> int:
+        try:
+            async with asyncio.timeout(self._limits.body_stall_seconds_max):
+                return await self._connection.read_into(view)
+        except TimeoutError:
+            return 0
 
     async def read_some(self, most: int) -> memoryview:
         """Return the next bytes of the body, one at least and ``most`` at most; none at its end.

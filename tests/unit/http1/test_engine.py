@@ -45,6 +45,11 @@ def pump() -> Iterator[PumpPool]:
     pool.close()
 
 
+def body_of(size: int) -> bytes:
+    """Return bytes of which no two kilobytes are alike."""
+    return b"".join(b"%08d" % number for number in range(size // 8 + 1))[:size]
+
+
 async def handler(exchange: Exchange) -> None:  # noqa: C901 - a table of small answers
     target, method = exchange.head.target, exchange.head.method
     if target.startswith(b"/pump") and method == "PUT":
@@ -99,6 +104,8 @@ async def handler(exchange: Exchange) -> None:  # noqa: C901 - a table of small 
             await pieces.end(b"done")
         else:
             exchange.abort()
+    elif target.startswith(b"/whole"):
+        await exchange.respond(200, [], body_of(int(target.rpartition(b"/")[2])))
     elif target.startswith(b"/short"):
 
         def fail(wire: Wire) -> None:
@@ -446,3 +453,51 @@ async def test_a_request_that_must_not_be_repeated_is_not_sent_over_a_dying_conn
     await pool.close()
     listening.close()
     await asyncio.gather(*(task for task in tasks if task is not None))
+
+
+@pytest.mark.parametrize("tls", [False, True])
+@pytest.mark.parametrize("size", [0, 1, 65_535, 65_536, 65_537, 1_048_576, 2_097_153, 5_000_000])
+async def test_a_whole_body_of_any_length_is_read_as_it_was_sent(
+    opened: Callable[..., Awaitable[tuple[Server, Pool]]], size: int, tls: bool
+) -> None:
+    _, pool = await opened(tls=tls)
+    for _ in range(2):  # the second over the kept connection
+        answer = await pool.request("GET", f"/whole/{size}", HOST)
+        assert answer.body == body_of(size)
+    if size <= 1 << 21:
+        told = await pool.request("PUT", "/", HOST, body_of(size))
+        assert told.body == hashlib.sha256(body_of(size)).hexdigest().encode()
+
+
+@pytest.mark.parametrize("size", [70_000, 300_000, 2_000_000])
+async def test_what_follows_a_body_at_once_is_the_next_request_and_nothing_else(
+    opened: Callable[..., Awaitable[tuple[Server, Pool]]], size: int
+) -> None:
+    server, _ = await opened()
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    head = b"PUT / HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % size
+    last = b"GET /the-last HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+    writer.write((head + body_of(size)) * 3 + last)
+    answers = (await reader.read()).split(b"HTTP/1.1 200 OK")[1:]
+    writer.close()
+    digest = hashlib.sha256(body_of(size)).hexdigest().encode()
+    assert [answer.partition(b"\r\n\r\n")[2] for answer in answers] == [
+        digest,
+        digest,
+        digest,
+        b"/the-last",
+    ]
+
+
+async def test_a_body_that_ends_early_is_an_incomplete_one(
+    opened: Callable[..., Awaitable[tuple[Server, Pool]]],
+) -> None:
+    server, _ = await opened()
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(b"PUT / HTTP/1.1\r\nhost: x\r\ncontent-length: 500000\r\n\r\n" + body_of(400_000))
+    writer.write_eof()
+    got = b""
+    with contextlib.suppress(ConnectionResetError):
+        got = await reader.read()
+    assert got == b"", "no answer that could be taken for a success"
+    writer.close()
