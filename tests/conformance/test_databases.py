@@ -27,6 +27,7 @@ from hyok.database.rows import (
     put_setting,
     setting,
 )
+from hyok.database.schema import NEWEST, is_newest
 from hyok.database.tables import (
     access_keys,
     buckets,
@@ -113,7 +114,8 @@ def new_ik(number: int, scope: str = "bucket:b") -> NewIK:
 def test_the_migrations_make_exactly_the_tables_we_use(database: Database) -> None:
     def compare(connection: Connection) -> list[object]:
         context = MigrationContext.configure(connection)
-        assert context.get_current_revision() == newest()
+        assert context.get_current_revision() == newest() == NEWEST
+        assert is_newest(connection)
         return list(compare_metadata(context, metadata))
 
     assert database.read_sync(compare) == []
@@ -442,3 +444,13 @@ def test_a_writer_sees_what_the_one_before_it_wrote(database: Database) -> None:
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _n: database.run_sync(add_one), range(20)))
     assert database.read_sync(lambda c: setting(c, "number")) == "20"
+
+
+def test_only_a_database_with_every_migration_is_left_alone(url: str) -> None:
+    database = Database(url)
+    assert not database.read_sync(is_newest)
+    database.run_sync(lambda c: command.upgrade(_config(c), "0013"))
+    assert not database.read_sync(is_newest)
+    database.migrate()
+    assert database.read_sync(is_newest)
+    database.close()

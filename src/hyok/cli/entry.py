@@ -1,6 +1,7 @@
-"""Where `hyok` begins: what needs no installation is run without loading one.
+"""Where `hyok` begins: a command is run without loading the others.
 
-An auditor's machine has the log and the public key, and neither HSM nor database nor settings.
+What needs no installation loads none: an auditor's machine has the log and the public key, and
+neither HSM nor database nor settings.
 """
 
 from __future__ import annotations
@@ -18,14 +19,13 @@ def main() -> None:
         del sys.argv[1]
         offline()
         return
-    if sys.argv[1:2] == ["serve"]:
-        # Every worker begins here: half its start would be commands that it does not run.
-        from hyok.cli.serve import app as serving  # noqa: PLC0415 - only this is loaded
-        from hyok.cli.telling import run_told  # noqa: PLC0415
+    from hyok.cli.table import build, entry_of  # noqa: PLC0415 - not where an auditor verifies
+    from hyok.cli.telling import run_told  # noqa: PLC0415
 
-        del sys.argv[1]
-        run_told(serving, "hyok serve")
+    entry = entry_of(sys.argv[1]) if len(sys.argv) > 1 else None
+    if entry is not None:
+        run_told(build([entry]), "hyok")
         return
-    from hyok.cli.main import main as everything  # noqa: PLC0415 - takes a second
+    from hyok.cli.main import main as everything  # noqa: PLC0415 - takes seconds
 
     everything()

@@ -18,7 +18,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from hyok.database import postgresql, sqlite
 from hyok.database.config import check_url
-from hyok.database.migrate import upgrade
+from hyok.database.schema import is_newest
 from hyok.errors import Conflict, Unavailable
 
 if TYPE_CHECKING:
@@ -95,6 +95,10 @@ class Database:
         Raises:
             Unavailable: the database did not answer.
         """
+        if self.read_sync(is_newest):
+            return
+        from hyok.database.migrate import upgrade  # noqa: PLC0415 - Alembic takes long to load
+
         self.run_sync(upgrade)
 
     def close(self) -> None:
