@@ -112,11 +112,11 @@ def parse_custodian(document: object) -> Custodian:
         Malformed: it is none (code HY-2430).
     """
     try:
-        assert isinstance(document, dict)
-        assert document["format"] == PUBLIC_FORM
+        if not isinstance(document, dict) or document["format"] != PUBLIC_FORM:
+            raise ValueError("another form")  # noqa: TRY301 - told below, like every other fault
         name, raw = str(document["name"]), bytes.fromhex(document["public_key"])
         X25519PublicKey.from_public_bytes(raw)
-    except (AssertionError, KeyError, ValueError, TypeError) as error:
+    except (KeyError, ValueError, TypeError) as error:
         raise _malformed("the file is no custodian's public key") from error
     if not name.strip() or len(name) > NAME_CHARS_MAX or not name.isprintable():
         raise _malformed("the custodian's name cannot stand")
@@ -145,13 +145,12 @@ def parse_share(document: object) -> Share:
         Malformed: it is none (code HY-2431).
     """
     try:
-        assert isinstance(document, dict)
-        assert document["format"] == SHARE_FORM
-        number = document["number"]
-        assert isinstance(number, int)
+        if not isinstance(document, dict) or document["format"] != SHARE_FORM:
+            raise ValueError("another form")  # noqa: TRY301 - told below, like every other fault
+        number = int(document["number"])
         value = bytes.fromhex(document["share"])
         return Share(str(document["backup"]), number, str(document["name"]), value)
-    except (AssertionError, KeyError, ValueError, TypeError) as error:
+    except (KeyError, ValueError, TypeError) as error:
         raise Malformed("the file is no share of a backup", code="HY-2431") from error
 
 
@@ -304,7 +303,8 @@ def parse_block(sealed: bytes) -> _Block:
     """
     try:
         document = json.loads(sealed)
-        assert document["format"] == _FORM
+        if document["format"] != _FORM:
+            raise ValueError("another form")  # noqa: TRY301 - told below, like every other fault
         holdings = [
             _Holding(
                 int(one["number"]),
@@ -316,9 +316,9 @@ def parse_block(sealed: bytes) -> _Block:
         ]
         block = _Block(int(document["quorum"]), holdings, bytes.fromhex(document["key"]))
         sound = QUORUM_MIN <= block.quorum <= len(holdings) <= CUSTODIANS_MAX
-        assert sound
-        assert [one.number for one in holdings] == list(range(1, len(holdings) + 1))
-    except (AssertionError, KeyError, ValueError, TypeError, RecursionError) as error:
+        if not sound or [one.number for one in holdings] != list(range(1, len(holdings) + 1)):
+            raise ValueError("numbers")  # noqa: TRY301 - told below, like every other fault
+    except (KeyError, ValueError, TypeError, RecursionError) as error:
         raise Tampered("the custodians' block of a backup is not readable") from error
     return block
 

@@ -47,7 +47,8 @@ def split(
 
     ``entropy`` gives the coefficients: fresh from the system's CSPRNG for every secret.
     """
-    assert QUORUM_MIN <= quorum <= shares <= SHARES_MAX
+    if not QUORUM_MIN <= quorum <= shares <= SHARES_MAX:
+        raise ValueError("a quorum is 2 to the number of shares, which are at most 255")
     coefficients = [secret, *(entropy(len(secret)) for _ in range(quorum - 1))]
     return {
         number: bytes(
@@ -59,8 +60,9 @@ def split(
 
 def combine(shares: Mapping[int, bytes]) -> bytes:
     """Return the secret of these shares; with too few or wrong ones, something else."""
-    assert len({len(share) for share in shares.values()}) == 1
-    assert all(1 <= number <= SHARES_MAX for number in shares)
+    sound = all(1 <= number <= SHARES_MAX for number in shares)
+    if not sound or len({len(share) for share in shares.values()}) != 1:
+        raise ValueError("shares are numbered 1 to 255, and all of one length")
     weights = {number: _weight(number, list(shares)) for number in shares}
     secret = bytearray(len(next(iter(shares.values()))))
     for number, share in shares.items():
