@@ -318,7 +318,7 @@ async def _read_counted(connection: Connection, length: int) -> bytes:
         return whole
     held.release()
     room = memoryview(bytearray(length))
-    at = 0
+    at = connection.take_into(room)
     while at < length:
         count = await connection.read_into(room[at:])
         if not count:

@@ -377,6 +377,16 @@ class Connection(asyncio.BufferedProtocol):
                 self._reader = None
         return self._end - self._begin > before
 
+    def take_into(self, view: memoryview) -> int:
+        """Move what is held into the front of ``view``; return how much that was."""
+        held = self.held()
+        count = min(len(view), len(held))
+        view[:count] = held[:count]
+        held.release()
+        if count:
+            self.consume(count)
+        return count
+
     async def read_into(self, view: memoryview) -> int:
         """Fill the front of ``view``, without a copy where nothing is held; return 0 at the end.
 
@@ -387,12 +397,7 @@ class Connection(asyncio.BufferedProtocol):
                 return await self._straight_into(view)
             if not await self.more():
                 return 0
-        held = self.held()
-        count = min(len(view), len(held))
-        view[:count] = held[:count]
-        held.release()
-        self.consume(count)
-        return count
+        return self.take_into(view)
 
     async def _straight_into(self, view: memoryview) -> int:
         self._target, self._filled = view, 0

@@ -277,7 +277,8 @@ class Exchange:
         if not self._read_bytes:
             self._read_since = loop.time()
         while at < len(whole):
-            count = await self._some_into(whole[at:])
+            # Most bodies are there already: no time-out to set up for those.
+            count = self._connection.take_into(whole[at:]) or await self._some_into(whole[at:])
             framing.took(count)
             at += count
             self._read_bytes += count
