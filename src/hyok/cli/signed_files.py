@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from typing import TYPE_CHECKING
 
 from hyok.audit.signed import digest, head_of, wrapped
@@ -71,6 +72,15 @@ async def sign_and_write(
 
 
 def write(file: Path, whole: Mapping[str, object], page: str) -> None:
-    """Write a document and its page."""
-    file.write_text(json.dumps(whole, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    page_of(file).write_text(page, encoding="utf-8")
+    """Write a document and its page, each whole or not at all: they may be the only ones."""
+    _put(page_of(file), page)
+    _put(file, json.dumps(whole, indent=2, ensure_ascii=False) + "\n")
+
+
+def _put(path: Path, text: str) -> None:
+    beside = path.with_name(path.name + ".new")
+    with beside.open("w", encoding="utf-8") as out:
+        out.write(text)
+        out.flush()
+        os.fsync(out.fileno())
+    beside.replace(path)
