@@ -28,7 +28,7 @@ from hyok.cli.signed_files import check_free
 from hyok.custody.kek import as_row
 from hyok.custody.key_states import KeyState, check_transition
 from hyok.custody.quorum import Act
-from hyok.custody.rotation import CALLS_A_RECORD, FAILED_SHOWN, Rotated
+from hyok.custody.rotation import FAILED_SHOWN, Rotated
 from hyok.custody.secret_box import CLASSIFICATION as SECRETS
 from hyok.custody.secret_box import TENANT as SYSTEM
 from hyok.errors import HyokError, Malformed, NotFound
@@ -116,7 +116,9 @@ def rotate(
     done, is_new = run(config, act)
     if as_json:
         row = {"kek_id": done.kek_id, "new": is_new, "records": done.records}
-        row |= {"hsm_calls": done.hsm_calls, "mirrors": done.mirrors}
+        row |= {"mirrors": done.mirrors}
+        if done.hsm_calls:  # of sealed rows they are not counted
+            row |= {"hsm_calls": done.hsm_calls}
         row |= {"failed": done.failed, "failures": list(done.failures)}
         show([row], as_json=True, empty="")
     else:
@@ -182,7 +184,6 @@ async def _move(core: Core, kek: Kek, tell: Callable[[int, int], None]) -> Rotat
         return Rotated(
             kek.kek_id,
             records=renewed.values,
-            hsm_calls=CALLS_A_RECORD * renewed.values,
             failed=len(renewed.failures),
             failures=tuple(renewed.failures[:FAILED_SHOWN]),
         )
