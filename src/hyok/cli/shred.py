@@ -41,16 +41,19 @@ app = typer.Typer(help="Destroy a case, bucket or object for good.", no_args_is_
 
 FORM = "hyok-destruction/1"
 
+SelectionOption = Annotated[
+    str, typer.Option("--selection", help="Ground: a category of the selection list.")
+]
+TenantOption = Annotated[str, typer.Option("--tenant", help="Whose.")]
+
 
 @app.command()
 def case(
     number: Annotated[
         str, typer.Argument(help="The case or person, as objects are tagged; -: asked for.")
     ],
-    tenant: Annotated[str, typer.Option("--tenant", help="Whose.")],
-    selection: Annotated[
-        str, typer.Option("--selection", help="Ground: a category of the selection list.")
-    ] = "",
+    tenant: TenantOption,
+    selection: SelectionOption = "",
     reason: ReasonOption = "",
     person: AsOption = "",
     key: KeyOption = None,
@@ -69,12 +72,6 @@ def case(
     login = Login(person, key, passphrase_file)
     effect: dict[str, str | int | list[str]] = {"tenant": tenant, "case": number}
     propose(config, login, Act.SHRED, effect | {"selection": selection}, reason, as_json=as_json)
-
-
-SelectionOption = Annotated[
-    str, typer.Option("--selection", help="Ground: a category of the selection list.")
-]
-TenantOption = Annotated[str, typer.Option("--tenant", help="Whose.")]
 
 
 @app.command()

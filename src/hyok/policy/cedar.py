@@ -58,7 +58,11 @@ EEA = frozenset(
     }
 )
 WRITES = frozenset({"object:put", "object:seal", "object:lower", "bucket:create", "bucket:adopt"})
-"""What brings bytes to a store, or promises to."""
+"""What brings bytes to a store, or promises to.
+
+Not `object:rewrap` and `object:reseal`: the bytes stand there already, and to leave them under a
+compromised key where a store has become illegal would be worse.
+"""
 
 GUARDRAIL = "guardrail-"
 """How the ids of our own guardrails begin.  A rule of such a name cannot be lifted."""
