@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from hyok.custody.port import KEYRING_FOLDER, TOMBSTONES_FOLDER
-from hyok.errors import HyokError, Tampered
+from hyok.errors import HyokError, NotFound, Tampered
 from hyok.objects.envelopes import envelopes
 from hyok.objects.places import Place
 from hyok.objects.reading import ObjectReader
@@ -163,9 +163,12 @@ class Drill:
     async def _one(
         self, bucket: Bucket, name_key: NameKey | None, one: Sealed, result: ClassResult
     ) -> None:
-        result.sampled += 1
         place = Place(self._stores[bucket.store], bucket.backend_name, one.name)
-        stored = await place.store.head(place.bucket, place.name, one.version_id)
+        try:
+            stored = await place.store.head(place.bucket, place.name, one.version_id)
+        except NotFound:  # removed since it was chosen: the installation runs on beside
+            return
+        result.sampled += 1
         try:
             key = one.name if name_key is None else name_key.open(one.name)
             ask = Ask(

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
     from tests.unit.custody.test_custodian import House
 
+    from hyok.backends.port import Stored
+
 __all__ = ["house"]
 
 WRITES = ("put", "put_whole", "delete", "replace_facts", "copy", "set_tags", "set_lock")
@@ -236,3 +238,19 @@ async def test_a_backup_without_its_keyring_is_told(scene: Scene) -> None:
     found = await scene.drill()
     assert found.classes["geheim"].opened == 0 or found.failures
     assert any("names of bucket" in text or "missing" in text for text in found.failures)
+
+
+async def test_an_object_that_is_removed_while_the_drill_runs_fails_nothing(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = scene.vaults.store.head
+
+    async def head(bucket: str, name: str, version_id: str = "") -> Stored:
+        if name == "groot":
+            await scene.vaults.store.delete(bucket, name)
+        return await look(bucket, name, version_id)
+
+    monkeypatch.setattr(scene.vaults.store, "head", head)
+    found = await scene.drill()
+    assert found.failures == []
+    assert (found.classes["intern"].sampled, found.classes["intern"].opened) == (3, 3)
