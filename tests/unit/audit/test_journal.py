@@ -208,3 +208,25 @@ async def test_the_lines_of_one_request_are_found(
     assert find(writer.file, "on") == []
     with pytest.raises(NotFound):
         find(writer.file.with_name("none"), "one")
+
+
+async def test_records_of_many_requests_are_written_to_the_socket_together(
+    client: JournalClient,
+) -> None:
+    await client.record(record("first"), durable=True)
+    written: list[bytes] = []
+    line = client._line
+    assert line is not None
+    write = line.write
+
+    def count(message: bytes) -> None:
+        written.append(message)
+        write(message)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(line, "write", count)
+        for number in range(50):
+            await client.record(record(f"b{number}"), durable=False)
+        await asyncio.gather(*(client.record(record(f"d{n}"), durable=True) for n in range(50)))
+    assert sum(message.count(b"\n") for message in written) == 100
+    assert len(written) <= 3

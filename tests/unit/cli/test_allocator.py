@@ -4,6 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from hyok.cli import serve
+from hyok.errors import HyokError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 PROGRAM = """
 import resource, sys
@@ -34,3 +43,18 @@ def test_freed_memory_is_used_again_and_not_met_page_by_page() -> None:
     taken, kept = faults("kept").split()
     assert taken == "True"
     assert int(kept) < PAGES_OF_A_BODY, "fifty requests together, less than one body"
+
+
+def test_a_worker_begins_with_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    order: list[str] = []
+
+    def load(_path: Path) -> None:
+        order.append("settings")
+        raise HyokError("far enough")
+
+    monkeypatch.setattr(serve, "forbid_core_dumps", lambda: None)
+    monkeypatch.setattr(serve, "keep_freed_memory", lambda: order.append("memory"))
+    monkeypatch.setattr(serve.settings_file, "load", load)
+    with pytest.raises(HyokError):
+        serve.worker(config=tmp_path / "hyok.toml", index=0)
+    assert order == ["memory", "settings"]
