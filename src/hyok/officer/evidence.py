@@ -10,10 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import yaml
 from pydantic import BaseModel, Field, ValidationError
 
 from hyok.errors import Malformed
+from hyok.policy.yaml_text import YAMLError, parse_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -84,8 +84,8 @@ def parse_norm(text: str) -> Norm:
         Malformed: it is none; the error says which field.
     """
     try:
-        norm = Norm.model_validate(yaml.safe_load(text))
-    except (yaml.YAMLError, ValidationError) as error:
+        norm = Norm.model_validate(parse_yaml(text))
+    except (YAMLError, ValidationError) as error:
         raise Malformed(f"the file of a norm cannot stand: {error}", code="HY-2340") from error
     ids = [measure.id for measure in norm.measures]
     if len(set(ids)) != len(ids):

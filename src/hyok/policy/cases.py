@@ -8,10 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from hyok.errors import Malformed, NotFound
 from hyok.policy.decision import Question, StoreFacts
+from hyok.policy.yaml_text import YAMLError, parse_yaml
 from hyok.vocabulary import Principal
 
 if TYPE_CHECKING:
@@ -58,8 +57,8 @@ def parse_cases(name: str, text: str, classifications: Classifications) -> Seque
         Malformed: it is none, or a case has a field that none has.
     """
     try:
-        rows = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        rows = parse_yaml(text)
+    except YAMLError as error:
         raise Malformed(f"{name} is not YAML: {error}", code="HY-1101") from error
     if not isinstance(rows, list):
         raise Malformed(f"{name} is no list of cases", code="HY-1101")

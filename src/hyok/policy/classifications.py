@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import yaml
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -22,6 +21,7 @@ from pydantic import (
 )
 
 from hyok.errors import Malformed, NotFound
+from hyok.policy.yaml_text import YAMLError, parse_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -274,8 +274,8 @@ def _unmet(rule: Classification) -> Iterator[str]:
 
 def _parse(name: str, text: str) -> Classification:
     try:
-        document = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        document = parse_yaml(text)
+    except YAMLError as error:
         raise Malformed(f"{name}.yaml is not YAML: {error}") from error
     try:
         return Classification.model_validate(document)

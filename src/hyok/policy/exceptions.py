@@ -15,11 +15,11 @@ from collections import Counter
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from hyok.errors import Malformed
 from hyok.policy.cedar import WRITES
+from hyok.policy.yaml_text import YAMLError, parse_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -131,8 +131,8 @@ def parse_exceptions(text: str) -> Sequence[PolicyException]:
         Malformed: it is none, or a field cannot stand (code HY-2407).
     """
     try:
-        found = _FILE.validate_python(yaml.safe_load(text) or [])
-    except yaml.YAMLError as error:
+        found = _FILE.validate_python(parse_yaml(text) or [])
+    except YAMLError as error:
         raise Malformed(f"{FILE} is not YAML: {error}", code="HY-2407") from error
     except ValidationError as error:
         lines = [
