@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from hyok import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +32,8 @@ class Entry:
 def _group(module: str, word: str = "") -> Entry:
     return Entry(module, (word or module,), group=True)
 
+
+HELP = "Hold-your-own-key gateway: seals objects before they leave, with keys in your own HSM."
 
 TABLE = (
     Entry("dev", ("dev",)),
@@ -68,17 +72,31 @@ def entry_of(word: str) -> Entry | None:
     return next((entry for entry in TABLE if word in entry.words), None)
 
 
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"hyok {__version__}")
+        raise typer.Exit
+
+
+def _root(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", is_eager=True, callback=_tell_version),
+    ] = False,
+) -> None:
+    """Without a callback a single command would have no name."""
+
+
 def build(entries: Sequence[Entry]) -> typer.Typer:
     """Return `hyok` with the commands of these modules."""
     root = typer.Typer(
         name="hyok",
-        help="Hold-your-own-key gateway: seals objects before they leave, with keys in your own "
-        "HSM.",
+        help=HELP,
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    root.callback()(lambda: None)  # without it a single command would have no name
+    root.callback(help=HELP)(_root)
     for entry in entries:
         module = import_module(f"hyok.cli.{entry.module}")
         if entry.group:

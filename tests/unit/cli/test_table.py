@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
 from hyok.cli.main import app
 from hyok.cli.table import TABLE, Entry, build, entry_of
@@ -56,3 +59,9 @@ def test_a_command_loads_neither_the_others_nor_what_migrates_the_database(
     assert "hyok.cli.officers" not in modules
     assert alembic == "False"
     assert f"hyok {' '.join(words)}" in ran.stdout
+
+
+def test_hyok_tells_the_version_that_the_project_has() -> None:
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["project"]
+    told = CliRunner().invoke(app, ["--version"])
+    assert (told.exit_code, told.stdout) == (0, f"hyok {project['version']}\n")
