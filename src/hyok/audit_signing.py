@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from hyok.audit.signed import ORIGIN as DOCUMENT_ORIGIN
 from hyok.audit.tiles import pinned_key
-from hyok.connections import agent_socket
 from hyok.custody.audit_key import hsm_key, key_name, software_key
 from hyok.errors import Malformed
+from hyok.sockets import agent_socket
 
 if TYPE_CHECKING:
     from pathlib import Path

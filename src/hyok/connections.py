@@ -5,81 +5,20 @@ It needs neither gateway nor database, so the stand-alone decryptor builds on it
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from hyok.backends.filesystem import FileStore
-from hyok.backends.resilient import ResilientStore
-from hyok.backends.retries import Retries, RetryRules
-from hyok.backends.s3 import S3Store, Sizes
-from hyok.errors import Malformed
 from hyok.hsm.pool import HsmPool, TokenSpec
-from hyok.hsm.profile import parse_family
 from hyok.hsm.software import SoftwareHsm
-from hyok.hsm.supervise import AgentSpec
-from hyok.http1.client import Pool
 from hyok.http1.tls import client_context
+from hyok.sockets import agent_socket
 
 if TYPE_CHECKING:
     from hyok.backends.config import StoreSettings
     from hyok.backends.port import ObjectStore
-    from hyok.hsm.config import TokenSettings
     from hyok.hsm.port import Hsm
     from hyok.settings import Settings
-
-
-def journal_socket(settings: Settings) -> Path:
-    """Return where the audit writer listens."""
-    return settings.installation.run_directory / "audit.sock"
-
-
-def agent_socket(settings: Settings, token: str) -> Path:
-    """Return where the agent of a token listens."""
-    return settings.installation.run_directory / f"hsm-{token}.sock"
-
-
-def agent_specs(settings: Settings) -> list[AgentSpec]:
-    """Return how to start the agents of this host; none for software keys.
-
-    Raises:
-        Malformed: the HSM family's profile cannot be read, or names no module.
-    """
-    if settings.hsm.kind == "software":
-        return []
-    path = settings.hsm.profiles_directory / f"{settings.hsm.profile}.toml"
-    try:
-        family = parse_family(path.read_text())
-    except OSError as error:
-        raise Malformed(f"the HSM profile {path} cannot be read", code="HY-1003") from error
-    specs = []
-    for token in settings.hsm.tokens:
-        known = [found for found in family.modules if Path(found).exists()]
-        module = str(token.module) if token.module is not None else next(iter(known), "")
-        if not module:
-            raise Malformed(
-                f"hsm.tokens.{token.name}.module is missing and the profile "
-                f"{settings.hsm.profile} names none that is installed",
-                code="HY-1003",
-            )
-        specs.append(
-            AgentSpec(
-                name=token.name,
-                socket_path=str(agent_socket(settings, token.name)),
-                module=module,
-                token_label=token.label,
-                dialect=family.dialect(settings.hsm.profiles, directory=_folder_of(token)),
-                pin_file=str(token.pin_file),
-                environment=token.environment,
-                deadline_seconds=settings.hsm.deadline_seconds,
-            )
-        )
-    return specs
-
-
-def _folder_of(token: TokenSettings) -> str:
-    """Return the folder of a token that is files, for modules that want it at start."""
-    return token.environment.get("HYOK_TOKEN_DIRECTORY", "")
 
 
 def build_hsm(settings: Settings) -> Hsm:
@@ -109,8 +48,12 @@ def build_store(settings: StoreSettings) -> ObjectStore:
     """Return the store of these settings."""
     if settings.kind == "files":
         return FileStore(settings.path)
-    # Half a second of imports that an installation without an S3 store does not need.
+    # Imports that take long, and that an installation without an S3 store does not need.
+    from hyok.backends.resilient import ResilientStore  # noqa: PLC0415
+    from hyok.backends.retries import Retries, RetryRules  # noqa: PLC0415
+    from hyok.backends.s3 import S3Store, Sizes  # noqa: PLC0415
     from hyok.backends.s3_credentials import CredentialChain  # noqa: PLC0415
+    from hyok.http1.client import Pool  # noqa: PLC0415
 
     context = client_context(settings.ca_file) if settings.endpoint.startswith("https") else None
     pool = Pool(

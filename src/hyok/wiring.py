@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from hyok.audit.client import JournalClient
-from hyok.connections import build_hsm, build_store, journal_socket
+from hyok.connections import build_hsm, build_store
 from hyok.custody.approvals import Approvals
 from hyok.custody.break_glass import GrantBook
 from hyok.custody.bundles import PolicyBook, PolicyKeeper
@@ -60,6 +60,7 @@ from hyok.policy.bundle import Bundle
 from hyok.policy.bundle import load as load_policy
 from hyok.policy.decision import CachedEngine, StoreFacts
 from hyok.policy.shadow import ShadowNotes
+from hyok.sockets import journal_socket
 
 if TYPE_CHECKING:
     from pathlib import Path

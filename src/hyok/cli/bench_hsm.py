@@ -15,7 +15,6 @@ from hyok.cli import bench_result
 from hyok.cli.options import ConfigOption, JsonOption, load
 from hyok.cli.progress import steps
 from hyok.cli.screen import err, say, show_whole
-from hyok.connections import agent_specs
 from hyok.errors import Malformed, Refused
 from hyok.hsm.figures import (
     READ_CACHE_FORMULA,
@@ -30,6 +29,7 @@ from hyok.hsm.figures import (
 from hyok.hsm.measure import Plan, failover, measure
 from hyok.hsm.profile import load_families
 from hyok.hsm.supervise import AgentSpec
+from hyok.sockets import agent_specs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

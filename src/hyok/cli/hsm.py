@@ -20,13 +20,14 @@ from hyok.cli.options import ConfigOption, JsonOption, load, moment
 from hyok.cli.screen import mark, say, show
 from hyok.cli.session import run, services
 from hyok.cli.signed_files import check_free, write
-from hyok.connections import agent_socket, agent_specs, build_token
+from hyok.connections import build_token
 from hyok.custody.key_states import KeyState
 from hyok.errors import Malformed, NotFound, Refused, Tampered, Unavailable
 from hyok.hsm.prove import prove as prove_module
 from hyok.hsm.setup import NSS_LABEL, init_nss, init_softhsm, softhsm_module
 from hyok.hsm.supervise import reset_pin
 from hyok.officer.minutes import parse_present, render_page
+from hyok.sockets import agent_socket, agent_specs
 from hyok.wiring import clock_ms
 
 if TYPE_CHECKING:

@@ -18,10 +18,10 @@ from hyok.cli.options import ConfigOption, JsonOption, moment
 from hyok.cli.screen import mark, say, show
 from hyok.cli.session import run
 from hyok.cli.signed_files import page_of, sign_and_write
-from hyok.connections import agent_socket
 from hyok.custody.key_facts import facts_of_key
 from hyok.errors import Malformed
 from hyok.officer.minutes import ACTION, FORM, REASON, Minutes, render_page
+from hyok.sockets import agent_socket
 from hyok.wiring import clock_ms
 
 if TYPE_CHECKING:

@@ -18,12 +18,13 @@ import typer
 from hyok.cli.options import ConfigOption, JsonOption, load
 from hyok.cli.progress import counting
 from hyok.cli.screen import mark, show
-from hyok.connections import agent_socket, agent_specs, build_hsm, build_store
+from hyok.connections import build_hsm, build_store
 from hyok.custody.kek import parse_rows
 from hyok.custody.lone_keys import find_keks
 from hyok.errors import Conflict, HyokError, Malformed
 from hyok.hsm.supervise import AgentSupervisor, is_answering
 from hyok.objects.opening import Opener
+from hyok.sockets import agent_socket, agent_specs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Literal
 
 from hyok.cli.screen import mark, say
 from hyok.cli.session import is_running
-from hyok.connections import agent_socket
 from hyok.errors import Conflict, Malformed, Unavailable
+from hyok.sockets import agent_socket
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

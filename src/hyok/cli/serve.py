@@ -1,25 +1,20 @@
-"""`hyok serve gateway` and `hyok serve officer`: the services, without any demo part."""
+"""`hyok serve gateway` and `hyok serve officer`: the services, without any demo part.
+
+What a child process or one service alone needs is loaded there: a supervisor that loads it all
+takes two seconds longer to start its children.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import signal
 from pathlib import Path  # noqa: TC003 - typer reads the annotation
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-import uvloop
 
 from hyok import settings as settings_file
-from hyok.cli.allocator import keep_freed_memory
 from hyok.cli.options import ConfigOption, load
-from hyok.cli.session import services
 from hyok.cli.supervisor import Supervisor, forbid_core_dumps
-from hyok.serving import run_worker
-from hyok.telemetry.logs import configure
-
-if TYPE_CHECKING:
-    from hyok.settings import Settings
 
 app = typer.Typer(help="Run a service in the foreground.", no_args_is_help=True)
 
@@ -46,34 +41,22 @@ def officer(config: ConfigOption = None) -> None:
 
     `hyok serve gateway` serves it as well where `[officers.api]` is enabled.
     """
+    from hyok.cli.session import services  # noqa: PLC0415 - see above
+    from hyok.cli.workers import serve_officers  # noqa: PLC0415 - see above
+
     settings, path = load(config)
     forbid_core_dumps()
     with services(settings, path):
-        configure(settings.log.level, settings.log.file)
-        _serve_officers(settings)
+        serve_officers(settings)
 
 
 @app.command(hidden=True)
 def officer_worker(config: Annotated[Path, typer.Option("--config")]) -> None:
     """The officers' door; `serve gateway` starts it."""
+    from hyok.cli.workers import serve_officers  # noqa: PLC0415 - see above
+
     forbid_core_dumps()
-    settings = settings_file.load(config)
-    configure(settings.log.level, settings.log.file)
-    _serve_officers(settings)
-
-
-def _serve_officers(settings: Settings) -> None:
-    # A second of imports that a gateway's worker does not need.
-    from hyok.officer_door import run_officer_door  # noqa: PLC0415
-
-    async def main() -> None:
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
-        await run_officer_door(settings, stop)
-
-    uvloop.run(main())
+    serve_officers(settings_file.load(config))
 
 
 @app.command(hidden=True)
@@ -82,17 +65,6 @@ def worker(
     index: Annotated[int, typer.Option("--index")] = 0,
 ) -> None:
     """One worker process; `serve gateway` starts them."""
-    forbid_core_dumps()
-    keep_freed_memory()
-    settings = settings_file.load(config)
-    configure(settings.log.level, settings.log.file)
+    from hyok.cli.workers import serve_worker  # noqa: PLC0415 - see above
 
-    async def main() -> None:
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, stop.set)
-        # Ctrl-C reaches the whole group; the supervisor says when.
-        loop.add_signal_handler(signal.SIGINT, lambda: None)
-        await run_worker(settings, index, stop)
-
-    uvloop.run(main())
+    serve_worker(config, index)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from hyok.cli.options import load
 from hyok.cli.supervisor import Supervisor, forbid_core_dumps
-from hyok.connections import journal_socket
 from hyok.errors import HyokError
+from hyok.sockets import journal_socket
 from hyok.telemetry.logs import keep_off_standard_output
 from hyok.vocabulary import Ask, Principal
 from hyok.wiring import clock_ms, open_core

@@ -13,13 +13,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from hyok.audit_signing import audit_key_name, audit_origin, audit_software_file
-from hyok.connections import (
-    agent_socket,
-    agent_specs,
-    journal_socket,
-)
 from hyok.errors import Unavailable
 from hyok.hsm.supervise import AgentSupervisor
+from hyok.sockets import agent_socket, agent_specs, journal_socket
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hyok.cli import serve
+from hyok.cli import workers
 from hyok.errors import HyokError
 
 if TYPE_CHECKING:
@@ -52,9 +52,9 @@ def test_a_worker_begins_with_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
         order.append("settings")
         raise HyokError("far enough")
 
-    monkeypatch.setattr(serve, "forbid_core_dumps", lambda: None)
-    monkeypatch.setattr(serve, "keep_freed_memory", lambda: order.append("memory"))
-    monkeypatch.setattr(serve.settings_file, "load", load)
+    monkeypatch.setattr(workers, "forbid_core_dumps", lambda: None)
+    monkeypatch.setattr(workers, "keep_freed_memory", lambda: order.append("memory"))
+    monkeypatch.setattr(workers.settings_file, "load", load)
     with pytest.raises(HyokError):
-        serve.worker(config=tmp_path / "hyok.toml", index=0)
+        workers.serve_worker(tmp_path / "hyok.toml", 0)
     assert order == ["memory", "settings"]

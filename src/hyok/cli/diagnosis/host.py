@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 from cryptography import x509
 
 from hyok.cli.diagnosis.check import Check
-from hyok.connections import agent_specs
 from hyok.database.copy import file_of
 from hyok.errors import Refused
 from hyok.policy.bundle import failing, load
+from hyok.sockets import agent_specs
 from hyok.wiring import policy_files
 
 if TYPE_CHECKING:

@@ -1,0 +1,55 @@
+"""The processes that `hyok serve` keeps: a worker of the S3 door, and the officers' door."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from typing import TYPE_CHECKING
+
+import uvloop
+
+from hyok import settings as settings_file
+from hyok.cli.allocator import keep_freed_memory
+from hyok.cli.supervisor import forbid_core_dumps
+from hyok.telemetry.logs import configure
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from hyok.settings import Settings
+
+
+def serve_worker(config: Path, index: int) -> None:
+    """Serve the S3 door until SIGTERM, then drain."""
+    from hyok.serving import run_worker  # noqa: PLC0415 - the officers' door needs none of it
+
+    forbid_core_dumps()
+    keep_freed_memory()
+    settings = settings_file.load(config)
+    configure(settings.log.level, settings.log.file)
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, stop.set)
+        # Ctrl-C reaches the whole group; the supervisor says when.
+        loop.add_signal_handler(signal.SIGINT, lambda: None)
+        await run_worker(settings, index, stop)
+
+    uvloop.run(main())
+
+
+def serve_officers(settings: Settings) -> None:
+    """Serve the officers' door until SIGTERM."""
+    from hyok.officer_door import run_officer_door  # noqa: PLC0415 - nor does a worker this one
+
+    configure(settings.log.level, settings.log.file)
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        await run_officer_door(settings, stop)
+
+    uvloop.run(main())
