@@ -81,7 +81,7 @@ def stage_in(folder: Path) -> Iterator[Stage]:
         over.callback(recorder.close)
         over.callback(liar.close)
         home = folder / "home"
-        assert running.start(home, "--reset").stop() == 0
+        running.prepare(home)
         access = weed.credentials_file()
         stores = running.s3_store("weed", recorder.endpoint, access)
         # A lie is told again to whoever asks again: once is enough to see that.

@@ -27,7 +27,7 @@ BLOCK = 4096
 
 @pytest.fixture(scope="module")
 def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[running.Running]:
-    made = running.start(tmp_path_factory.mktemp("adversary") / "home", "--reset")
+    made = running.fresh(tmp_path_factory.mktemp("adversary") / "home")
     yield made
     assert made.stop() == 0
 

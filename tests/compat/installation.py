@@ -74,7 +74,7 @@ def matrix_in(folder: Path) -> Iterator[Matrix]:
         misnamed = Recorder(weed.https_endpoint, host=ODD_HOST)
         over.callback(misnamed.close)
         home = folder / "home"
-        assert running.start(home, "--reset").stop() == 0
+        running.prepare(home)
 
         # Registered over TLS that is right; served over TLS that is wrong where the name says so.
         ca, other_ca, shown = (folder / "weed" / "ca.pem", folder / "other" / "ca.pem", "")

@@ -13,6 +13,7 @@ import pytest
 from tests.fakes.memory_store import MemoryStore
 from tests.peers import seaweedfs
 
+from hyok.backends import s3_abilities
 from hyok.backends.filesystem import FileStore
 from hyok.backends.port import Lock
 from hyok.backends.s3 import S3Store
@@ -21,12 +22,17 @@ from hyok.errors import HyokError
 from hyok.http1.client import Pool
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
     from pathlib import Path
+    from typing import TypeAlias
 
     from tests.peers.seaweedfs import SeaweedFS
 
     from hyok.backends.port import ObjectStore, StoredVersion, VersionListing
+    from hyok.backends.s3_abilities import Decided
+    from hyok.backends.s3_endpoint import Endpoint
+
+    Trial: TypeAlias = Callable[[Endpoint, str], Awaitable[bool]]
 
 
 @pytest.fixture(scope="session")
@@ -90,12 +96,34 @@ class Place:
         ]
 
 
+@pytest.fixture(scope="session")
+def trials() -> dict[Decided, Trial]:
+    """The trials of what a store decides, each once in a session and not in every test's bucket.
+
+    SeaweedFS lets writers of one name wait three seconds; `test_s3_store.py` has the trials proper.
+    """
+    seen: dict[Decided, bool] = {}
+
+    def once(kind: Decided, trial: Trial) -> Trial:
+        async def remembered(endpoint: Endpoint, bucket: str) -> bool:
+            if kind not in seen:
+                seen[kind] = await trial(endpoint, bucket)
+            return seen[kind]
+
+        return remembered
+
+    return {kind: once(kind, trial) for kind, trial in s3_abilities.TRIALS.items()}
+
+
 @pytest.fixture(params=["memory", "files", pytest.param("s3", marks=pytest.mark.integration)])
-async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Place]:
+async def place(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Place]:
     """A place in a bucket that never had versions."""
     clock = None if request.param == "s3" else Clock()
     store: ObjectStore
     if request.param == "s3":
+        monkeypatch.setattr(s3_abilities, "TRIALS", request.getfixturevalue("trials"))
         store = s3_store(request.getfixturevalue("weed"))
     elif request.param == "files":
         assert clock is not None

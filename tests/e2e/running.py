@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import re
@@ -15,6 +16,7 @@ import time
 import tomllib
 import urllib.request
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +102,34 @@ def start(home: Path, *more: str) -> Running:
             raise RuntimeError(log.read_text()[-3000:])
         time.sleep(0.05)
     return made
+
+
+@cache
+def _first() -> Path:
+    """Make an installation as a newcomer does; what `prepare` copies."""
+    folder = tempfile.TemporaryDirectory(prefix="hyok-first-")
+    atexit.register(folder.cleanup)
+    home = Path(folder.name) / "home"
+    assert start(home, "--reset").stop() == 0
+    return home
+
+
+def prepare(home: Path) -> None:
+    """Put an installation that `hyok dev` made, and that was stopped, into the folder ``home``.
+
+    The copies of one run share their token's keys; a test about two installations makes its own.
+    """
+    first = _first()
+    shutil.copytree(first, home, ignore=shutil.ignore_patterns("run"), dirs_exist_ok=True)
+    for name in ("hyok.toml", "softhsm/softhsm2.conf"):  # nothing else knows where it is
+        file = home / name
+        file.write_text(file.read_text().replace(str(first), str(home)))
+
+
+def fresh(home: Path, *more: str) -> Running:
+    """Start an installation that nobody used before."""
+    prepare(home)
+    return start(home, *more)
 
 
 @dataclass

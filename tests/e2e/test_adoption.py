@@ -145,7 +145,7 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
         store = seaweedfs.start(folder / "weed")
         over.callback(store.stop)
         home = folder / "home"
-        assert running.start(home, "--reset").stop() == 0
+        running.prepare(home)
         stores = running.s3_store("weed", store.endpoint, store.credentials_file())
         config = running.configure(home, "adoption", stores, https=False)
         gateway = running.serve(config)

@@ -24,7 +24,7 @@ SEEN_SECONDS_MAX = 15.0
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[running.Running]:
-    made = running.start(tmp_path_factory.mktemp("glass") / "home", "--reset")
+    made = running.fresh(tmp_path_factory.mktemp("glass") / "home")
     yield made
     assert made.stop() == 0
 

@@ -31,7 +31,7 @@ SEEN_SECONDS_MAX = 5.0  # a change is known to every worker within this
 
 @pytest.fixture(scope="module")
 def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[running.Running]:
-    made = running.start(tmp_path_factory.mktemp("settings") / "home", "--reset")
+    made = running.fresh(tmp_path_factory.mktemp("settings") / "home")
     yield made
     assert made.stop() == 0
 
@@ -125,7 +125,7 @@ def test_settings_survive_the_loss_of_the_database_and_a_public_bucket_is_closed
     tmp_path: Path,
 ) -> None:
     home = tmp_path / "home"
-    installation = running.start(home, "--reset")
+    installation = running.fresh(home)
     client = installation.client()
     client.put_bucket_cors(Bucket="openbaar", CORSConfiguration={"CORSRules": [RULE]})
     four_eyes.together(installation.home / "hyok.toml", ["buckets", "publish", "openbaar"])

@@ -25,7 +25,7 @@ NAMES = ("anna", "bram", "chris")
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[running.Running]:
-    made = running.start(tmp_path_factory.mktemp("ceremonies") / "home", "--reset")
+    made = running.fresh(tmp_path_factory.mktemp("ceremonies") / "home")
     client = made.client()
     for name, body in BODIES.items():
         client.put_object(Bucket=BUCKET, Key=name, Body=body, Tagging="zaak=2026-1")

@@ -97,7 +97,7 @@ def wait_ready(installation: running.Running) -> None:
 def test_kills_lose_nothing_that_was_acknowledged(tmp_path: Path) -> None:
     seed = os.environ.get("HYOK_SEED") or secrets.token_hex(4)
     chance = hashlib.sha256(seed.encode())
-    installation = running.start(tmp_path / "home", "--reset")
+    installation = running.fresh(tmp_path / "home")
     try:
         writers = [Writer(installation.client(), number, seed) for number in range(3)]
         for writer in writers:

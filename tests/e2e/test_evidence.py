@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.e2e, pytest.mark.slow]
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[running.Running]:
-    made = running.start(tmp_path_factory.mktemp("evidence") / "home", "--reset")
+    made = running.fresh(tmp_path_factory.mktemp("evidence") / "home")
     yield made
     assert made.stop() == 0
 

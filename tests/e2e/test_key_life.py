@@ -27,7 +27,7 @@ ROTATE = ["keys", "rotate", "--tenant", "gemeente", "--json", "--classification"
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[running.Running]:
-    made = running.start(tmp_path_factory.mktemp("keys") / "home", "--reset")
+    made = running.fresh(tmp_path_factory.mktemp("keys") / "home")
     yield made
     assert made.stop() == 0
 

@@ -81,7 +81,7 @@ def weed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[seaweedfs.Seaweed
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory, weed: seaweedfs.SeaweedFS) -> Iterator[Any]:
     home = tmp_path_factory.mktemp("gateway") / "home"
-    running.start(home, "--reset").stop()
+    running.prepare(home)
     store = running.s3_store("weed", weed.endpoint, weed.credentials_file(), more=SETTINGS)
     config = running.configure(home, "lang", store, https=False)
     running.make_bucket(config, BUCKET, "openbaar", "weed")

@@ -25,7 +25,7 @@ READS = 'permit (principal is App, action in [Action::"object:get", '
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[running.Gateway]:
     folder = tmp_path_factory.mktemp("policies") / "home"
-    running.start(folder, "--reset").stop()
+    running.prepare(folder)
     config = folder / "hyok.toml"
     text = config.read_text()
     config.write_text(text.replace("workers = 1\n", "workers = 2\n"))

@@ -90,7 +90,7 @@ def left(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """An installation that was filled and stopped: its home, and what it holds."""
     folder = tmp_path_factory.mktemp("leaving")
     home = folder / "home"
-    made = running.start(home, "--reset")
+    made = running.fresh(home)
     s3 = made.client()
     held = {bucket: fill(s3, bucket) for bucket in (*KEPT, SHREDDABLE)}
     four_eyes.together(config_of(home), ["export", "s3://geheim", f"{folder}/while-running"])

@@ -67,7 +67,7 @@ def test_objects_on_an_s3_store_come_back_every_way(tmp_path: Path) -> None:
     store = seaweedfs.start(tmp_path / "weed")
     try:
         home = tmp_path / "home"
-        running.start(home, "--reset").stop()
+        running.prepare(home)
         with (home / "hyok.toml").open("a") as file:
             file.write(
                 f'\n[[stores]]\nkind = "s3"\nname = "weed"\nendpoint = "{store.endpoint}"\n'

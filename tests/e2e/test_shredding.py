@@ -30,7 +30,7 @@ HEEDED_SECONDS_MAX = 5.0
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("shred") / "home"
-    running.start(folder, "--reset").stop()
+    running.prepare(folder)
     config = folder / "hyok.toml"
     config.write_text(config.read_text().replace("[audit]\n", "[audit]\ncheckpoint_seconds = 2\n"))
     return folder

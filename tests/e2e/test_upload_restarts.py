@@ -24,7 +24,7 @@ def test_an_upload_begun_in_one_process_goes_on_in_another_and_ends_in_a_third(
 ) -> None:
     home = tmp_path / "home"
     uploads: dict[str, str] = {}
-    first = running.start(home, "--reset")
+    first = running.fresh(home)
     try:
         s3 = first.client()
         for bucket in BUCKETS:

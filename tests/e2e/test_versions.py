@@ -30,7 +30,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     (folder / "weed").mkdir()
     weed = seaweedfs.start(folder / "weed")
     home = folder / "home"
-    assert running.start(home, "--reset").stop() == 0
+    running.prepare(home)
     stores = running.s3_store("weed", weed.endpoint, weed.credentials_file())
     config = running.configure(home, "versions", stores, https=False)
     for store in STORES:

@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.e2e, pytest.mark.slow]
 
 
 def test_the_door_closes_without_the_hsm_and_opens_with_it(tmp_path: Path) -> None:
-    installation = running.start(tmp_path / "home", "--reset")
+    installation = running.fresh(tmp_path / "home")
     tokens = installation.home / "softhsm" / "tokens"
     away = installation.home / "softhsm" / "away"
     try:
@@ -75,7 +75,7 @@ def peak_kib(pid: int) -> int:
 def test_long_bodies_and_many_streams_stay_within_their_memory(tmp_path: Path) -> None:
     """5,000,000,000 bytes with HYOK_LONG, a tenth of it otherwise; then 64 streams at once."""
     size = 5_000_000_000 if os.environ.get("HYOK_LONG") else 500_000_000
-    installation = running.start(tmp_path / "home", "--reset")
+    installation = running.fresh(tmp_path / "home")
     try:
         client = installation.client(max_pool_connections=80)
         client.put_object(Bucket="intern", Key="warm", Body=bytes(3_000_000))

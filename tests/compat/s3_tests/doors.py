@@ -76,7 +76,7 @@ def doors_in(folder: Path, *, store: str, names: str) -> Iterator[tuple[Door, Do
         behind = STORES[store](folder / "store", users)
         over.callback(behind.stop)
         home = folder / "home"
-        assert running.start(home, "--reset").stop() == 0
+        running.prepare(home)
         config = running.configure(
             home,
             "suite",
