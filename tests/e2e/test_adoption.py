@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.integration, pytest.mark.e2e, pytest.mark.slow]
 
 LONG_RUN = bool(os.environ.get("HYOK_LONG"))
+in_sealed_names = pytest.mark.parametrize("names", ["sealed", *(["clear"] if LONG_RUN else [])])
+"""What clear names add to these is little, and takes as long again."""
 MARK = b"IN-KLARE-TAAL-"
 CLASSES = {"clear": "intern", "sealed": "vertrouwelijk"}
 LOOKALIKE = 40 + 16 + 120  # about the length of a small sealed object
@@ -309,7 +311,7 @@ def known(s3: Any, bucket: str, key: str) -> None:
             return
 
 
-@pytest.mark.parametrize("names", ["clear", "sealed"])
+@in_sealed_names
 def test_versions_tags_and_locks_of_before_are_read_and_none_is_made_in_clear(
     town: Town, names: str
 ) -> None:
@@ -426,7 +428,7 @@ def test_versions_tags_and_locks_of_before_are_read_and_none_is_made_in_clear(
         assert markers & {"brief", "groot", "blijft"} == set()
 
 
-@pytest.mark.parametrize("names", ["clear", "sealed"])
+@in_sealed_names
 def test_a_job_killed_again_and_again_loses_nothing_and_leaves_nothing_in_clear(
     town: Town, names: str
 ) -> None:
