@@ -22,6 +22,7 @@ from hyok.gateway.call import NewBuckets, Services
 from hyok.gateway.handlers.sts import StsDoor
 from hyok.gateway.management import Management
 from hyok.http1.limits import Limits
+from hyok.http1.proxy import parse_networks
 from hyok.http1.server import serve
 from hyok.http1.tls import TlsSettings
 from hyok.identity.guesses import FailureLimit
@@ -100,6 +101,7 @@ async def open_gateway(core: Core, meter: Meter | None = None) -> Server:
         port=settings.gateway.port,
         tls=tls,
         reuse_port=settings.gateway.workers > 1,
+        balancers=parse_networks(settings.gateway.proxy_protocol_from),
         limits=Limits(
             head_bytes_max=limits.head_bytes_max,
             header_count_max=limits.header_count_max,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from pathlib import Path
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 
 
 class GatewaySettings(BaseModel, extra="forbid", frozen=True):
@@ -12,6 +13,7 @@ class GatewaySettings(BaseModel, extra="forbid", frozen=True):
     port: int = Field(default=8443, ge=0, le=65535)
     tls_certificate: Path | None = None
     tls_key: Path | None = None
+    proxy_protocol_from: tuple[str, ...] = ()
     base_domains: tuple[str, ...] = ()
     regions: tuple[str, ...] = ("us-east-1",)
     workers: int = Field(default=1, ge=1, le=64)
@@ -19,6 +21,13 @@ class GatewaySettings(BaseModel, extra="forbid", frozen=True):
     patience_seconds: float = Field(default=10.0, gt=0, le=300)
     drain_seconds: float = Field(default=20.0, ge=0, le=600)
     default_store: str = ""
+
+    @field_validator("proxy_protocol_from")
+    @classmethod
+    def _are_networks(cls, texts: tuple[str, ...]) -> tuple[str, ...]:
+        for text in texts:
+            ip_network(text)  # a ValueError of its own says what is wrong
+        return texts
 
 
 class LimitSettings(BaseModel, extra="forbid", frozen=True):

@@ -170,7 +170,13 @@ class Blocking:
 class Connection(asyncio.BufferedProtocol):
     """A byte stream on the loop.  One reader at a time."""
 
-    def __init__(self, tls: Tls | None, made: Callable[[Connection], None] | None = None) -> None:
+    def __init__(
+        self,
+        tls: Tls | None,
+        made: Callable[[Connection], None] | None = None,
+        client: str | None = None,
+    ) -> None:
+        """``client``: who the peer speaks for, where that is known; else the peer's own address."""
         self._tls = tls
         self._made = made
         self._transport: asyncio.Transport | None = None
@@ -189,7 +195,7 @@ class Connection(asyncio.BufferedProtocol):
         self._writable.set()
         self._ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.closed = False
-        self.peer = ""
+        self.peer = client or ""
 
     # -- what the transport calls ---------------------------------------------------------------
 
@@ -199,7 +205,8 @@ class Connection(asyncio.BufferedProtocol):
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=0)
         name = transport.get_extra_info("peername")
-        self.peer = str(name[0]) if isinstance(name, tuple) else ""
+        if not self.peer and isinstance(name, tuple):
+            self.peer = str(name[0])
         sock = transport.get_extra_info("socket")
         if sock.family in {socket.AF_INET, socket.AF_INET6}:
             with contextlib.suppress(OSError):

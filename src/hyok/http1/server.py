@@ -13,12 +13,14 @@ from hyok.http1.connection import READ_BUFFER_BYTES, Connection, Tls
 from hyok.http1.exchange import Exchange
 from hyok.http1.heads import END, parse_request, render_response
 from hyok.http1.limits import Limits
+from hyok.http1.proxy import Preamble
 from hyok.http1.tls import TlsSettings, server_context
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
+    from hyok.http1.proxy import Network
     from hyok.http1.pump import PumpPool
 
 BACKLOG = 1024
@@ -34,8 +36,10 @@ class Server:
         limits: Limits,
         pump: PumpPool,
         context: ssl.SSLContext | None,
+        balancers: Sequence[Network] = (),
     ) -> None:
         self._handler = handler
+        self._balancers = balancers
         self._limits = limits
         self._pump = pump
         self._context = context
@@ -53,9 +57,14 @@ class Server:
         self._listener = await loop.create_server(self._connection, sock=sock, backlog=BACKLOG)
         self.port = sock.getsockname()[1]
 
-    def _connection(self) -> Connection:
+    def _connection(self) -> asyncio.BufferedProtocol:
+        if self._balancers:
+            return Preamble(self._balancers, self._limits.head_seconds_max, self._connection_of)
+        return self._connection_of(None)
+
+    def _connection_of(self, client: str | None) -> Connection:
         tls = Tls(self._context, server_side=True) if self._context is not None else None
-        return Connection(tls, self._made)
+        return Connection(tls, self._made, client)
 
     def _made(self, connection: Connection) -> None:
         if self._clients[connection.peer] >= self._limits.connections_per_client_max:
@@ -257,8 +266,13 @@ async def serve(
     tls: TlsSettings | None = None,
     limits: Limits | None = None,
     reuse_port: bool = False,
+    balancers: Sequence[Network] = (),
 ) -> Server:
-    """Open a door and return its server."""
+    """Open a door and return its server.
+
+    ``balancers``: where every connection comes from, and begins with a PROXY header; empty: clients
+    connect themselves.
+    """
     if sock is None:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         sock = socket.socket(family, socket.SOCK_STREAM)
@@ -268,6 +282,6 @@ async def serve(
         sock.bind((host, port))
         sock.settimeout(0)
     context = server_context(tls) if tls is not None else None
-    server = Server(handler, limits or Limits(), pump, context)
+    server = Server(handler, limits or Limits(), pump, context, balancers)
     await server.listen(sock)
     return server
