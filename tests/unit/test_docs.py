@@ -13,6 +13,7 @@ from hyok.cli.main import app
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("hsm/**/*.md")])
 SOURCE = re.compile(r"`((?:[a-z0-9_]+/)+[a-z0-9_]+\.py)`")
+COMMANDS = typer.main.get_command(app)  # takes a tenth of a second each time
 COMMAND = re.compile(r"`(?:\./)?hyok ([a-z][a-z0-9 -]*)")
 
 
@@ -35,7 +36,7 @@ def test_every_module_that_a_page_names_is_there(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=ids)
 def test_every_command_that_a_page_names_exists(page: Path) -> None:
     for line in COMMAND.findall(page.read_text()):
-        group = typer.main.get_command(app)
+        group = COMMANDS
         for word in line.split():
             commands = getattr(group, "commands", None)
             if commands is None:
