@@ -88,6 +88,17 @@ class KeyUses:
                 step = f"hyok jobs rewrap {bucket.bucket_id}, or delete them"
                 raise _in_use(kek, f"{objects:,} objects of bucket {bucket.bucket_id}", step)
 
+    async def records_left(self, kek: Kek) -> int:
+        """Return how many keyring records, and copies of such, are kept under this version.
+
+        Raises:
+            Unavailable: a store or the database does not answer.
+        """
+        left = len(await self._rotation.records_under(kek))
+        for bucket in await self._buckets(kek):
+            left += await self._rotation.mirrored_under(kek, bucket)
+        return left
+
     async def _check_seals_nothing(self, kek: Kek) -> None:
         """Return quietly if no row, registration or needed backup is sealed under this version."""
         counts = await self._own_rows.count()

@@ -17,6 +17,7 @@ from tests.unit.officer.test_acts import ask_of, case_of
 
 from hyok.backends.port import DefaultLock, Lock, StoredFacts
 from hyok.custody.exposure import Exposures
+from hyok.custody.key_end import KeyEnder
 from hyok.custody.key_states import KeyState
 from hyok.custody.keyring_rows import KeyringRows
 from hyok.custody.quorum import Act
@@ -67,7 +68,7 @@ class Scene:
         self.destroy = DestroyKey(
             keks=house.keks,
             uses=self.uses,
-            hsm=house.hsm,
+            ender=KeyEnder(house.keks, house.hsm),
             custodian=house.custodian,
             classifications=CLASSES,
         )

@@ -16,6 +16,7 @@ from hyok.custody.approval_rows import Execution, Rows
 from hyok.custody.break_glass import Grant, GrantBook
 from hyok.custody.cases import Case
 from hyok.custody.exposure import Exposures
+from hyok.custody.key_end import KeyEnder
 from hyok.custody.key_states import KeyState
 from hyok.custody.keyring_rows import KeyringRows
 from hyok.custody.officers import Register
@@ -104,7 +105,7 @@ class Acts:
                 keks=house.keks,
                 progress=lambda _objects, _bytes: None,
             ),
-            hsm=house.hsm,
+            ender=KeyEnder(house.keks, house.hsm),
             custodian=house.custodian,
             classifications=CLASSES,
         )
