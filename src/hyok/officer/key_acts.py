@@ -62,6 +62,9 @@ class DestroyKey:
             check_transition(kek.state, KeyState.DESTROYED)
             await self._uses.check_unused(kek)
         exact: Effect = {"key": kek.kek_id, "check_value": kek.spec.check_value.hex()}
+        buried = await self._uses.buried_under(kek)
+        if buried:  # they go with it, on the word of what stands in buckets
+            exact["buried_records"] = buried
         return Plan(kek.tenant, kek.classification, Quorum(self._approvals(kek)), exact)
 
     async def _named(self, effect: Effect) -> Kek:

@@ -62,7 +62,8 @@ class KeyUses:
         """Return quietly if no record, copy of one, or object is kept under this version.
 
         Of a compromised version records are left, which a rotation does not move: they must be of
-        no object any more.
+        no object any more.  Records that were destroyed once, and came back with a database from
+        before, are to end with it.
 
         Raises:
             Conflict: something is (code HY-2311); or the last backup is sealed under it (HY-2426).
@@ -70,13 +71,14 @@ class KeyUses:
         if kek.classification == SECRETS:
             await self._check_seals_nothing(kek)
         records = await self._rotation.records_under(kek)
+        buried = records.keys() & await self._rotation.buried(await self._buckets(kek))
         rotate = f"hyok keys rotate --tenant {kek.tenant} --classification {kek.classification}"
         if kek.state is KeyState.COMPROMISED:
             await self._check_sealed_anew(kek)
-            moving = sum(records.values())
+            moving = sum(fixed for ik_id, fixed in records.items() if ik_id not in buried)
         else:
-            moving = len(records)
-            records = {}
+            moving = len(records) - len(buried)
+            records = {ik_id: records[ik_id] for ik_id in buried}
         if moving:
             raise _in_use(kek, f"{moving:,} keyring records", rotate)
         for bucket in await self._buckets(kek):
@@ -142,6 +144,15 @@ class KeyUses:
             for bucket in await self._buckets(kek)
             if kek.classification in bucket.allowed
         }
+
+    async def buried_under(self, kek: Kek) -> int:
+        """Return how many records of a version were destroyed once: a tombstone names them.
+
+        Raises:
+            Unavailable: database or a store do not answer.
+        """
+        records = await self._rotation.records_under(kek)
+        return len(records.keys() & await self._rotation.buried(await self._buckets(kek)))
 
     async def end_records(self, kek: Kek) -> int:
         """Drop the records that a version kept and that nothing needs; return how many.
