@@ -18,9 +18,17 @@ if TYPE_CHECKING:
     from hyok.custody.keks import KekCatalog
     from hyok.custody.rotation import KeyRotation
     from hyok.custody.sealed_rows import SealedRows
+    from hyok.objects.keys_in_use import Exposed
     from hyok.objects.registry import BucketRegistry
     from hyok.policy.classifications import Classifications
     from hyok.vocabulary import Bucket
+
+
+OLDER_ROAD = (
+    "remove those versions, or let them expire (NoncurrentVersionExpiration); "
+    "until then keep the key"
+)
+"""No store lets a version take an older one's place, so these cannot be sealed anew."""
 
 
 class KeyUses:
@@ -123,11 +131,13 @@ class KeyUses:
 
     async def _check_sealed_anew(self, kek: Kek) -> None:
         for name, objects in (await self.exposed(kek)).items():
-            if objects:
-                what = f"{objects:,} objects of bucket {name}, older versions included"
+            if objects.newest:
+                what = f"{objects.total:,} objects of bucket {name}, older versions included"
                 raise _in_use(kek, what, f"hyok keys reseal {kek.kek_id}")
+            if objects.older:
+                raise _in_use(kek, f"{objects.older:,} older versions in bucket {name}", OLDER_ROAD)
 
-    async def exposed(self, kek: Kek) -> Mapping[str, int]:
+    async def exposed(self, kek: Kek) -> Mapping[str, Exposed]:
         """Return how many objects and older versions a version may have kept, by bucket.
 
         Raises:
