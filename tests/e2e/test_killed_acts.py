@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = [pytest.mark.integration, pytest.mark.e2e, pytest.mark.slow]
-KILLS = int(os.environ.get("HYOK_KILLS") or (200 if os.environ.get("HYOK_LONG") else 3))
+KILLS = int(os.environ.get("HYOK_KILLS") or (200 if os.environ.get("HYOK_LONG") else 2))
 RECORDS = 30
 BUCKET = "vertrouwelijk"
 ROTATE = ["keys", "rotate", "--tenant", "gemeente", "--classification", BUCKET, "--json"]
