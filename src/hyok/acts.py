@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hyok.custody.custodian import TENANT_CLASSIFICATION
+from hyok.custody.key_end import KeyEnder
 from hyok.custody.quorum import Act
 from hyok.custody.secret_box import CLASSIFICATION as SECRETS
 from hyok.custody.shredding import KeyShredder
@@ -22,7 +23,9 @@ from hyok.officer.officer_acts import AddIdentity, AddOfficer, RevokeOfficer
 from hyok.officer.policy_acts import PublishPolicy
 from hyok.officer.shadow_acts import ShadowDesk
 from hyok.officer.shred_acts import ShredCase
-from hyok.officer.shred_set_acts import Shred, ShredSet
+from hyok.officer.shred_any import Shred
+from hyok.officer.shred_class_acts import ShredClass
+from hyok.officer.shred_set_acts import ShredSet
 from hyok.officer.statement_rows import StatementBook
 from hyok.policy.matrix import World
 from hyok.secret_rows import sealed_rows
@@ -101,7 +104,14 @@ def _shred(core: Core, progress: Callable[[int, int], None]) -> Shred:
     }
     uploads = UploadLedger(core.database)
     whole = ShredSet(keks=core.keks, places=core.places, uploads=uploads, **common)
-    return Shred(ShredCase(**common), whole)
+    classification = ShredClass(
+        keks=core.keks,
+        rotation=core.rotation,
+        uses=key_uses(core, progress),
+        ender=KeyEnder(core.keks, core.hsm),
+        **common,
+    )
+    return Shred(ShredCase(**common), whole, classification)
 
 
 def build_actions(core: Core, progress: Callable[[int, int], None] = _silent) -> OfficerActions:
@@ -124,7 +134,7 @@ def build_actions(core: Core, progress: Callable[[int, int], None] = _silent) ->
             Act.DESTROY_KEY: DestroyKey(
                 keks=core.keks,
                 uses=key_uses(core, progress),
-                hsm=core.hsm,
+                ender=KeyEnder(core.keks, core.hsm),
                 custodian=core.custodian,
                 classifications=classes,
             ),

@@ -6,14 +6,16 @@ import json
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.e2e import four_eyes, operated, running
 
+from hyok.audit.checkpoint import parse_public_key
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 pytestmark = [pytest.mark.integration, pytest.mark.e2e, pytest.mark.slow]
 HEEDED_SECONDS = 3.0
@@ -152,8 +154,11 @@ def test_custodians_hold_a_backup_that_a_drill_proves_beside_the_running_gateway
     assert home.stop() == 0
     for path in home.home.glob("hyok.db*"):
         path.unlink()
-    restore = ["restore", str(backup), *shares, "--config", str(config)]
-    subprocess.run([sys.executable, "-m", "hyok", *restore], check=True, capture_output=True)
+    restore = ["restore", str(backup), *shares, "--audit-key", public, "--json"]
+    command = [sys.executable, "-m", "hyok", *restore, "--config", str(config)]
+    back = subprocess.run(command, check=True, capture_output=True, text=True)
+    fingerprint = parse_public_key(Path(public).read_bytes()).fingerprint
+    assert json.loads(back.stdout)[0]["signed_by"] == fingerprint
     gateway = running.serve(config)
     read_all(gateway)
     assert gateway.stop() == 0

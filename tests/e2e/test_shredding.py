@@ -1,10 +1,16 @@
-"""A case destroyed in real processes: no copy of it opens, and the statement is proven."""
+"""A case destroyed in real processes: no copy of it opens, and the statement is proven.
+
+What a thief can do until the horizon is done as well, by the decryptor that needs no gateway: so
+its failure afterwards shows something.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import shutil
+import sqlite3
 import subprocess
 import sys
 import time
@@ -13,8 +19,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 from tests.e2e import four_eyes, operated, running
+from typer.testing import CliRunner
 
 from hyok.backends.filesystem import FileStore
+from hyok.backends.port import StoredFacts
+from hyok.cli.main import app
+from hyok.cli.open import agents
+from hyok.cli.options import load, moment
 from hyok.cli.shred import statement_of
 from hyok.errors import NotFound, Tampered
 
@@ -24,6 +35,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.integration, pytest.mark.e2e, pytest.mark.slow]
 CASE, OTHER = "2026-004711", "2026-004712"
 BUCKET = "vertrouwelijk"
+BACKUPS_KEPT_MS = 35 * 86_400_000
 HEEDED_SECONDS_MAX = 5.0
 
 
@@ -58,6 +70,7 @@ def test_a_destroyed_case_opens_from_no_copy_and_the_statement_proves_it(
         client.put_object(Bucket=BUCKET, Key=key, Body=body, Tagging=f"zaak={CASE}")
     client.put_object(Bucket=BUCKET, Key="ander", Body=b"ander", Tagging=f"zaak={OTHER}")
     client.put_object(Bucket=BUCKET, Key="los", Body=b"los")
+    client.put_object(Bucket="geheim", Key="kluis", Body=b"kluis")
     assert gateway.stop() == 0
     shutil.copytree(home / "store", tmp_path / "store-before")
     operated.cli(config, [["backup", str(tmp_path / "backup.hyok")]])
@@ -108,6 +121,118 @@ def test_a_destroyed_case_opens_from_no_copy_and_the_statement_proves_it(
     assert get(gateway.client(), "ander") == b"ander"
     assert gateway.stop() == 0
 
+    thief = Thief(home, tmp_path)
+    with agents(load(config)[0]):
+        thief.restore(tmp_path / "backup.hyok")
+        assert thief.opens(BUCKET) == {*bodies, "ander", "los"}, "until the horizon, as is stated"
+        assert thief.opens("geheim") == {"kluis"}
+        _end_the_key(config, f"gemeente/{BUCKET}/1")
+        assert thief.opens(BUCKET) == set(), "after it"
+        # Nor has what the installation keeps now, and backs up from now on, anything of the case.
+        thief.take_records(home / "hyok.db")
+        assert thief.opens(BUCKET) == {"ander", "los"}
+        _shred_geheim(config)
+        thief.take_records(home / "hyok.db")
+        assert thief.opens("geheim") == set()
+    gateway = serve(home)
+    client = gateway.client()
+    client.put_object(Bucket="geheim", Key="nieuw", Body=b"nieuw")
+    assert client.get_object(Bucket="geheim", Key="nieuw")["Body"].read() == b"nieuw"
+    assert [one["Key"] for one in client.list_objects_v2(Bucket="geheim")["Contents"]] == ["nieuw"]
+    assert gateway.stop() == 0
+
+
+def _end_the_key(config: Path, name: str) -> None:
+    """The horizon: the KEK is rotated and destroyed, with the record that came back."""
+    rotate = ["keys", "rotate", "--tenant", "gemeente", "--classification", BUCKET, "--json"]
+    destroy = ["keys", "destroy", name, "--reason", "horizon", *four_eyes.DEMO[0], "--json"]
+    [rotated], [proposed] = (
+        json.loads(text) for text in operated.cli(config, [rotate, destroy])[:2]
+    )
+    assert (rotated["buried"], rotated["failed"]) == (1, 0)
+    proposal = proposed["proposal"]
+    commands = [
+        ["approvals", "show", proposal, "--json"],
+        ["approvals", "approve", proposal, *four_eyes.DEMO[1]],
+        ["approvals", "execute", proposal, *four_eyes.DEMO[0]],
+    ]
+    shown = operated.cli(config, commands)
+    assert json.loads(shown[0])[0]["effect"]["buried_records"] == 1
+
+
+def _shred_geheim(config: Path) -> None:
+    """A classification whose objects have no key but the KEK, which goes with them."""
+    command = ["shred", "classification", "geheim", "--tenant", "gemeente", "--selection", "B1.2"]
+    [proposal] = four_eyes.propose(config, four_eyes.DEMO, command)
+    commands = [
+        ["approvals", "approve", proposal, *four_eyes.DEMO[1]],
+        ["approvals", "execute", proposal, *four_eyes.DEMO[0]],
+        ["shred", "statement", proposal],
+    ]
+    _, said, stated, *_ = operated.cli(config, commands, ok=(0, 1))
+    assert "1 key versions in the HSM, 0 keys and 1 versions" in said
+    statement = json.JSONDecoder().raw_decode(stated)[0]["statement"]  # no checkpoint yet
+    assert [one["kek_id"] for one in statement["keks"]] == ["gemeente/geheim/1"]
+    assert [one["answer"] for one in statement["attempts"]] == ["HY-2301", "HY-2103"]
+    assert (statement["deleted"], statement["remaining"]) == ([], 0)
+
+
+class Thief:
+    """Has a copy of the buckets, a backup of the database, and the use of the HSM: not hyok."""
+
+    def __init__(self, home: Path, folder: Path) -> None:
+        self.folder = folder / "thief"
+        self.folder.mkdir()
+        self.store = self.folder / "store"
+        shutil.copytree(folder / "store-before", self.store)
+        text = (home / "hyok.toml").read_text()
+        for mine, own in {
+            f"{home}/store": self.store,
+            f"{home}/hyok.db": self.folder / "hyok.db",
+            f"{home}/audit/audit.jsonl": self.folder / "audit.jsonl",
+        }.items():
+            assert mine in text
+            text = text.replace(mine, str(own))
+        self.config = self.folder / "hyok.toml"
+        self.config.write_text(text)
+        self.turns = 0
+
+    def restore(self, backup: Path) -> None:
+        """Bring the database of a backup back, with the HSM."""
+        assert self._run("restore", str(backup)) == 0
+        self.take_records(self.folder / "hyok.db")
+
+    def _run(self, *command: str) -> int:
+        return CliRunner().invoke(app, [*command, "--config", str(self.config)]).exit_code
+
+    def take_records(self, database: Path) -> None:
+        """Lay the keyring records of a database beside the objects, where the decryptor looks."""
+        with contextlib.closing(sqlite3.connect(database)) as opened:
+            rows = opened.execute("select ik_id, record from keyring where record is not null")
+            records = rows.fetchall()
+        assert records
+
+        async def act() -> None:
+            store = FileStore(self.store)
+            try:
+                for bucket in (BUCKET, "geheim"):
+                    for ik_id, record in records:
+                        name = f".hyok/keyring/{ik_id.hex()}"
+                        await store.put_whole(bucket, name, record, StoredFacts())
+            finally:
+                await store.close()
+
+        asyncio.run(act())
+
+    def opens(self, bucket: str) -> set[str]:
+        """Return the keys of what `hyok open` decrypts of a bucket, its plaintext proven."""
+        self.turns += 1
+        to = self.folder / f"opened-{self.turns}"
+        self._run("open", f"local:{bucket}", "--to", str(to))
+        index = to / "opened.jsonl"
+        lines = index.read_text().splitlines() if index.exists() else []
+        return {json.loads(line)["key"] for line in lines}
+
 
 def _sealed(effect: dict[str, Any]) -> int:
     return int(effect["holdings"][0].split(", ")[1].split()[0])
@@ -141,6 +266,9 @@ def _check_statement(home: Path, tmp_path: Path, proposal: str) -> None:
     assert [attempt["answer"] for attempt in stated["attempts"]] == ["HY-2304"]
     assert CASE not in done.stdout
     assert "Verklaring van vernietiging" in page.read_text()
+    horizon_ms = stated["horizon_ms"]
+    assert 0 <= stated["ended_ms"] - (horizon_ms - BACKUPS_KEPT_MS) < 60_000
+    assert f"kunnen de sleutels nog bevatten tot {moment(horizon_ms)}" in page.read_text()
     document["statement"]["remaining"] = 1
     with pytest.raises(Tampered):
         statement_of(document, (tmp_path / "audit.pem").read_bytes())

@@ -13,7 +13,13 @@ import json
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from hyok.audit.checkpoint import SOFTWARE, TIME, Checkpoint, parse_checkpoint
+from hyok.audit.checkpoint import (
+    SOFTWARE,
+    TIME,
+    Checkpoint,
+    parse_checkpoint,
+    parse_public_key,
+)
 from hyok.errors import Malformed, Tampered
 from hyok.vocabulary import TreeHead
 
@@ -49,13 +55,23 @@ def head_of(
 
 
 def wrapped(
-    document: Mapping[str, object], head: TreeHead | None, signature: NoteSignature | None
+    document: Mapping[str, object],
+    head: TreeHead | None,
+    signature: NoteSignature | None,
+    key: PublicKey | None = None,
 ) -> dict[str, object]:
-    """Return the file's content; without a signature it says so."""
+    """Return the file's content; without a signature it says so.
+
+    ``key``: named in it, for whoever trusts the file for another reason, such as where it was kept.
+    """
     note = None
     if head is not None and signature is not None:
         note = Checkpoint(head, (signature,)).note()
-    return {"format": FORM, "document": document, "sha256": digest(document), "note": note}
+    made: dict[str, object] = {"format": FORM, "document": document}
+    made |= {"sha256": digest(document), "note": note}
+    if key is not None:
+        made["public_key"] = key.pem()
+    return made
 
 
 def document_of(file: object, form: str) -> Mapping[str, object]:
@@ -73,6 +89,38 @@ def document_of(file: object, form: str) -> Mapping[str, object]:
 
 def check(file: object, form: str, keys: Sequence[PublicKey]) -> Mapping[str, object]:
     """Return the document of a file that one of these keys signed.
+
+    Raises:
+        Malformed, Tampered: as `check_signer` says.
+    """
+    return check_signer(file, form, keys)[0]
+
+
+def signer_named_in(file: object, form: str) -> PublicKey:
+    """Return the key that a file names as its signer's, and which did sign it.
+
+    It proves nothing of the file: whoever made it chose the key.
+
+    Raises:
+        Malformed: it names none, as those of older releases (code HY-2470); or as `check_signer`.
+        Tampered: as `check_signer` says.
+    """
+    pem = file.get("public_key") if isinstance(file, dict) else None
+    if not isinstance(pem, str):
+        raise Malformed(
+            "the document names no public key",
+            code="HY-2470",
+            next_step="--audit-key FILE, of `hyok audit key` or from who audits the log",
+        )
+    key = parse_public_key(pem.encode())
+    check_signer(file, form, [key])
+    return key
+
+
+def check_signer(
+    file: object, form: str, keys: Sequence[PublicKey]
+) -> tuple[Mapping[str, object], PublicKey]:
+    """Return the document of a file, and which of these keys signed it.
 
     Raises:
         Malformed: it is none of this form, or nobody signed it yet (code HY-2427).
@@ -99,7 +147,7 @@ def check(file: object, form: str, keys: Sequence[PublicKey]) -> Mapping[str, ob
                     key.verify(signature.signature, text)
                 except Tampered as error:
                     raise _other() from error
-                return document
+                return document, key
     raise _other()
 
 

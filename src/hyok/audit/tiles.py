@@ -17,7 +17,7 @@ from hyok.audit.tree import HASH_BYTES, TILE_HASHES, tile_path
 from hyok.errors import Tampered
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 LATEST = "checkpoint"
@@ -35,6 +35,11 @@ def folder_of(log: Path) -> Path:
 def pinned_key(log: Path, name: str) -> Path:
     """Return where the public half of the signing key of this name is kept, as first seen."""
     return folder_of(log) / f"key-{name.rpartition('/')[2]}.pem"
+
+
+def pinned_keys(log: Path) -> Sequence[Path]:
+    """Return the public halves that lie beside a log, of every version of its key."""
+    return sorted(folder_of(log).glob("key-*.pem"))
 
 
 class TreeFolder:

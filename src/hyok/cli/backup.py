@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import shutil
 import tempfile
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -11,9 +12,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hyok.audit_signing import build_audit_key
+from hyok.cli.backup_origin import (
+    AuditKeyOption,
+    MinutesOfOption,
+    UnsignedOption,
+    origin_of,
+    signing,
+    verify,
+)
 from hyok.cli.documents import read_json
 from hyok.cli.open import KeysOption, agents
 from hyok.cli.options import ConfigOption, JsonOption, load, moment
+from hyok.cli.registrations import record
 from hyok.cli.screen import say, show
 from hyok.cli.session import is_running, operator_ask, run
 from hyok.connections import build_hsm
@@ -25,13 +36,14 @@ from hyok.database.copy import copy_to, file_of, flush, is_file, put_back
 from hyok.database.engine import Database
 from hyok.database.rows import BACKUP_MADE, put_setting
 from hyok.database.rows_copy import fill, gather, is_empty
-from hyok.database.sealed_copy import BY_CUSTODIANS, open_copy, read_head, seal_copy
+from hyok.database.sealed_copy import BY_CUSTODIANS_SIGNED, BY_HSM, open_copy, read_head, seal_copy
 from hyok.errors import Conflict, Malformed
 from hyok.wiring import clock_ms
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from hyok.cli.backup_origin import Origin
     from hyok.custody.custodian_shares import Share
     from hyok.custody.kek import Kek
     from hyok.database.sealed_copy import BackupHead
@@ -71,7 +83,7 @@ def backup(
     """Copy the database, also while the gateway runs, into one file that only your HSM opens.
 
     With --custodians N --quorum M it is sealed to N custodians instead, any M of whom open it, and
-    fewer learn nothing of it.
+    fewer learn nothing of it.  Then the HSM signs it with the audit key, which shows who made it.
     """
     settings, _ = load(config)
     people = [parse_custodian(read_json(one)) for one in custodian or []]
@@ -101,7 +113,13 @@ def backup(
                 size = await seal_copy(copied, file, core.box, secrets.token_bytes, now)
             else:
                 size = await seal_copy(
-                    copied, file, together, secrets.token_bytes, now, BY_CUSTODIANS
+                    copied,
+                    file,
+                    together,
+                    secrets.token_bytes,
+                    now,
+                    BY_CUSTODIANS_SIGNED,
+                    signing(build_audit_key(settings), settings.installation.name, clock_ms),
                 )
         flush(file.parent)
         if together is None:  # one that the HSM opens stays the daily one
@@ -127,16 +145,21 @@ def restore(
     file: FileArgument,
     force: Annotated[bool, typer.Option("--force", help="Replace the database.")] = False,
     share: ShareOption = None,
+    audit_key: AuditKeyOption = None,
+    minutes: MinutesOfOption = None,
+    unsigned: UnsignedOption = False,
     keys: KeysOption = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Put a backup back; the gateway must be stopped, and the HSM there.
 
-    One that custodians hold together takes their shares (`hyok custodian share`).
+    One that custodians hold together takes their shares (`hyok custodian share`), and the audit
+    key's public half: of --audit-key or --minutes, else the one that lies beside the audit log.
     """
     settings, _ = load(config)
     shares = read_shares(share)
+    origin = origin_of(settings.audit.file, audit_key, minutes, unsigned=unsigned)
     if is_running(settings):
         raise Conflict(
             "the gateway runs on this database",
@@ -154,7 +177,8 @@ def restore(
     with private_folder(url) as folder:
         fresh = folder / "restoring"
         with agents(settings):
-            head = asyncio.run(open_backup(settings, file.absolute(), fresh, named, shares))
+            opened = open_backup(settings, file.absolute(), fresh, named, shares, origin)
+            head, signer = asyncio.run(opened)
         if is_file(url):
             put_back(fresh, file_of(url))
         else:
@@ -162,13 +186,16 @@ def restore(
                 fill(fresh, database, replace=force)
 
     async def act(core: Core) -> None:
-        await core.custodian.conclude(operator_ask("database:restore", "system"), "done")
+        said = f"signed by {signer}" if signer else "origin not proven"
+        shown = () if head.version == BY_HSM else (said,)
+        await record(core, "database:restore", "system", *shown)
         made = str(head.made_ms)
         await core.database.run(lambda c: put_setting(c, BACKUP_MADE, made, now_ms=clock_ms()))
 
     run(config, act)
     if as_json:
         row = {"file": str(file), "made_ms": head.made_ms, "bytes": head.size_bytes}
+        row |= {"signed_by": signer} if head.by_custodians else {}
         show([row], as_json=True, empty="")
         return
     say(f"the database is that of {file}, made {moment(head.made_ms)} UTC")
@@ -209,17 +236,23 @@ async def open_backup(
     fresh: Path,
     named: Sequence[Kek],
     shares: Sequence[Share],
-) -> BackupHead:
-    """Open a backup with the HSM alone, or with custodians' shares.
+    origin: Origin,
+) -> tuple[BackupHead, str]:
+    """Open a backup with the HSM alone, or with custodians' shares; return who signed it.
 
     The database that knows the HSM's keys is what is missing.
 
     Raises:
-        Malformed, Tampered, Unavailable: as `open_copy` says; Conflict: shares are missing.
+        Malformed, Tampered, Unavailable: as `open_copy` says; Conflict: shares are missing, or it
+            is not shown who made it.
     """
     head, _ = await asyncio.to_thread(read_head, file)
-    if head.version == BY_CUSTODIANS:
-        return await open_copy(file, fresh, ShareBox(shares))
+    if head.by_custodians:
+        # Its medium may be another's, who could change it between the check and the use.
+        mine = fresh.with_name("sealed")
+        await asyncio.to_thread(shutil.copyfile, file, mine)
+        signer = await asyncio.to_thread(verify, mine, read_head(mine)[0], origin)
+        return await open_copy(mine, fresh, ShareBox(shares)), signer
     hsm = build_hsm(settings)
 
     async def no_records(_bucket: Bucket, _ik_id: bytes) -> None:
@@ -227,6 +260,6 @@ async def open_backup(
 
     try:
         known = LoneKeys(hsm, await find_keks(hsm, named), no_records)
-        return await open_copy(file, fresh, HsmSecretBox(hsm, known, secrets.token_bytes))
+        return await open_copy(file, fresh, HsmSecretBox(hsm, known, secrets.token_bytes)), ""
     finally:
         await hsm.close()

@@ -16,7 +16,7 @@ from hyok.cli.acting import PassphraseOption, passphrase
 from hyok.cli.options import JsonOption, moment
 from hyok.cli.screen import say, show
 from hyok.custody.custodian_shares import make_custodian, named_in, open_share, read_private
-from hyok.database.sealed_copy import BY_CUSTODIANS, read_head
+from hyok.database.sealed_copy import read_head
 from hyok.errors import Conflict, Malformed
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def show_backup(backup: BackupArgument, as_json: JsonOption = False) -> None:
 
 def _held(backup: Path) -> tuple[BackupHead, bytes]:
     head, sealed = read_head(backup)
-    if head.version != BY_CUSTODIANS:
+    if not head.by_custodians:
         raise Malformed(
             f"{backup} is no backup that custodians hold",
             code="HY-2430",

@@ -19,6 +19,12 @@ from hyok.cli.backup import (
     private_folder,
     read_shares,
 )
+from hyok.cli.backup_origin import (
+    AuditKeyOption,
+    MinutesOfOption,
+    UnsignedOption,
+    origin_of,
+)
 from hyok.cli.documents import read_json
 from hyok.cli.open import KeysOption  # noqa: TC001 - typer reads the annotation
 from hyok.cli.options import ConfigOption, JsonOption, load, moment
@@ -35,6 +41,7 @@ from hyok.wiring import clock_ms
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from hyok.cli.backup_origin import Origin
     from hyok.custody.custodian_shares import Share
     from hyok.custody.kek import Kek
     from hyok.database.sealed_copy import BackupHead
@@ -60,6 +67,9 @@ def restore(
         int, typer.Option("--look", min=1, help="Looked at in each bucket, to choose from.")
     ] = LOOK_MAX,
     share: ShareOption = None,
+    audit_key: AuditKeyOption = None,
+    minutes: MinutesOfOption = None,
+    unsigned: UnsignedOption = False,
     keys: KeysOption = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
@@ -74,9 +84,10 @@ def restore(
     check_free(report)
     named = parse_rows(keys.read_text()) if keys is not None else ()
     shares = read_shares(share)
+    origin = origin_of(settings.audit.file, audit_key, minutes, unsigned=unsigned)
 
     async def act(core: Core) -> tuple[DrillReport, bool]:
-        made = await _drilled(core, settings, file.absolute(), named, shares, objects, look)
+        made = await _drilled(core, settings, file.absolute(), named, shares, origin, objects, look)
         signed = await sign_and_write(
             core, report, made.document(), _page, ACTION, REASON, outcome=_outcome(made)
         )
@@ -102,13 +113,14 @@ async def _drilled(
     file: Path,
     named: Sequence[Kek],
     shares: Sequence[Share],
+    origin: Origin,
     objects: int,
     look: int,
 ) -> DrillReport:
     begun = clock_ms()
     with private_folder(settings.database.url) as folder:
         fresh = folder / "drill"
-        head = await open_backup(settings, file, fresh, named, shares)
+        head, _ = await open_backup(settings, file, fresh, named, shares, origin)
         restored = clock_ms()
         with counting("opening") as tell:
             found = await drill(

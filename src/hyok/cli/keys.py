@@ -37,9 +37,10 @@ from hyok.secret_rows import sealed_rows
 from hyok.wiring import clock_ms
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from hyok.custody.kek import Kek
+    from hyok.vocabulary import Bucket
     from hyok.wiring import Core
 
 app = typer.Typer(help="Keys in the HSM.", no_args_is_help=True)
@@ -119,7 +120,7 @@ def rotate(
         row |= {"mirrors": done.mirrors}
         if done.hsm_calls:  # of sealed rows they are not counted
             row |= {"hsm_calls": done.hsm_calls}
-        row |= {"failed": done.failed, "failures": list(done.failures)}
+        row |= {"failed": done.failed, "failures": list(done.failures), "buried": done.buried}
         show([row], as_json=True, empty="")
     else:
         how = "made in the HSM, active" if is_new else "was made before; that rotation is ended now"
@@ -128,7 +129,10 @@ def rotate(
         mark(word, f"{done.records:,} records and {done.mirrors:,} copies written anew under it")
         for failure in done.failures:
             mark("FAIL", failure)
-        if done.whole:
+        if done.buried:
+            said = f"{done.buried:,} records were destroyed once; they stay behind"
+            mark("warn", f"{said}, and end with the version that keeps them")
+        if done.whole and not done.buried:
             say("Older versions keep no record any more: hyok keys destroy KEK-ID ends one")
     if not done.whole:
         sys.exit(1)
@@ -170,7 +174,14 @@ async def _next_version(
             counts = await sealed_rows(core).count()
             if any(name != newest.kek_id for name in counts):  # a rotation that was broken off
                 return newest, False
-    return await core.rotation.next_version(tenant, classification, profile, anew=anew)
+    buckets = await _buckets(core, tenant)
+    return await core.rotation.next_version(
+        tenant, classification, profile, anew=anew, buckets=buckets
+    )
+
+
+async def _buckets(core: Core, tenant: str) -> Sequence[Bucket]:
+    return [bucket for bucket in await core.registry.all() if bucket.tenant == tenant]
 
 
 async def _move(core: Core, kek: Kek, tell: Callable[[int, int], None]) -> Rotated:
@@ -187,7 +198,7 @@ async def _move(core: Core, kek: Kek, tell: Callable[[int, int], None]) -> Rotat
             failed=len(renewed.failures),
             failures=tuple(renewed.failures[:FAILED_SHOWN]),
         )
-    buckets = [bucket for bucket in await core.registry.all() if bucket.tenant == tenant]
+    buckets = await _buckets(core, tenant)
     return await core.rotation.move(kek, buckets, lambda records: tell(records, total))
 
 

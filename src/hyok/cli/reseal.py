@@ -18,6 +18,8 @@ from hyok.cli.session import operator_ask, run
 from hyok.custody.key_states import KeyState
 from hyok.errors import Conflict, NotFound
 from hyok.jobs.catalog import PAUSED, RESEAL
+from hyok.objects.keys_in_use import Exposed
+from hyok.officer.key_uses import OLDER_ROAD
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,17 +29,25 @@ if TYPE_CHECKING:
     from hyok.wiring import Core
 
 
+NOTHING = Exposed()
+
+
 @dataclass(frozen=True, slots=True)
 class Resealed:
     """What was done in each bucket, and what is left."""
 
     jobs: Sequence[tuple[Progress, Sequence[tuple[str, str, str]]]]
-    exposed: Mapping[str, int]  # objects by bucket, older versions included
+    exposed: Mapping[str, Exposed]  # by bucket
 
     @property
     def left(self) -> int:
-        """How many objects still depend on the compromised version."""
-        return sum(self.exposed.values())
+        """How many objects and older versions still depend on the compromised key version."""
+        return sum(one.total for one in self.exposed.values())
+
+    @property
+    def older(self) -> int:
+        """How many of these are older versions, which no run of this mends."""
+        return sum(one.older for one in self.exposed.values())
 
 
 def reseal(
@@ -103,7 +113,7 @@ async def reseal_key(core: Core, kek: Kek) -> Resealed:
     with counting("counting what is left") as tell:
         found = Resealed(done, await key_uses(core, tell).exposed(kek))
     changed = sum(job.objects for job, _ in done)
-    facts = (f"objects {changed}", f"left {found.left}")
+    facts = (f"objects {changed}", f"left {found.left}", f"older versions {found.older}")
     outcome = "failed" if found.left else "done"
     await record(core, "key:reseal", kek.tenant, *facts, kek_id=kek.kek_id, outcome=outcome)
     return found
@@ -113,6 +123,8 @@ def _row(name: str, done: Resealed) -> dict[str, object]:
     return {
         "kek_id": name,
         "left": done.left,
+        "older_versions": done.older,
+        "next_step": _next_step(name, done),
         "buckets": [
             {
                 "bucket": found.bucket_id,
@@ -123,7 +135,8 @@ def _row(name: str, done: Resealed) -> dict[str, object]:
                 "skipped": found.skipped,
                 "failed": found.failed,
                 "note": found.cause,
-                "left": done.exposed.get(found.bucket_id, 0),
+                "left": done.exposed.get(found.bucket_id, NOTHING).total,
+                "older_versions": done.exposed.get(found.bucket_id, NOTHING).older,
                 "failures": [
                     {"name": item, "cause": cause, "text": text} for item, cause, text in failed
                 ],
@@ -147,7 +160,21 @@ def _print(name: str, done: Resealed) -> None:
         if found.failed > FAILURES_SHOWN:
             say(f"      … and more: hyok jobs show {found.job_id} --json has up to 1,000")
     if done.left:
-        mark("FAIL", f"{done.left} objects still depend on {name}, older versions included")
+        said = f"{done.left} objects still depend on {name}, {done.older} of them older versions"
+        mark("FAIL", said)
+        for bucket, one in sorted(done.exposed.items()):
+            if one.older:
+                say(f"      {bucket}: {one.older} older versions cannot be sealed anew")
     else:
         mark("ok", f"no object depends on {name} any more")
-        say(f"Next: hyok keys destroy {name} --reason …")
+    say(f"Next: {_next_step(name, done)}")
+
+
+def _next_step(name: str, done: Resealed) -> str:
+    """Return the road from here: what a further run mends, and what only removing does."""
+    if not done.left:
+        return f"hyok keys destroy {name} --reason …"
+    if done.left == done.older:
+        return OLDER_ROAD
+    rest = f"mend what is named, and run hyok keys reseal {name} again"
+    return f"{rest}; of older versions: {OLDER_ROAD}" if done.older else rest

@@ -1,4 +1,4 @@
-"""`hyok shred`: destroy a case or person, and the statement of it."""
+"""`hyok shred`: destroy for good, and the statement of it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ from hyok.cli.session import run
 from hyok.custody.quorum import Act
 from hyok.errors import Malformed, NotFound, Tampered
 from hyok.officer.statement import ACTION as STATEMENT_ACTION
-from hyok.officer.statement import REASON, digest, render_page
+from hyok.officer.statement import REASON, digest
+from hyok.officer.statement_page import render_page
 from hyok.officer.statement_rows import StatementBook
 
 if TYPE_CHECKING:
@@ -37,7 +38,9 @@ if TYPE_CHECKING:
     from hyok.officer.statement_rows import Kept
     from hyok.wiring import Core
 
-app = typer.Typer(help="Destroy a case, bucket or object for good.", no_args_is_help=True)
+app = typer.Typer(
+    help="Destroy a case, bucket, object or classification for good.", no_args_is_help=True
+)
 
 FORM = "hyok-destruction/1"
 
@@ -120,6 +123,28 @@ def one_object(
         raise Malformed("an object is written s3://bucket/key", effect="Nothing was proposed.")
     login = Login(person, key, passphrase_file)
     effect: dict[str, str | int | list[str]] = {"tenant": tenant, "bucket": name, "key": named}
+    propose(config, login, Act.SHRED, effect | {"selection": selection}, reason, as_json=as_json)
+
+
+@app.command()
+def classification(
+    name: Annotated[str, typer.Argument(help="The classification; it stays, with a new key.")],
+    tenant: TenantOption,
+    selection: SelectionOption = "",
+    reason: ReasonOption = "",
+    person: AsOption = "",
+    key: KeyOption = None,
+    passphrase_file: PassphraseOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Propose to destroy everything of a classification, in every bucket, with its keys in the HSM.
+
+    Also of geheim, whose objects have no key but that one.  A new key version is made for what is
+    written from then on.  Stop the applications first: hyok freeze tenant.
+    """
+    login = Login(person, key, passphrase_file)
+    effect: dict[str, str | int | list[str]] = {"tenant": tenant, "all_of": name}
     propose(config, login, Act.SHRED, effect | {"selection": selection}, reason, as_json=as_json)
 
 

@@ -62,7 +62,7 @@ async def sign_and_write(
         public = await asyncio.to_thread(key.public_key)
         name = core.settings.installation.name
         head = head_of(document, name, now, software=key.software)
-        whole = wrapped(document, head, await asyncio.to_thread(key.sign, head))
+        whole = wrapped(document, head, await asyncio.to_thread(key.sign, head), public)
         signed_by = public.fingerprint
     except NotFound:  # the ceremony comes before the audit key's own
         whole, signed_by = wrapped(document, None, None), ""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from hyok.custody.key_states import ALLOWED_USES, KeyState, Use, check_use
 from hyok.custody.keyring_rows import KeyringRows
-from hyok.custody.port import KEYRING_FOLDER
+from hyok.custody.port import KEYRING_FOLDER, TOMBSTONES_FOLDER
 from hyok.envelope.profiles import Profile
 from hyok.envelope.records import checked_record, open_record, parse_record, seal_record
 from hyok.errors import HyokError, NotFound, Refused, Tampered
@@ -55,6 +55,7 @@ class Rotated:
     mirrors: int = 0  # copies in buckets that were written anew
     failed: int = 0
     failures: tuple[str, ...] = ()  # the first of them, as sentences
+    buried: int = 0  # records that were destroyed once: they are not moved
 
     @property
     def whole(self) -> bool:
@@ -83,7 +84,13 @@ class KeyRotation:
         self._clock_ms = clock_ms
 
     async def next_version(
-        self, tenant: str, classification: str, profile: int = 0, *, anew: bool = False
+        self,
+        tenant: str,
+        classification: str,
+        profile: int = 0,
+        *,
+        anew: bool = False,
+        buckets: Sequence[Bucket] = (),
     ) -> tuple[Kek, bool]:
         """Return the version that shall keep everything, active; and whether it is a new one.
 
@@ -95,6 +102,7 @@ class KeyRotation:
             profile: of the new version; 0: that of the one before.
             anew: make a new version also where an earlier rotation left records, as one does that
                 is damaged and can never be moved.
+            buckets: of the tenant; what their tombstones name was not left by a rotation.
 
         Raises:
             NotFound: there is no key yet (code HY-2310).
@@ -111,7 +119,11 @@ class KeyRotation:
         newest = versions[-1]
         if newest.state is KeyState.PRE_ACTIVE:
             made = newest
-        elif newest.state is KeyState.ACTIVE and not anew and await self._left(newest, versions):
+        elif (
+            newest.state is KeyState.ACTIVE
+            and not anew
+            and await self._left(newest, versions, buckets)
+        ):
             return newest, False
         else:
             wanted = profile or newest.spec.profile
@@ -142,14 +154,35 @@ class KeyRotation:
                     next_step="ask the HSM's vendor: C_GenerateKey must make a new key",
                 )
 
-    async def _left(self, kek: Kek, versions: Sequence[Kek]) -> bool:
+    async def _left(self, kek: Kek, versions: Sequence[Kek], buckets: Sequence[Bucket]) -> bool:
         """Is a record under a version from which it could be moved?"""
         counts = await self._rows.count_by_kek()
-        return any(
-            counts.get(one.kek_id)
+        older = [
+            one.kek_id
             for one in versions
             if one.kek_id != kek.kek_id and Use.CONTINUE in ALLOWED_USES[one.state]
-        )
+        ]
+        older = [name for name in older if counts.get(name)]
+        buried = await self.buried(buckets) if older else frozenset()
+        if not buried:
+            return bool(older)
+        rows = [kept for name in older for kept in await self._rows.under(name)]
+        return any(kept.ik_id not in buried for kept in rows)
+
+    async def buried(self, buckets: Sequence[Bucket]) -> frozenset[bytes]:
+        """Return the keys that have a tombstone in a bucket.
+
+        A database from before their end has them again; nothing may carry them on.
+
+        Raises:
+            Unavailable: a store does not answer.
+        """
+        found = [
+            _ik_id_of(name)
+            for bucket in buckets
+            for name in await self._mirror.list(bucket, TOMBSTONES_FOLDER)
+        ]
+        return frozenset(found)
 
     async def move(
         self,
@@ -158,6 +191,8 @@ class KeyRotation:
         tell: Callable[[int], None] = lambda _records: None,
     ) -> Rotated:
         """Keep every record of the key's classification under ``kek``, in rows and mirrors.
+
+        One with a tombstone in a bucket stays behind, to end with the version that keeps it.
 
         Args:
             kek: the version that keeps them from now on; active.
@@ -169,6 +204,7 @@ class KeyRotation:
         """
         check_use(kek.state, Use.WRAP)
         done = Rotated(kek.kek_id)
+        buried = await self.buried(buckets)
         after, seen = b"", 0
         while True:
             behind = await self._rows.behind(
@@ -176,7 +212,9 @@ class KeyRotation:
             )
             if not behind:
                 break
-            done = await self._move_batch(kek, behind, done)
+            living = [kept for kept in behind if kept.ik_id not in buried]
+            done = replace(done, buried=done.buried + len(behind) - len(living))
+            done = await self._move_batch(kek, living, done)
             after = behind[-1].ik_id
             seen += len(behind)
             tell(seen)

@@ -8,6 +8,7 @@ Source: docs/format.md, section 9; docs/shredding.md.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 
 IDS_AT_ONCE = 500
 """Keys named in one statement; SQLite takes no more than some thousand."""
+
+WRITES_AT_ONCE = 16
+"""Tombstones on their way to a store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,16 @@ class KeyShredder:
             some = keyring.c.ik_id.in_(ids[begin : begin + IDS_AT_ONCE])
             found += await self._living((keyring.c.tenant == tenant) & some)
         return found
+
+    async def living_under(self, tenant: str, kek_ids: Collection[str]) -> Sequence[ScopeKey]:
+        """Return the keys of objects that these key versions keep.
+
+        Those of names and of the tenant itself keep no object, and are not among them.
+        """
+        scope = keyring.c.scope
+        fixed = scope.startswith("names:") | scope.startswith("tenant:")
+        under = keyring.c.kek_id.in_(list(kek_ids))
+        return await self._living((keyring.c.tenant == tenant) & under & ~fixed)
 
     async def retire(self, keys: Sequence[ScopeKey]) -> None:
         """Let these keys write nothing more; every process heeds it within seconds."""
@@ -135,14 +149,10 @@ class KeyShredder:
             Unavailable: store or database do not answer; do it again later.
             Refused: object lock keeps a copy of a record in a bucket.
         """
-        return await self._end(
-            (keyring.c.tenant == tenant) & (keyring.c.scope == scope),
-            tenant,
-            scope,
-            word,
-            horizon_ms,
-            buckets,
-        )
+        which = (keyring.c.tenant == tenant) & (keyring.c.scope == scope)
+        buried = await self._bury_again(word, scope, buckets)
+        buried |= await self._end(which, tenant, scope, word, horizon_ms, buckets)
+        return await self._sweep(word, scope, buckets, buried)
 
     async def destroy_keys(
         self,
@@ -158,12 +168,20 @@ class KeyShredder:
             Unavailable, Refused: as `destroy` says.
         """
         ids = list(ik_ids)
-        for begin in range(0, max(len(ids), 1), IDS_AT_ONCE):
+        # No scope in the tombstones: one that has it ends every key of it.
+        buried = await self._bury_again(word, "", buckets)
+        for begin in range(0, len(ids), IDS_AT_ONCE):
             which = keyring.c.ik_id.in_(ids[begin : begin + IDS_AT_ONCE])
             mine = (keyring.c.tenant == tenant) & which
-            # No scope in the tombstones: one that has it ends every key of it.
-            await self._end(mine, tenant, "", word, horizon_ms, buckets)
-        return await self.destroyed_by(word)
+            buried |= await self._end(mine, tenant, "", word, horizon_ms, buckets)
+        return await self._sweep(word, "", buckets, buried)
+
+    async def _bury_again(self, word: str, scope: str, buckets: Sequence[Bucket]) -> set[str]:
+        """Write the tombstones of what an execution before this one ended; return the ids."""
+        ended = await self.destroyed_by(word)
+        for bucket in buckets:
+            await self._bury(bucket, ended, scope, word, self._clock_ms())
+        return {key.ik_id for key in ended}
 
     async def _end(
         self,
@@ -173,9 +191,10 @@ class KeyShredder:
         word: str,
         horizon_ms: int,
         buckets: Sequence[Bucket],
-    ) -> Sequence[ScopeKey]:
+    ) -> set[str]:
+        """Bury keys in buckets and end them in the database; return the ids that were buried."""
         now = self._clock_ms()
-        ending = [*await self._living(which), *await self.destroyed_by(word)]
+        ending = await self._living(which)
         for bucket in buckets:
             await self._bury(bucket, ending, scope, word, now)
 
@@ -204,11 +223,17 @@ class KeyShredder:
             bump_epoch(connection, KEYRING_EPOCH)
 
         await self._database.run(act)
+        return {key.ik_id for key in ending}
+
+    async def _sweep(
+        self, word: str, scope: str, buckets: Sequence[Bucket], buried: Collection[str]
+    ) -> Sequence[ScopeKey]:
+        """Take the records of what was ended from the buckets; return it."""
         gone = await self.destroyed_by(word)
+        # One that was made between the look and the act has its tombstone here.
+        late = [key for key in gone if key.ik_id not in buried]
         for bucket in buckets:
-            # One that was made between the look and the act has its tombstone here.
-            late = [key for key in gone if key not in ending]
-            await self._bury(bucket, late, scope, word, now)
+            await self._bury(bucket, late, scope, word, self._clock_ms())
             there = set(await self._mirror.list(bucket, KEYRING_FOLDER))
             for key in gone:
                 if KEYRING_FOLDER + key.ik_id in there:
@@ -218,9 +243,17 @@ class KeyShredder:
     async def _bury(
         self, bucket: Bucket, keys: Sequence[ScopeKey], scope: str, word: str, now_ms: int
     ) -> None:
-        for key in keys:
-            raw = _tombstone(key, scope or key.scope, word, now_ms)
-            await self._mirror.write(bucket, TOMBSTONES_FOLDER + key.ik_id, raw)
+        for begin in range(0, len(keys), WRITES_AT_ONCE):
+            await asyncio.gather(
+                *(
+                    self._mirror.write(
+                        bucket,
+                        TOMBSTONES_FOLDER + key.ik_id,
+                        _tombstone(key, scope or key.scope, word, now_ms),
+                    )
+                    for key in keys[begin : begin + WRITES_AT_ONCE]
+                )
+            )
 
 
 def _tombstone(key: ScopeKey, scope: str, word: str, now_ms: int) -> bytes:

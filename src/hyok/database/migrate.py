@@ -11,14 +11,19 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sqlalchemy import Connection
 
 
-def upgrade(connection: Connection) -> None:
-    """Apply every migration that is missing.  The caller holds the write lock and commits."""
+def upgrade(connection: Connection, to: str = "head") -> None:
+    """Apply every migration that is missing.  The caller holds the write lock and commits.
+
+    ``to``: no further than this one.
+    """
     if connection.dialect.name == "postgresql":
         connection.execute(text("SET LOCAL statement_timeout = 0"))  # large tables take long
-    command.upgrade(_config(connection), "head")
+    command.upgrade(_config(connection), to)
 
 
 def newest() -> str:
@@ -26,6 +31,12 @@ def newest() -> str:
     head = ScriptDirectory.from_config(_config(None)).get_current_head()
     assert head is not None
     return head
+
+
+def versions() -> Sequence[str]:
+    """Return the identifiers of all migrations, the first one first."""
+    scripts = ScriptDirectory.from_config(_config(None))
+    return [script.revision for script in scripts.walk_revisions()][::-1]
 
 
 def _config(connection: Connection | None) -> Config:

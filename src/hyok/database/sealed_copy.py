@@ -5,22 +5,26 @@ sealed before it goes to other people's disks.  Bringing it back takes the HSM, 
 it needs anyway.
 
     4   "HYKB"
-    1   version: 1, or 2 where custodians hold the key together
+    1   version: 1, or 2 and 3 where custodians hold the key together
     16  backup id, random
     8   unix time in milliseconds
     8   length of the database in bytes
     2   length of the next field
-    n   the file's own key, sealed by the installation's HSM, or to custodians (version 2); bound
-        to all fields above
+    n   the file's own key, sealed by the installation's HSM, or to custodians (versions 2 and 3);
+        bound to all fields above
     …   one part of docs/format.md, section 4 (suite 1, part number 1) under that key
+    …   version 3: to the end, who made it: a signature over the SHA-256 of all bytes above
 
 The length is bound with the key, so a file that was cut, lengthened or put together from two is
-refused, and nothing that was not verified is ever used as a database.
+refused, and nothing that was not verified is ever used as a database.  That the HSM sealed the key
+shows where a file of version 1 comes from; anyone can seal to custodians, so these are signed.
+Version 2 is that of releases that did not.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import struct
 from dataclasses import dataclass
@@ -38,19 +42,21 @@ from hyok.envelope.parts import (
 from hyok.errors import Conflict, Malformed, Tampered
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
-BY_HSM, BY_CUSTODIANS = 1, 2
+BY_HSM, BY_CUSTODIANS, BY_CUSTODIANS_SIGNED = 1, 2, 3
 SHARE_IS_WRONG = "HY-2431"
 """The code of a box that can tell which of several shares is not genuine."""
 
-SEALED_KEY_BYTES_MAX = {BY_HSM: 4_096, BY_CUSTODIANS: 32_768}
+SEALED_KEY_BYTES_MAX = {BY_HSM: 4_096, BY_CUSTODIANS: 32_768, BY_CUSTODIANS_SIGNED: 32_768}
+SIGNATURE_BYTES_MAX = 16_384
 DATABASE_BYTES_MAX = 1 << 40
 
 _MAGIC = b"HYKB"
 _HEAD = struct.Struct(">4sB16sQQH")
 _PART = 1
+_PIECE_BYTES = 1 << 20
 
 
 class SecretBox(Protocol):
@@ -69,6 +75,11 @@ class BackupHead:
     made_ms: int
     size_bytes: int
     version: int = BY_HSM
+
+    @property
+    def by_custodians(self) -> bool:
+        """Do custodians hold its key together?"""
+        return self.version != BY_HSM
 
     @property
     def purpose(self) -> str:
@@ -92,24 +103,54 @@ async def seal_copy(
     entropy: Callable[[int], bytes],
     now_ms: int,
     version: int = BY_HSM,
+    sign: Callable[[BackupHead, bytes], Awaitable[bytes]] | None = None,
 ) -> int:
     """Seal the database file ``plain`` as ``target``; return its bytes.  Durable on return.
 
-    ``version`` says what kind of ``box`` it is: the HSM's, or the custodians'.
+    ``version`` says what kind of ``box`` it is: the HSM's, or the custodians'.  ``sign`` returns
+    what shows who made a file with this head and SHA-256; for version 3, and for no other.
 
     Raises:
         Conflict: ``target`` is there already.
         Unavailable: the HSM did not answer, or the installation has no key of its own yet.
     """
+    assert (sign is not None) is (version == BY_CUSTODIANS_SIGNED)
     size = await asyncio.to_thread(_size, plain, target)
     head = BackupHead(entropy(16), now_ms, size, version)
     key = DataKey(entropy(32))
     try:
         front = head.render(await box.seal(head.purpose, key.reveal()))
         salted = part_header(entropy(PART_SALT_BYTES), entropy(NONCE_PREFIX_BYTES))
-        return await asyncio.to_thread(_write, key, front, salted, plain, target, size)
+        beside = target.with_name(target.name + ".part")
+        try:
+            made = await asyncio.to_thread(_write, key, front, salted, plain, beside, size)
+            signature = await sign(head, made) if sign is not None else b""
+            return await asyncio.to_thread(_finish, beside, target, signature)
+        except BaseException:
+            beside.unlink(missing_ok=True)
+            raise
     finally:
         key.close()
+
+
+def read_signature(sealed: Path) -> tuple[bytes, bytes]:
+    """Return the SHA-256 that a file of version 3 has, and what is to be a signature over it.
+
+    Raises:
+        Malformed: it is missing, or no backup of a version that we know (HY-3103).
+        Tampered: it is cut (HY-2402).
+    """
+    head, _, at = _parse(sealed)
+    end = at + Layout(HYOK1).part_sealed_size(head.size_bytes)
+    digest = hashlib.sha256()
+    with sealed.open("rb") as source:
+        while end:
+            piece = source.read(min(end, _PIECE_BYTES))
+            if not piece:
+                raise _tampered(sealed)
+            digest.update(piece)
+            end -= len(piece)
+        return digest.digest(), source.read(SIGNATURE_BYTES_MAX)
 
 
 def read_head(sealed: Path) -> tuple[BackupHead, bytes]:
@@ -141,7 +182,8 @@ async def open_copy(sealed: Path, target: Path, box: SecretBox) -> BackupHead:
             raise  # it names whose
         raise _tampered(sealed) from error
     try:
-        await asyncio.to_thread(_read, key, sealed, at, target, head.size_bytes)
+        signed = head.version == BY_CUSTODIANS_SIGNED
+        await asyncio.to_thread(_read, key, sealed, at, target, head.size_bytes, signed=signed)
     except (Tampered, Malformed) as error:
         raise _tampered(sealed) from error
     finally:
@@ -180,26 +222,31 @@ def _parse(path: Path) -> tuple[BackupHead, bytes, int]:
     return head, sealed_key[:key_bytes], _HEAD.size + key_bytes
 
 
-def _write(key: DataKey, front: bytes, salted: bytes, plain: Path, target: Path, size: int) -> int:
-    beside = target.with_name(target.name + ".part")
-    try:
-        with plain.open("rb") as source, _private(beside) as sink:
-            sink.write(front + salted)
-            _seal(PartSealer(key, HYOK1, _PART, salted), source, sink, size)
-            sink.flush()
-            os.fsync(sink.fileno())
-        beside.rename(target)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
+def _write(
+    key: DataKey, front: bytes, salted: bytes, plain: Path, beside: Path, size: int
+) -> bytes:
+    """Write everything but the signature; return its SHA-256."""
+    with plain.open("rb") as source, _private(beside) as sink:
+        sink.write(front + salted)
+        _seal(PartSealer(key, HYOK1, _PART, salted), source, sink, size)
+    with beside.open("rb") as made:
+        return hashlib.file_digest(made, "sha256").digest()
+
+
+def _finish(beside: Path, target: Path, signature: bytes) -> int:
+    with beside.open("ab") as sink:
+        sink.write(signature)
+        sink.flush()
+        os.fsync(sink.fileno())
+    beside.rename(target)
     return target.stat().st_size
 
 
-def _read(key: DataKey, sealed: Path, at: int, target: Path, size: int) -> None:
+def _read(key: DataKey, sealed: Path, at: int, target: Path, size: int, *, signed: bool) -> None:
     try:
         with sealed.open("rb") as source, _private(target) as sink:
             source.seek(at)
-            _open(key, source, sink, size)
+            _open(key, source, sink, size, signed=signed)
             sink.flush()
             os.fsync(sink.fileno())
     except BaseException:
@@ -224,7 +271,7 @@ def _seal(sealer: PartSealer, source: BinaryIO, sink: BinaryIO, size: int) -> No
             return
 
 
-def _open(key: DataKey, source: BinaryIO, sink: BinaryIO, size: int) -> None:
+def _open(key: DataKey, source: BinaryIO, sink: BinaryIO, size: int, *, signed: bool) -> None:
     header = source.read(HEADER_BYTES)
     opener = PartOpener(key, HYOK1, _PART, header, size)
     left = Layout(HYOK1).part_sealed_size(size) - HEADER_BYTES
@@ -233,7 +280,7 @@ def _open(key: DataKey, source: BinaryIO, sink: BinaryIO, size: int) -> None:
         piece = source.read(min(left, _sealed_bytes(opener, index)))
         left -= len(piece)
         sink.write(out[: opener.open_into(index, memoryview(piece), out)])
-    if source.read(1):
+    if not signed and source.read(1):
         raise Tampered("something follows the last segment")
 
 

@@ -33,6 +33,7 @@ class Sealed:
     lock: Lock
     raw: bytes
     envelope: Envelope
+    latest: bool = True  # False: an older version
 
 
 async def envelopes(
@@ -46,10 +47,12 @@ async def envelopes(
         Unavailable: the store does not answer.
     """
     seen = 0
-    batch: list[tuple[str, str]] = []
+    batch: list[tuple[str, str, bool]] = []
 
     async def look() -> list[Sealed]:
-        found = await asyncio.gather(*(_look(store, bucket, *one) for one in batch))
+        found = await asyncio.gather(
+            *(_look(store, bucket, name, version, latest=latest) for name, version, latest in batch)
+        )
         batch.clear()
         return [one for one in found if one is not None]
 
@@ -66,7 +69,9 @@ async def envelopes(
     tell(seen)
 
 
-async def _look(store: ObjectStore, bucket: Bucket, name: str, version_id: str) -> Sealed | None:
+async def _look(
+    store: ObjectStore, bucket: Bucket, name: str, version_id: str, *, latest: bool
+) -> Sealed | None:
     try:
         stored = await store.head(bucket.backend_name, name, version_id)
         facts = stored.facts
@@ -75,15 +80,15 @@ async def _look(store: ObjectStore, bucket: Bucket, name: str, version_id: str) 
     except (NotFound, Malformed):
         return None
     assert facts is not None
-    return Sealed(name, version_id, stored.etag, stored.size, facts.lock, raw, envelope)
+    return Sealed(name, version_id, stored.etag, stored.size, facts.lock, raw, envelope, latest)
 
 
-async def _all(store: ObjectStore, bucket: Bucket) -> AsyncGenerator[tuple[str, str], None]:
+async def _all(store: ObjectStore, bucket: Bucket) -> AsyncGenerator[tuple[str, str, bool], None]:
     if not await keeps_versions(store, bucket.backend_name):
         async with aclosing(walk(store, bucket.backend_name, None)) as found:
             async for _, entry in found:
-                yield entry.name, ""
+                yield entry.name, "", True
         return
     async for version in versions_of(store, bucket.backend_name, ""):
         if not version.name.startswith(RESERVED) and not version.marker:
-            yield version.name, version.version_id
+            yield version.name, version.version_id, version.latest

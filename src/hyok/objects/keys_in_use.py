@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hyok.envelope.block import Mode
@@ -14,6 +15,22 @@ if TYPE_CHECKING:
     from hyok.backends.port import ObjectStore
     from hyok.custody.exposure import Exposure
     from hyok.vocabulary import Bucket
+
+
+@dataclass(frozen=True, slots=True)
+class Exposed:
+    """Objects of a bucket whose key may have stood under a compromised version.
+
+    ``older``: versions behind the newest of their object, whose place nothing can take.
+    """
+
+    newest: int = 0
+    older: int = 0
+
+    @property
+    def total(self) -> int:
+        """Return how many there are."""
+        return self.newest + self.older
 
 
 async def count_under(
@@ -42,14 +59,15 @@ async def count_exposed(
     bucket: Bucket,
     exposure: Exposure,
     tell: Callable[[int], None] = lambda _objects: None,
-) -> int:
+) -> Exposed:
     """Return how many objects and older versions have a key that the KEK in question kept.
 
     Raises:
         Unavailable: store or database do not answer.
     """
-    count = 0
+    newest = older = 0
     async with aclosing(envelopes(store, bucket, tell)) as everything:
         async for found in everything:
-            count += (await exposure.judge(found.envelope)).exposed
-    return count
+            if (await exposure.judge(found.envelope)).exposed:
+                newest, older = newest + found.latest, older + (not found.latest)
+    return Exposed(newest, older)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from hyok.custody.key_states import KeyState, check_transition
 from hyok.custody.quorum import Quorum
-from hyok.errors import Conflict, NotFound, Tampered
+from hyok.errors import Conflict, NotFound
 from hyok.officer.effects import text
 from hyok.officer.port import Done, Plan
 from hyok.vocabulary import ClassificationName
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from hyok.custody.custodian import KeyCustodian
     from hyok.custody.kek import Kek
     from hyok.custody.keks import KekCatalog
+    from hyok.custody.key_end import KeyEnder
     from hyok.custody.proposal import Effect
-    from hyok.hsm.port import Hsm
     from hyok.officer.key_uses import KeyUses
     from hyok.policy.classifications import Classifications
     from hyok.vocabulary import Ask
@@ -39,13 +39,13 @@ class DestroyKey:
         *,
         keks: KekCatalog,
         uses: KeyUses,
-        hsm: Hsm,
+        ender: KeyEnder,
         custodian: KeyCustodian,
         classifications: Classifications,
     ) -> None:
         self._keks = keks
         self._uses = uses
-        self._hsm = hsm
+        self._ender = ender
         self._custodian = custodian
         self._classifications = classifications
 
@@ -62,6 +62,9 @@ class DestroyKey:
             check_transition(kek.state, KeyState.DESTROYED)
             await self._uses.check_unused(kek)
         exact: Effect = {"key": kek.kek_id, "check_value": kek.spec.check_value.hex()}
+        buried = await self._uses.buried_under(kek)
+        if buried:  # they go with it, on the word of what stands in buckets
+            exact["buried_records"] = buried
         return Plan(kek.tenant, kek.classification, Quorum(self._approvals(kek)), exact)
 
     async def _named(self, effect: Effect) -> Kek:
@@ -99,21 +102,9 @@ class DestroyKey:
             raise Conflict("The key of this name is another one now.", code="HY-2505")
         ask = replace(ask, classification=self._judged_as(kek))
         await self._custodian.decide(ask)
-        if kek.state is not KeyState.DESTROYED:
-            await self._keks.change_state(kek.kek_id, KeyState.DESTROYED)
+        await self._ender.close(kek)
         records = await self._uses.end_records(kek)
-        tokens = await self._hsm.destroy_kek(kek.spec)
-        try:
-            await self._hsm.check(kek.spec)
-        except NotFound:
-            pass
-        else:
-            raise Tampered(
-                f"The HSM still answers for the key {kek.kek_id} that it destroyed.",
-                code="HY-2314",
-                effect="No gateway uses it any more, and it still exists.",
-                next_step="look at the HSM, and at copies of the token",
-            )
+        tokens = await self._ender.destroy(kek)
         await self._custodian.conclude(ask, "done", kek_id=kek.kek_id)
         return Done(
             f"key {kek.kek_id} is destroyed in {', '.join(tokens)}; backups of the HSM may have it",

@@ -18,9 +18,17 @@ if TYPE_CHECKING:
     from hyok.custody.keks import KekCatalog
     from hyok.custody.rotation import KeyRotation
     from hyok.custody.sealed_rows import SealedRows
+    from hyok.objects.keys_in_use import Exposed
     from hyok.objects.registry import BucketRegistry
     from hyok.policy.classifications import Classifications
     from hyok.vocabulary import Bucket
+
+
+OLDER_ROAD = (
+    "remove those versions, or let them expire (NoncurrentVersionExpiration); "
+    "until then keep the key"
+)
+"""No store lets a version take an older one's place, so these cannot be sealed anew."""
 
 
 class KeyUses:
@@ -62,7 +70,8 @@ class KeyUses:
         """Return quietly if no record, copy of one, or object is kept under this version.
 
         Of a compromised version records are left, which a rotation does not move: they must be of
-        no object any more.
+        no object any more.  Records that were destroyed once, and came back with a database from
+        before, are to end with it.
 
         Raises:
             Conflict: something is (code HY-2311); or the last backup is sealed under it (HY-2426).
@@ -70,13 +79,14 @@ class KeyUses:
         if kek.classification == SECRETS:
             await self._check_seals_nothing(kek)
         records = await self._rotation.records_under(kek)
+        buried = records.keys() & await self._rotation.buried(await self._buckets(kek))
         rotate = f"hyok keys rotate --tenant {kek.tenant} --classification {kek.classification}"
         if kek.state is KeyState.COMPROMISED:
             await self._check_sealed_anew(kek)
-            moving = sum(records.values())
+            moving = sum(fixed for ik_id, fixed in records.items() if ik_id not in buried)
         else:
-            moving = len(records)
-            records = {}
+            moving = len(records) - len(buried)
+            records = {ik_id: records[ik_id] for ik_id in buried}
         if moving:
             raise _in_use(kek, f"{moving:,} keyring records", rotate)
         for bucket in await self._buckets(kek):
@@ -87,6 +97,17 @@ class KeyUses:
             if objects:
                 step = f"hyok jobs rewrap {bucket.bucket_id}, or delete them"
                 raise _in_use(kek, f"{objects:,} objects of bucket {bucket.bucket_id}", step)
+
+    async def records_left(self, kek: Kek) -> int:
+        """Return how many keyring records, and copies of such, are kept under this version.
+
+        Raises:
+            Unavailable: a store or the database does not answer.
+        """
+        left = len(await self._rotation.records_under(kek))
+        for bucket in await self._buckets(kek):
+            left += await self._rotation.mirrored_under(kek, bucket)
+        return left
 
     async def _check_seals_nothing(self, kek: Kek) -> None:
         """Return quietly if no row, registration or needed backup is sealed under this version."""
@@ -110,11 +131,13 @@ class KeyUses:
 
     async def _check_sealed_anew(self, kek: Kek) -> None:
         for name, objects in (await self.exposed(kek)).items():
-            if objects:
-                what = f"{objects:,} objects of bucket {name}, older versions included"
+            if objects.newest:
+                what = f"{objects.total:,} objects of bucket {name}, older versions included"
                 raise _in_use(kek, what, f"hyok keys reseal {kek.kek_id}")
+            if objects.older:
+                raise _in_use(kek, f"{objects.older:,} older versions in bucket {name}", OLDER_ROAD)
 
-    async def exposed(self, kek: Kek) -> Mapping[str, int]:
+    async def exposed(self, kek: Kek) -> Mapping[str, Exposed]:
         """Return how many objects and older versions a version may have kept, by bucket.
 
         Raises:
@@ -131,6 +154,15 @@ class KeyUses:
             for bucket in await self._buckets(kek)
             if kek.classification in bucket.allowed
         }
+
+    async def buried_under(self, kek: Kek) -> int:
+        """Return how many records of a version were destroyed once: a tombstone names them.
+
+        Raises:
+            Unavailable: database or a store do not answer.
+        """
+        records = await self._rotation.records_under(kek)
+        return len(records.keys() & await self._rotation.buried(await self._buckets(kek)))
 
     async def end_records(self, kek: Kek) -> int:
         """Drop the records that a version kept and that nothing needs; return how many.

@@ -28,6 +28,8 @@ HEEDED_SECONDS = 3.0
 """After so long no process has a destroyed key in memory: each looks every two seconds."""
 
 DAY_MS = 86_400_000
+APPROVALS_MIN = 2
+"""For what is named by a bucket or a classification, whatever that asks for."""
 
 
 class Shredding:
@@ -85,10 +87,17 @@ class Shredding:
         assert isinstance(keys, list)
         assert isinstance(parts, list)
         versions = sum(part["versions"] for part in parts)
+        count = document["keys_count"] or len(keys)
+        figures: dict[str, object] = {"keys": count, "versions": versions}
+        what = f"{count} keys and {versions} versions of objects"
+        keks = document["keks"]
+        assert isinstance(keks, list)
+        if keks:
+            what = f"{len(keks)} key versions in the HSM, {what}"
+            figures["keks"] = [one["kek_id"] for one in keks]
         return Done(
-            f"{len(keys)} keys and {versions} versions of objects are destroyed; "
-            f"hyok shred statement {ask.request_id}",
-            {"keys": len(keys), "versions": versions, "sha256": digest(document)},
+            f"{what} are destroyed; hyok shred statement {ask.request_id}",
+            figures | {"sha256": digest(document)},
         )
 
     async def _attempts(self, ask: Ask, samples: Sequence[tuple[str, str]]) -> Sequence[Attempt]:

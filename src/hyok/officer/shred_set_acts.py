@@ -20,8 +20,8 @@ from hyok.objects.envelopes import envelopes
 from hyok.objects.erasing import Holding, erase_where
 from hyok.officer.effects import text
 from hyok.officer.port import Done, Plan
-from hyok.officer.shred_base import HEEDED_SECONDS, Shredding, check_unlocked
-from hyok.officer.statement import Deleted, Part, Person, Statement
+from hyok.officer.shred_base import APPROVALS_MIN, HEEDED_SECONDS, Shredding, check_unlocked
+from hyok.officer.statement import ALONE, SHARED, Deleted, Part, Person, Statement
 from hyok.vocabulary import ClassificationName
 
 if TYPE_CHECKING:
@@ -34,11 +34,7 @@ if TYPE_CHECKING:
     from hyok.objects.envelopes import Sealed
     from hyok.objects.places import Places
     from hyok.objects.uploads import UploadLedger
-    from hyok.officer.port import Performer
     from hyok.vocabulary import Ask, Bucket
-
-SHARED, ALONE = "shared", "alone"
-APPROVALS_MIN = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -380,27 +376,3 @@ def replace_tokens(found: Found, tokens: set[bytes]) -> Found:
 def _word(token: bytes) -> str:
     """Return what tells a token from others; it may be as long as an RSA ciphertext."""
     return token[:16].hex()
-
-
-class Shred:
-    """`scope:shred`, whatever is named: a case or person, a bucket, an object."""
-
-    def __init__(self, case: Performer, whole: Performer) -> None:
-        self._case, self._set = case, whole
-
-    def _of(self, effect: Effect) -> Performer:
-        return self._case if "case" in effect else self._set
-
-    async def plan(self, effect: Effect) -> Plan:
-        """See `Performer`.
-
-        Raises:
-            Malformed: it names both a case and a bucket, or neither.
-        """
-        if ("case" in effect) is ("bucket" in effect):
-            raise Malformed("one of a case and a bucket is wanted", effect="Nothing was proposed.")
-        return await self._of(effect).plan(effect)
-
-    async def perform(self, ask: Ask, case: Case) -> Done:
-        """See `Performer`."""
-        return await self._of(case.proposal.effect).perform(ask, case)

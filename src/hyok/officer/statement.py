@@ -1,4 +1,4 @@
-"""The statement of destruction (verklaring van vernietiging), as data and as a page for people.
+"""The statement of destruction (verklaring van vernietiging), as data.
 
 What it says is covered by the audit log: its SHA-256 stands in a record there, and the HSM signs
 checkpoints over that log.  Pure.
@@ -9,20 +9,23 @@ Source: docs/shredding.md.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from hashlib import sha256
-from html import escape
 from typing import TYPE_CHECKING
 
 from hyok.custody.proposal import canonical
-from hyok.officer.document_page import listed, page, table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
 FORM = "hyok-destruction-statement/1"
 ACTION = "shred:statement"
 KEY_DESTROYED = "HY-2304"
+KEK_DESTROYED, NOT_IN_HSM = "HY-2301", "HY-2103"
+"""How what a destroyed key version kept is refused: by a gateway, and by the HSM itself."""
+
+SHARED, ALONE = "shared", "alone"
+"""Why a key lives on: it keeps other objects too, or a KEK keeps each object by itself."""
 REASON = "statement-sha256:"
 """In front of the digest, in the record of the audit log."""
 
@@ -46,6 +49,19 @@ class Key:
     classification: str
     created_ms: int
     mirrored: bool = False  # copies of its record stood in buckets, where a store may have kept one
+
+
+@dataclass(frozen=True, slots=True)
+class EndedKek:
+    """One key version that was destroyed in the HSM; it was asked afterwards, and had it no more.
+
+    ``tokens``: of the group, by their names in the settings.
+    """
+
+    kek_id: str
+    check_value: str
+    tokens: Sequence[str]
+    at_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +118,11 @@ class Statement:
     attempts: Sequence[Attempt]
     horizon_ms: int
     deleted: Sequence[Deleted] = ()  # part of `parts`
+    keys_count: int = 0  # of a classification, whose `keys` are not all of them
+    keys_sha256: str = ""  # of the ids of all, in order, without a separator
+    keks: Sequence[EndedKek] = ()
+    keks_kept: Mapping[str, int] = field(default_factory=dict)  # kek_id: records that it keeps
+    written_since: int = 0  # versions of a classification under its new key, which live on
 
     def document(self) -> dict[str, object]:
         """Return it as JSON has it."""
@@ -112,213 +133,3 @@ class Statement:
 def digest(document: Mapping[str, object]) -> str:
     """Return the SHA-256 of a statement's canonical bytes, hex."""
     return sha256(canonical(document)).hexdigest()
-
-
-def render_page(document: Mapping[str, object], moment: Callable[[int], str], proof: str) -> str:
-    """Return the statement as one HTML page in Dutch and English, without anything from elsewhere.
-
-    ``moment`` renders a time; ``proof`` names the checkpoint that covers it, or is empty.
-    """
-    parts = "".join(_part(document, moment, proof, words) for words in (_DUTCH, _ENGLISH))
-    return page("Verklaring van vernietiging / Statement of destruction", parts)
-
-
-_DUTCH = {
-    "lang": "nl",
-    "title": "Verklaring van vernietiging",
-    "intro": "De sleutels en de versleutelde bestanden hieronder zijn vernietigd.",
-    "installation": "Installatie",
-    "tenant": "Organisatie",
-    "scope": "Zaak of betrokkene (pseudoniem)",
-    "classification": "Classificatie",
-    "selection": "Grondslag (selectielijst)",
-    "reason": "Reden",
-    "proposal": "Voorstel",
-    "digest": "SHA-256 van het voorstel",
-    "executed": "Uitgevoerd door",
-    "ended": "Voltooid",
-    "persons": "Wie heeft besloten",
-    "person": "Persoon",
-    "verdict": "Besluit",
-    "method": "Ondertekend met",
-    "at": "Tijdstip (UTC)",
-    "keys": "Vernietigde sleutels",
-    "key": "Sleutel",
-    "kek": "Bewaard onder",
-    "class": "Classificatie",
-    "made": "Gemaakt (UTC)",
-    "objects": "Gewiste bestanden, alle versies",
-    "bucket": "Bucket",
-    "store": "Opslag",
-    "versions": "Versies",
-    "bytes": "Versleutelde bytes",
-    "none": "Geen.",
-    "deleted": "Daarvan alleen gewist: de sleutel bestaat nog",
-    "why": "Waarom",
-    "shared": "de sleutel bewaart ook andere bestanden",
-    "alone": "elk bestand heeft zijn eigen sleutel, bewaard onder de KEK",
-    "warning": (
-        "Let op: een kopie die de leverancier van de alleen gewiste bestanden bewaarde, is nog te "
-        "openen door wie de HSM mag gebruiken, totdat de KEK is vernietigd."
-    ),
-    "mirrored": (
-        "Van sommige vernietigde sleutels stonden versleutelde kopieën bij de leverancier. Ze zijn "
-        "gewist; bewaarde de leverancier er een, dan is die te openen door wie de HSM mag "
-        "gebruiken, totdat de KEK is geroteerd en vernietigd."
-    ),
-    "absent": "Na het wissen zijn alle buckets opnieuw doorzocht; aantal gevonden versies: ",
-    "attempts": "Daarna is geprobeerd een bestand te ontsleutelen",
-    "answer": "Uitkomst",
-    "destroyed": "geweigerd, de sleutel is vernietigd",
-    "other": "om een andere reden geweigerd; dit toont de vernietiging niet",
-    "copies": "Wat nog bestaat, en tot wanneer",
-    "horizon": (
-        "Back-ups van de database kunnen de sleutels nog bevatten tot {when}. Tot dat moment "
-        "weigert hyok ze; wie zo'n back-up, een kopie van de bestanden en de HSM samen heeft, zou "
-        "ze buiten hyok om kunnen openen. Kopieën van de versleutelde bestanden bij de leverancier "
-        "zijn na dat moment voorgoed onleesbaar."
-    ),
-    "proof": "Bewijs",
-    "proven": "Deze verklaring staat in het auditlogboek, onder een checkpoint van de HSM: ",
-    "unproven": "Nog geen checkpoint van het auditlogboek dekt deze verklaring.",
-}
-_ENGLISH = {
-    "lang": "en",
-    "title": "Statement of destruction",
-    "intro": "The keys and the sealed objects below were destroyed.",
-    "installation": "Installation",
-    "tenant": "Organisation",
-    "scope": "Case or person (pseudonym)",
-    "classification": "Classification",
-    "selection": "Ground (selection list)",
-    "reason": "Reason",
-    "proposal": "Proposal",
-    "digest": "SHA-256 of the proposal",
-    "executed": "Executed by",
-    "ended": "Completed",
-    "persons": "Who decided",
-    "person": "Person",
-    "verdict": "Decision",
-    "method": "Signed with",
-    "at": "Time (UTC)",
-    "keys": "Keys destroyed",
-    "key": "Key",
-    "kek": "Kept under",
-    "class": "Classification",
-    "made": "Made (UTC)",
-    "objects": "Objects erased, in every version",
-    "bucket": "Bucket",
-    "store": "Store",
-    "versions": "Versions",
-    "bytes": "Sealed bytes",
-    "none": "None.",
-    "deleted": "Of these only deleted: the key lives on",
-    "why": "Why",
-    "shared": "the key keeps other objects as well",
-    "alone": "each object has a key of its own, kept under the KEK",
-    "warning": (
-        "Note: a copy that the supplier kept of the objects that were only deleted can still be "
-        "opened by whoever may use the HSM, until the KEK is destroyed."
-    ),
-    "mirrored": (
-        "Sealed copies of some of the destroyed keys stood at the supplier. They are removed; if "
-        "the supplier kept one, whoever may use the HSM can open it until the KEK is rotated and "
-        "destroyed."
-    ),
-    "absent": "After the erasure every bucket was searched again; versions found: ",
-    "attempts": "Then a decryption was tried",
-    "answer": "Result",
-    "destroyed": "refused, the key was destroyed",
-    "other": "refused for another reason; this does not show the destruction",
-    "copies": "What still exists, and until when",
-    "horizon": (
-        "Backups of the database may hold the keys until {when}. Until then hyok refuses them; "
-        "whoever has such a backup, a copy of the objects and the HSM together could open them "
-        "outside of hyok. After that moment copies of the sealed objects at the supplier can never "
-        "be read again."
-    ),
-    "proof": "Proof",
-    "proven": "This statement stands in the audit log, under a checkpoint of the HSM: ",
-    "unproven": "No checkpoint of the audit log covers this statement yet.",
-}
-
-
-def _part(
-    document: Mapping[str, object],
-    moment: Callable[[int], str],
-    proof: str,
-    words: Mapping[str, str],
-) -> str:
-    def at(value: object) -> str:
-        return moment(value) if isinstance(value, int) and value else "-"
-
-    facts = [
-        (words["installation"], document["installation"]),
-        (words["tenant"], document["tenant"]),
-        (words["scope"], document["scope"]),
-        (words["classification"], document["classification"]),
-        (words["selection"], document["selection"] or "-"),
-        (words["reason"], document["reason"]),
-        (words["proposal"], document["proposal"]),
-        (words["digest"], document["proposal_sha256"]),
-        (words["executed"], document["executed_by"]),
-        (words["ended"], at(document["ended_ms"])),
-    ]
-    persons = [
-        [row["person"], row["verdict"], row["method"], at(row["at_ms"])]
-        for row in _rows(document["persons"])
-    ]
-    keys = [
-        [row["ik_id"], row["kek_id"], row["classification"], at(row["created_ms"])]
-        for row in _rows(document["keys"])
-    ]
-    parts = [
-        [row["bucket"], row["store"], row["versions"], row["size_bytes"]]
-        for row in _rows(document["parts"])
-    ]
-    attempts = [
-        [row["bucket"], at(row["at_ms"]), f"{row['answer']}: {words[_answered(row)]}"]
-        for row in _rows(document["attempts"])
-    ]
-    return "".join(
-        (
-            f'<article lang="{words["lang"]}">\n<h1>{words["title"]}</h1>\n',
-            f"<p>{words['intro']}</p>\n{listed(facts)}\n",
-            table(words, "persons", ("person", "verdict", "method", "at"), persons),
-            table(words, "keys", ("key", "kek", "class", "made"), keys),
-            table(words, "objects", ("bucket", "store", "versions", "bytes"), parts),
-            _only_deleted(document, words),
-            f"<p>{words['absent']}{escape(str(document['remaining']))}</p>\n",
-            table(words, "attempts", ("bucket", "at", "answer"), attempts),
-            f"<h2>{words['copies']}</h2>\n",
-            f"<p>{words['horizon'].format(when=at(document['horizon_ms']))}</p>\n",
-            f"<h2>{words['proof']}</h2>\n",
-            f"<p>{words['proven']}{escape(proof)}</p>\n"
-            if proof
-            else f"<p>{words['unproven']}</p>\n",
-            f"<p>SHA-256: {digest(document)}</p>\n</article>\n",
-        )
-    )
-
-
-def _only_deleted(document: Mapping[str, object], words: Mapping[str, str]) -> str:
-    rows = [
-        [row["bucket"], words[str(row["why"])], row["versions"], row["size_bytes"]]
-        for row in _rows(document.get("deleted", []))
-    ]
-    shown = ""
-    if rows:
-        shown += table(words, "deleted", ("bucket", "why", "versions", "bytes"), rows)
-        shown += f"<p><strong>{words['warning']}</strong></p>\n"
-    if any(row.get("mirrored") for row in _rows(document["keys"])):
-        shown += f"<p>{words['mirrored']}</p>\n"
-    return shown
-
-
-def _answered(row: Mapping[str, object]) -> str:
-    return "destroyed" if row["answer"] == KEY_DESTROYED else "other"
-
-
-def _rows(value: object) -> Sequence[Mapping[str, object]]:
-    assert isinstance(value, (list, tuple))
-    return value

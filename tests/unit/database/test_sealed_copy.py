@@ -136,7 +136,7 @@ async def test_files_of_another_kind_or_version_are_told_apart(
     for raw, said in (
         (b"", "no backup of hyok"),
         (b"SQLite format 3\0" + bytes(100), "no backup of hyok"),
-        (b"HYKB\3" + bytes(100), "version 3"),
+        (b"HYKB\4" + bytes(100), "version 4"),
     ):
         file.write_bytes(raw)
         with pytest.raises(Malformed, match=said):

@@ -16,7 +16,9 @@ from tests.unit.officer.own_rows import own_rows
 from tests.unit.officer.test_acts import ask_of, case_of
 
 from hyok.backends.port import DefaultLock, Lock, StoredFacts
+from hyok.cli.reseal import Resealed, _next_step
 from hyok.custody.exposure import Exposures
+from hyok.custody.key_end import KeyEnder
 from hyok.custody.key_states import KeyState
 from hyok.custody.keyring_rows import KeyringRows
 from hyok.custody.quorum import Act
@@ -26,11 +28,12 @@ from hyok.jobs.ledger import JobLedger
 from hyok.jobs.reseal import ResealBucket
 from hyok.jobs.runner import Runner
 from hyok.objects.facts import PutFacts
+from hyok.objects.keys_in_use import Exposed
 from hyok.objects.registry import BucketRegistry
 from hyok.objects.resealing import ACTION
 from hyok.objects.rewrapping import Rewrapper
 from hyok.officer.key_acts import DestroyKey
-from hyok.officer.key_uses import KeyUses
+from hyok.officer.key_uses import OLDER_ROAD, KeyUses
 
 if TYPE_CHECKING:
     from tests.unit.custody.test_custodian import House
@@ -67,7 +70,7 @@ class Scene:
         self.destroy = DestroyKey(
             keks=house.keks,
             uses=self.uses,
-            hsm=house.hsm,
+            ender=KeyEnder(house.keks, house.hsm),
             custodian=house.custodian,
             classifications=CLASSES,
         )
@@ -109,7 +112,8 @@ class Scene:
         return await self.runner.run(job)
 
     async def left(self, version: int = 1) -> int:
-        return sum((await self.uses.exposed(await self.kek(version))).values())
+        exposed = await self.uses.exposed(await self.kek(version))
+        return sum(one.total for one in exposed.values())
 
 
 async def scene(house: House, classification: str = "vertrouwelijk") -> Scene:
@@ -241,6 +245,11 @@ async def test_an_older_version_is_told_and_keeps_the_key_until_it_is_removed(
     await store.delete("dossiers", name)
     await made.compromise()
     await made.rotate()
+    exposed = await made.uses.exposed(await made.kek(1))
+    assert exposed == {"dossiers": Exposed(newest=1, older=2)}
+    with pytest.raises(Conflict, match="3 objects of bucket dossiers") as said:
+        await made.destroy.plan({"key": "t/vertrouwelijk/1"})
+    assert "hyok keys reseal" in said.value.next_step
     found = await made.run()
     assert (found.objects, found.failed) == (1, 2)
     assert set(found.causes) == {"Refused HY-2424"}
@@ -248,7 +257,14 @@ async def test_an_older_version_is_told_and_keeps_the_key_until_it_is_removed(
     assert sorted(text.split(" (version ")[0] for text in told) == ["brief", "weg"]
     assert await vaults.get(vaults.ask("brief")) == b"tweede"
     assert len([one for one in await names_of(made) if not one[2]]) == 3, "the old newest is gone"
-    assert await made.left() == 2
+    exposed = await made.uses.exposed(await made.kek(1))
+    assert exposed == {"dossiers": Exposed(newest=0, older=2)}
+    with pytest.raises(Conflict, match="2 older versions in bucket dossiers") as said:
+        await made.destroy.plan({"key": "t/vertrouwelijk/1"})
+    assert said.value.next_step == OLDER_ROAD, "another run of reseal would mend nothing"
+    done = Resealed([], exposed)
+    assert (done.left, done.older, _next_step("k", done)) == (2, 2, OLDER_ROAD)
+    assert "keys reseal k again" in _next_step("k", Resealed([], {"b": Exposed(1, 1)}))
     with pytest.raises(NotFound):
         await vaults.get(vaults.ask("weg"))
     for one, version, marker in await names_of(made):

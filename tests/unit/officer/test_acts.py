@@ -16,9 +16,11 @@ from hyok.custody.approval_rows import Execution, Rows
 from hyok.custody.break_glass import Grant, GrantBook
 from hyok.custody.cases import Case
 from hyok.custody.exposure import Exposures
+from hyok.custody.key_end import KeyEnder
 from hyok.custody.key_states import KeyState
 from hyok.custody.keyring_rows import KeyringRows
 from hyok.custody.officers import Register
+from hyok.custody.port import TOMBSTONES_FOLDER
 from hyok.custody.proposal import Effect, Proposal
 from hyok.custody.quorum import Act
 from hyok.custody.rotation import KeyRotation
@@ -104,7 +106,7 @@ class Acts:
                 keks=house.keks,
                 progress=lambda _objects, _bytes: None,
             ),
-            hsm=house.hsm,
+            ender=KeyEnder(house.keks, house.hsm),
             custodian=house.custodian,
             classifications=CLASSES,
         )
@@ -266,6 +268,45 @@ async def test_a_key_version_is_destroyed_only_when_it_keeps_nothing(acts: Acts)
     for name in ("intern", "nog een"):
         assert await vaults.get(vaults.ask(name)) == name.encode()
     await executed(Act.DESTROY_KEY, acts.destroy_key, key)  # carried on: nothing is left to do
+
+
+async def test_records_that_stand_in_the_database_alone_keep_their_key(acts: Acts) -> None:
+    vaults = acts.vaults
+    await vaults.make_bucket("zaken", "vertrouwelijk")
+    await vaults.put(vaults.ask("stuk", bucket_id="zaken"), b"stuk")
+    await vaults.house.keks.create(vaults.house.hsm, "t", "vertrouwelijk", 1, 1)
+    with pytest.raises(Conflict, match="2 keyring records") as said:
+        await acts.destroy_key.plan({"key": "t/vertrouwelijk/1"})
+    assert said.value.code == "HY-2311"
+
+
+async def test_a_record_that_was_destroyed_once_is_carried_on_by_no_rotation(acts: Acts) -> None:
+    """A database from before has it again; the tombstone in the bucket says that it must not."""
+    vaults = acts.vaults
+    for name in ("leeft", "dood"):
+        await vaults.make_bucket(name, "intern")
+        await vaults.put(vaults.ask("stuk", bucket_id=name), b"stuk")
+    vaults.house.now[0] += 5_000  # the registry looks again
+    rows = await KeyringRows(vaults.house.database).under("t/intern/1")
+    (dead,) = [row.ik_id for row in rows if row.scope == "bucket:dood"]
+    mirror = vaults.house.mirror
+    mirror.held["dood", TOMBSTONES_FOLDER + dead.hex()] = b"{}"
+    buckets = await acts.registry.all()
+    kek, _ = await acts.rotation.next_version("t", "intern", buckets=buckets)
+    done = await acts.rotation.move(kek, buckets)
+    assert (done.buried, done.whole) == (1, True)
+    assert done.records == len(rows) - 1
+    left = await KeyringRows(vaults.house.database).under("t/intern/1")
+    assert [row.ik_id for row in left] == [dead]
+    # It is no rotation that was broken off, nor in the way of the key's end, with which it goes.
+    again, is_new = await acts.rotation.next_version("t", "intern", buckets=buckets)
+    assert (again.version, is_new) == (3, True)
+    plan = await acts.destroy_key.plan({"key": "t/intern/1"})
+    assert plan.effect["buried_records"] == 1
+    await executed(Act.DESTROY_KEY, acts.destroy_key, {"key": "t/intern/1"})
+    assert await KeyringRows(vaults.house.database).kept(dead) is None
+    vaults.house.now[0] += 5_000
+    assert await vaults.get(vaults.ask("stuk", bucket_id="leeft")) == b"stuk"
 
 
 async def test_a_copy_in_a_bucket_that_was_not_renewed_keeps_its_key(acts: Acts) -> None:

@@ -22,7 +22,8 @@ from hyok.errors import Conflict, Malformed, NotFound, Refused, Tampered, Unavai
 from hyok.objects.erasing import erase
 from hyok.objects.registry import BucketRegistry
 from hyok.officer.shred_acts import HEEDED_SECONDS, ShredCase
-from hyok.officer.statement import FORM, REASON, digest, render_page
+from hyok.officer.statement import FORM, REASON, digest
+from hyok.officer.statement_page import render_page
 from hyok.officer.statement_rows import StatementBook
 
 if TYPE_CHECKING:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -9,18 +10,26 @@ import pytest
 from sqlalchemy import insert
 from tests.unit.custody.test_custodian import CLASSES, House, house
 from tests.unit.objects.vaults import vaults_over
+from tests.unit.officer.own_rows import own_rows
 from tests.unit.officer.test_acts import ask_of, case_of
 from tests.unit.officer.test_shredding import Shredding as Cases
 
 from hyok.backends.port import Lock
+from hyok.custody.exposure import Exposures
+from hyok.custody.key_end import KeyEnder
+from hyok.custody.keyring_rows import KeyringRows
 from hyok.custody.port import KEYRING_FOLDER, TOMBSTONES_FOLDER
 from hyok.custody.quorum import Act, Role
+from hyok.custody.rotation import KeyRotation
 from hyok.database.tables import proposals
 from hyok.errors import Conflict, Malformed, NotFound, Unavailable
 from hyok.objects.facts import PutFacts
 from hyok.objects.uploads import UploadLedger
-from hyok.officer.shred_set_acts import Shred, ShredSet
-from hyok.officer.statement import render_page
+from hyok.officer.key_uses import KeyUses
+from hyok.officer.shred_any import Shred
+from hyok.officer.shred_class_acts import ShredClass
+from hyok.officer.shred_set_acts import ShredSet
+from hyok.officer.statement_page import render_page
 
 if TYPE_CHECKING:
     from tests.unit.objects.vaults import Vaults
@@ -35,25 +44,50 @@ class Sets(Cases):
 
     def __init__(self, vaults: Vaults) -> None:
         super().__init__(vaults)
-        whole = ShredSet(
-            keks=self.house.keks,
+        house = self.house
+        common: dict[str, Any] = {
+            "shredder": self.shredder,
+            "custodian": house.custodian,
+            "registry": self.registry,
+            "stores": {"local": vaults.store},
+            "classifications": CLASSES,
+            "book": self.book,
+            "journal": house.journal,
+            "installation": "proef",
+            "backups_kept_days": 35,
+            "progress": lambda _objects, _bytes: None,
+            "clock_ms": lambda: house.now[0],
+            "wait": self._wait,
+        }
+        self.whole = ShredSet(
+            keks=house.keks,
             places=vaults.vault.places,
-            uploads=UploadLedger(self.house.database),
-            shredder=self.shredder,
-            custodian=self.house.custodian,
+            uploads=UploadLedger(house.database),
+            **common,
+        )
+        rotation = KeyRotation(
+            database=house.database,
+            hsm=house.hsm,
+            keks=house.keks,
+            mirror=house.mirror,
+            entropy=secrets.token_bytes,
+            clock_ms=lambda: house.now[0],
+        )
+        uses = KeyUses(
+            rotation=rotation,
+            exposures=Exposures(house.keks, KeyringRows(house.database)),
             registry=self.registry,
             stores={"local": vaults.store},
             classifications=CLASSES,
-            book=self.book,
-            journal=self.house.journal,
-            installation="proef",
-            backups_kept_days=35,
+            own_rows=own_rows(vaults),
+            keks=house.keks,
             progress=lambda _objects, _bytes: None,
-            clock_ms=lambda: self.house.now[0],
-            wait=self._wait,
         )
-        self.whole = whole
-        self.all = Shred(self.act, whole)
+        self.ender = KeyEnder(house.keks, house.hsm)
+        self.classification = ShredClass(
+            keks=house.keks, rotation=rotation, uses=uses, ender=self.ender, **common
+        )
+        self.all = Shred(self.act, self.whole, self.classification)
 
     async def done(self, **effect: str) -> Any:
         given: Effect = {"tenant": "t", "selection": "B1.2", **effect}
