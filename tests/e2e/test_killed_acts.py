@@ -172,7 +172,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     seed = int(os.environ.get("HYOK_SEED") or secrets.randbelow(1 << 30))
     print(f"HYOK_SEED={seed} HYOK_KILLS={KILLS}")
     folder = tmp_path_factory.mktemp("killed") / "home"
-    running.start(folder, "--reset").stop()
+    running.prepare(folder)
     config = folder / "hyok.toml"
     config.write_text(config.read_text().replace("[audit]\n", "[audit]\ncheckpoint_seconds = 1\n"))
     made = running.serve(config)
