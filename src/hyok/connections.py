@@ -14,6 +14,7 @@ from hyok.backends.resilient import ResilientStore
 from hyok.backends.retries import Retries, RetryRules
 from hyok.backends.s3 import S3Store, Sizes
 from hyok.errors import Malformed
+from hyok.hsm.door_pool import DoorPool
 from hyok.hsm.pool import HsmPool, TokenSpec
 from hyok.hsm.profile import parse_family
 from hyok.hsm.software import SoftwareHsm
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from hyok.backends.config import StoreSettings
     from hyok.backends.port import ObjectStore
     from hyok.hsm.config import TokenSettings
-    from hyok.hsm.port import Hsm
+    from hyok.hsm.port import DoorHsm, Hsm
     from hyok.settings import Settings
 
 
@@ -82,11 +83,11 @@ def _folder_of(token: TokenSettings) -> str:
     return token.environment.get("HYOK_TOKEN_DIRECTORY", "")
 
 
-def build_hsm(settings: Settings) -> Hsm:
+def build_hsm(settings: Settings) -> DoorHsm:
     """Return the HSM: a pool over the agents' sockets, or software keys for development."""
     if settings.hsm.kind == "software":
         return SoftwareHsm(settings.hsm.software_file)
-    return HsmPool(
+    return DoorPool(
         [
             TokenSpec(token.name, str(agent_socket(settings, token.name)))
             for token in settings.hsm.tokens
