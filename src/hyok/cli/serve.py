@@ -19,6 +19,8 @@ from hyok.serving import run_worker
 from hyok.telemetry.logs import configure
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from hyok.settings import Settings
 
 app = typer.Typer(help="Run a service in the foreground.", no_args_is_help=True)
@@ -77,6 +79,34 @@ def _serve_officers(settings: Settings) -> None:
 
 
 @app.command(hidden=True)
+def door_worker(
+    config: Annotated[Path, typer.Option("--config")],
+    index: Annotated[int, typer.Option("--index")] = 0,
+) -> None:
+    """One worker of the doors for clouds and SaaS; `serve gateway` starts them."""
+    from hyok.door_serving import run_doors  # noqa: PLC0415 - a gateway's worker needs none of it
+
+    forbid_core_dumps()
+    settings = settings_file.load(config)
+    configure(settings.log.level, settings.log.file)
+    _serve(lambda stop: run_doors(settings, index, stop))
+
+
+def _serve(run: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+    """Run a worker's loop until the supervisor ends it."""
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, stop.set)
+        # Ctrl-C reaches the whole group; the supervisor says when.
+        loop.add_signal_handler(signal.SIGINT, lambda: None)
+        await run(stop)
+
+    uvloop.run(main())
+
+
+@app.command(hidden=True)
 def worker(
     config: Annotated[Path, typer.Option("--config")],
     index: Annotated[int, typer.Option("--index")] = 0,
@@ -86,13 +116,4 @@ def worker(
     keep_freed_memory()
     settings = settings_file.load(config)
     configure(settings.log.level, settings.log.file)
-
-    async def main() -> None:
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, stop.set)
-        # Ctrl-C reaches the whole group; the supervisor says when.
-        loop.add_signal_handler(signal.SIGINT, lambda: None)
-        await run_worker(settings, index, stop)
-
-    uvloop.run(main())
+    _serve(lambda stop: run_worker(settings, index, stop))

@@ -13,7 +13,7 @@ from hyok.http1.connection import READ_BUFFER_BYTES, Connection, Tls
 from hyok.http1.exchange import Exchange
 from hyok.http1.heads import END, parse_request, render_response
 from hyok.http1.limits import Limits
-from hyok.http1.tls import TlsSettings, server_context
+from hyok.http1.tls import TlsSettings, names_in, server_context
 
 if TYPE_CHECKING:
     import ssl
@@ -34,11 +34,13 @@ class Server:
         limits: Limits,
         pump: PumpPool,
         context: ssl.SSLContext | None,
+        client_names: frozenset[str] = frozenset(),
     ) -> None:
         self._handler = handler
         self._limits = limits
         self._pump = pump
         self._context = context
+        self._client_names = frozenset(name.lower() for name in client_names)
         self._listener: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._idle: set[Connection] = set()
@@ -70,6 +72,9 @@ class Server:
         try:
             async with asyncio.timeout(self._limits.head_seconds_max):
                 await connection.established()
+            if not self._admits(connection.certificate):
+                connection.abort()  # before a byte of the request is looked at
+                return
             while await self._serve_one(connection):
                 pass
             await self._linger(connection)
@@ -81,6 +86,15 @@ class Server:
             if not self._clients[connection.peer]:
                 del self._clients[connection.peer]
             connection.close()
+
+    def _admits(self, certificate: bytes | None) -> bool:
+        """Say whether who shows this certificate, proven by its authority, may come in."""
+        if not self._client_names:
+            return True
+        try:
+            return certificate is not None and bool(names_in(certificate) & self._client_names)
+        except ValueError:  # one that no library of ours can read
+            return False
 
     async def _serve_one(self, connection: Connection) -> bool:
         """Serve one request; return whether another may follow."""
@@ -268,6 +282,7 @@ async def serve(
         sock.bind((host, port))
         sock.settimeout(0)
     context = server_context(tls) if tls is not None else None
-    server = Server(handler, limits or Limits(), pump, context)
+    names = tls.client_names if tls is not None else frozenset()
+    server = Server(handler, limits or Limits(), pump, context, names)
     await server.listen(sock)
     return server
