@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import structlog
 
+from hyok import __version__
 from hyok.doors.xks.door import XksDoor
 from hyok.doors.xks.health import Health
 from hyok.errors import HyokError
@@ -42,7 +42,7 @@ def build_health(core: Core) -> Health:
     return Health(
         core.doors.probe,
         model=family,
-        proxy=f"hyok {version('hyok')}",
+        proxy=f"hyok {__version__}",
         fleet=settings.doors.xks.workers,
         monotonic=time.monotonic,
     )
