@@ -16,6 +16,7 @@ from hyok.objects.uploads import UploadLedger
 from hyok.officer.actions import OfficerActions
 from hyok.officer.break_glass import GrantBreakGlass
 from hyok.officer.bucket_acts import LowerBucket, PublishBucket
+from hyok.officer.door_acts import CreateDoorKey
 from hyok.officer.key_acts import DestroyKey
 from hyok.officer.key_uses import KeyUses
 from hyok.officer.object_acts import ExportBucket, LowerObject
@@ -149,6 +150,13 @@ def build_actions(core: Core, progress: Callable[[int, int], None] = _silent) ->
             ),
             Act.BREAK_GLASS: GrantBreakGlass(
                 core.break_glass.book, registry, core.access_keys, classes
+            ),
+            Act.CREATE_DOOR_KEY: CreateDoorKey(
+                catalog=core.doors.catalog,
+                hsm=core.hsm,
+                apps=core.access_keys,
+                custodian=core.custodian,
+                classifications=classes,
             ),
         },
         leases=Leases(core.database, secrets.token_bytes, clock_ms),

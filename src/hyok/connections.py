@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from hyok.backends.filesystem import FileStore
+from hyok.hsm.door_pool import DoorPool
 from hyok.hsm.pool import HsmPool, TokenSpec
 from hyok.hsm.software import SoftwareHsm
 from hyok.http1.tls import client_context
@@ -17,15 +18,15 @@ from hyok.sockets import agent_socket
 if TYPE_CHECKING:
     from hyok.backends.config import StoreSettings
     from hyok.backends.port import ObjectStore
-    from hyok.hsm.port import Hsm
+    from hyok.hsm.port import DoorHsm, Hsm
     from hyok.settings import Settings
 
 
-def build_hsm(settings: Settings) -> Hsm:
+def build_hsm(settings: Settings) -> DoorHsm:
     """Return the HSM: a pool over the agents' sockets, or software keys for development."""
     if settings.hsm.kind == "software":
         return SoftwareHsm(settings.hsm.software_file)
-    return HsmPool(
+    return DoorPool(
         [
             TokenSpec(token.name, str(agent_socket(settings, token.name)))
             for token in settings.hsm.tokens

@@ -17,6 +17,7 @@ from hyok.audit.config import AuditSettings
 from hyok.backends.config import StoreSettings
 from hyok.custody.config import PolicySettings
 from hyok.database.config import DatabaseSettings
+from hyok.doors.config import DoorSettings
 from hyok.errors import Malformed
 from hyok.gateway.config import GatewaySettings, LimitSettings, ManagementSettings
 from hyok.hsm.config import HsmSettings
@@ -47,6 +48,7 @@ class Settings(BaseModel, extra="forbid", frozen=True):
     policies: PolicySettings = PolicySettings()
     web_identity: WebIdentitySettings = WebIdentitySettings()
     officers: OfficerSettings = OfficerSettings()
+    doors: DoorSettings = DoorSettings()
     lifecycle: LifecycleSettings = LifecycleSettings()
     stores: tuple[StoreSettings, ...]
     log: LogSettings = LogSettings()
@@ -88,6 +90,12 @@ class Settings(BaseModel, extra="forbid", frozen=True):
         if api.enabled and api.tls_certificate is None and api.host not in LOOPBACK:
             raise ValueError(
                 "officers.api.tls_certificate is missing; plain http is served on loopback only"
+            )
+
+        xks = self.doors.xks
+        if xks.enabled and xks.tls_certificate is None and xks.host not in LOOPBACK:
+            raise ValueError(
+                "doors.xks.tls_certificate is missing; plain http is served on loopback only"
             )
 
     @property

@@ -186,6 +186,41 @@ class Pump(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class KeyUse:
+    """Use of a door's key, as whoever asks for it tells it.
+
+    Rules may read all of it; the log has `words`, in which nobody is named.
+    """
+
+    door: str  # xks
+    tenant: str  # whose key it is
+    name: str
+    operation: str = ""  # what it is for, in the other side's words: GenerateDataKey
+    caller: str = field(default="", repr=False)  # on whose behalf; may name a person
+    via: str = ""  # the service through which they came
+    resource: str = ""  # the other side's name of the key
+    caller_id: str = field(default="", compare=False)  # opaque
+
+    @property
+    def key(self) -> str:
+        """The key's name in the whole installation."""
+        return f"{self.tenant}/{self.name}"
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What a record of the audit log says of it."""
+        said = {
+            "door": self.door,
+            "key": self.key,
+            "operation": self.operation,
+            "caller": self.caller_id,
+            "via": self.via,
+            "resource": self.resource,
+        }
+        return tuple(f"{name}:{value}" for name, value in said.items() if value)
+
+
+@dataclass(frozen=True, slots=True)
 class Ask:
     """Who wants to do what to which object, with what a decision or a record needs."""
 
@@ -202,6 +237,7 @@ class Ask:
     parent_span_id: str = ""  # the caller's span in that trace
     subject: DataSubject | None = None
     approval: str = ""  # the proposal of officers that is being executed
+    use: KeyUse | None = None  # of a door's key; then there is no bucket
 
     @property
     def ref(self) -> ObjectRef:

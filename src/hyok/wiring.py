@@ -18,6 +18,8 @@ from hyok.custody.approvals import Approvals
 from hyok.custody.break_glass import GrantBook
 from hyok.custody.bundles import PolicyBook, PolicyKeeper
 from hyok.custody.custodian import KeyCustodian
+from hyok.custody.door_catalog import DoorCatalog
+from hyok.custody.doors import DoorCustody
 from hyok.custody.exceptions import ExceptionWatch
 from hyok.custody.exposure import Exposures
 from hyok.custody.failing_tokens import FailingTokens
@@ -66,7 +68,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hyok.backends.port import ObjectStore
-    from hyok.hsm.port import Hsm
+    from hyok.hsm.port import DoorHsm
     from hyok.policy.classifications import Classifications
     from hyok.settings import Settings
 
@@ -108,7 +110,7 @@ class Core:
 
     settings: Settings
     database: Database
-    hsm: Hsm
+    hsm: DoorHsm
     watch: HsmWatch
     journal: JournalClient
     classifications: Classifications
@@ -117,6 +119,7 @@ class Core:
     rotation: KeyRotation
     exposures: Exposures
     custodian: KeyCustodian
+    doors: DoorCustody
     access_keys: AccessKeys
     sessions: Sessions
     identities: WebIdentities
@@ -325,6 +328,12 @@ def open_core(settings: Settings) -> Core:
         ),
         exposures=Exposures(keks, KeyringRows(database)),
         custodian=custodian,
+        doors=DoorCustody(
+            hsm=hsm,
+            catalog=DoorCatalog(database, clock_ms),
+            decisions=custodian.decisions,
+            opaque_id=custodian.opaque_id,
+        ),
         access_keys=access_keys,
         sessions=sessions,
         identities=build_identities(settings, database, sessions),

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from hyok import settings
 from hyok.audit.config import ExportSettings
 from hyok.backends.config import FileStoreSettings, S3StoreSettings
+from hyok.doors.config import XksSettings, XksStoreSettings
 from hyok.errors import Malformed
 from hyok.hsm.config import TokenSettings
 from hyok.identity.config import IssuerSettings
@@ -41,7 +42,14 @@ def test_the_example_file_is_accepted_as_it_stands() -> None:
 
 def test_the_example_file_explains_every_setting_and_no_other() -> None:
     text = EXAMPLE.read_text().replace("# file =", "file =").replace("# software", "software")
-    for name in ("client_secret_file", "ca_file", "tls_certificate", "tls_key"):
+    for name in (
+        "client_secret_file",
+        "ca_file",
+        "tls_certificate",
+        "tls_key",
+        "client_ca",
+        "client_names",
+    ):
         text = text.replace(f"# {name} =", f"{name} =")
     written = tomllib.loads(text)
     assert set(written) == names(Settings)
@@ -51,6 +59,8 @@ def test_the_example_file_explains_every_setting_and_no_other() -> None:
             assert set(written[section]) == names(model), section
     assert set(written["officers"]["oidc"]) == names(OidcSettings)
     assert set(written["officers"]["api"]) == names(OfficerApiSettings)
+    assert set(written["doors"]["xks"]) == names(XksSettings)
+    assert set(written["doors"]["xks"]["stores"][0]) == names(XksStoreSettings)
     assert set(written["hsm"]["tokens"][0]) == names(TokenSettings)
     issuers = [set(issuer) for issuer in written["web_identity"]["issuers"]]
     assert set.union(*issuers) == names(IssuerSettings)  # a file and an address exclude each other

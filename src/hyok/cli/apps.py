@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Applications and their access keys.", no_args_is_help=True)
 app.add_typer(app_keys.app, name="keys")
 app.add_typer(app_trusts.app, name="trust")
-GRANTS = ("read", "write", "delete", "list", "create-bucket", "lock", "bypass-governance")
+GRANTS = (
+    *("read", "write", "delete", "list", "create-bucket", "lock", "bypass-governance"),
+    "use-keys",
+)
 
 
 @app.command()

@@ -7,7 +7,7 @@ import sys
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
-from hyok.cli.diagnosis import door, host
+from hyok.cli.diagnosis import door, doors, host
 from hyok.cli.diagnosis.check import Check, Checklist
 from hyok.cli.diagnosis.services import ask_all
 from hyok.cli.options import ConfigOption, JsonOption, load
@@ -76,6 +76,7 @@ def _examine(config: Path | None, checks: Checklist) -> None:
     checks.look("policies", lambda: host.policies(settings))
     checks.look("hsm profile", lambda: host.hsm_profile(settings))
     checks.look("certificate", lambda: host.certificate(settings, clock_ms()))
+    checks.look("door xks certificate", lambda: doors.certificate(settings, clock_ms()))
     checks.look("disk", lambda: host.disks(settings))
     checks.look("clock", lambda: door.clock(settings))
     unfit = [c.name for c in checks.found if c.word == "FAIL" and c.name in NEEDED]
@@ -100,6 +101,8 @@ def _ask(settings: Settings, path: Path, checks: Checklist) -> None:
         checks.found.append(Check("services", "FAIL", error.cause, error.effect, error.next_step))
     if running:
         checks.look("door", lambda: door.door(settings))
+        if settings.doors.xks.enabled:
+            checks.look("door xks port", lambda: doors.listening(settings))
     else:
         checks.found.append(
             Check(

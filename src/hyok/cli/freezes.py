@@ -1,4 +1,4 @@
-"""`hyok freeze`, `hyok thaw`, `hyok freezes`: stop every use of an app, bucket, tenant or store."""
+"""`hyok freeze`, `hyok thaw`, `hyok freezes`: stop every use of an app, bucket, key or door."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ HEEDED_SECONDS = 2
 """How soon every process looks again (hyok.database.epoch_rows)."""
 
 SHOWN_MAX = 20
+DOORS = ("xks",)
 
 KindArgument = Annotated[Frozen, typer.Argument(help="What it is.")]
 NameArgument = Annotated[str, typer.Argument(help="Its name.")]
@@ -39,7 +40,9 @@ def register(root: typer.Typer) -> None:
 def freeze(
     kind: KindArgument, name: NameArgument, reason: WhyOption = "", config: ConfigOption = None
 ) -> None:
-    """Stop every use of an app, bucket, tenant or store, in every gateway within seconds.
+    """Stop every use of an app, bucket, tenant, store, key or door, everywhere within seconds.
+
+    A key is one that a door uses for others, named as hyok doors keys list shows it.
 
     What is answered at this moment ends as it began; officers still act on what is frozen.
     """
@@ -110,6 +113,8 @@ async def _check_known(core: Core, kind: Frozen, name: str) -> None:
         Frozen.BUCKET: {bucket.bucket_id for bucket in await core.registry.all()},
         Frozen.TENANT: {kek.tenant for kek in await core.keks.all()},
         Frozen.STORE: set(core.stores),
+        Frozen.KEY: {f"{key.tenant}/{key.name}" for key in await core.doors.catalog.all()},
+        Frozen.DOOR: set(DOORS),
     }
     if name not in known[kind]:
         raise NotFound(
@@ -124,6 +129,8 @@ async def _tenant(core: Core, kind: Frozen, name: str) -> str:
     """Return whose it is, for the log."""
     if kind is Frozen.TENANT:
         return name
+    if kind is Frozen.KEY:
+        return name.partition("/")[0]
     if kind is Frozen.BUCKET:
         for bucket in await core.registry.all():
             if bucket.bucket_id == name:

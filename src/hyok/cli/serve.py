@@ -60,6 +60,17 @@ def officer_worker(config: Annotated[Path, typer.Option("--config")]) -> None:
 
 
 @app.command(hidden=True)
+def door_worker(
+    config: Annotated[Path, typer.Option("--config")],
+    index: Annotated[int, typer.Option("--index")] = 0,
+) -> None:
+    """One worker of the doors for clouds and SaaS; `serve gateway` starts them."""
+    from hyok.cli.workers import serve_doors  # noqa: PLC0415 - see above
+
+    serve_doors(config, index)
+
+
+@app.command(hidden=True)
 def worker(
     config: Annotated[Path, typer.Option("--config")],
     index: Annotated[int, typer.Option("--index")] = 0,

@@ -114,6 +114,11 @@ class Supervisor:
             command = ["serve", "officer-worker", "--config", str(config)]
             door = Child("officers", [sys.executable, "-m", "hyok", *command])
             self._workers.append(door)
+        if settings.doors.xks.enabled:
+            for index in range(settings.doors.xks.workers):
+                command = ["serve", "door-worker", "--config", str(config), "--index", str(index)]
+                door = Child(f"doors {index}", [sys.executable, "-m", "hyok", *command])
+                self._workers.append(door)
         self._stopping = False
 
     def start_services(self) -> None:

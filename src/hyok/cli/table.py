@@ -52,6 +52,7 @@ TABLE = (
     _group("bench"),
     _group("audit"),
     _group("keys"),
+    _group("doors"),
     _group("custodian"),
     _group("drill"),
     _group("apps"),

@@ -100,6 +100,11 @@ class KeyCustodian:
             clock_ms=clock_ms,
         )
 
+    @property
+    def decisions(self) -> Decisions:
+        """What decides and records, for the keys of doors (`hyok.custody.doors`)."""
+        return self._decisions
+
     async def decide(self, ask: Ask) -> Decision:
         """Decide about an act that uses no key; record a refusal, and the intent of a change.
 

@@ -143,7 +143,7 @@ class Decisions:
             principal=ask.principal,
             action=ask.action,
             bucket_id=ask.bucket.bucket_id if ask.bucket is not None else "",
-            tenant=ask.bucket.tenant if ask.bucket is not None else ask.principal.tenant,
+            tenant=_tenant(ask),
             classification=classification,
             level=rule.level if rule is not None else 0,
             store_facts=self._store_facts.get(store),
@@ -152,6 +152,7 @@ class Decisions:
             public=ask.bucket is not None and ask.bucket.public,
             approved=bool(ask.approval),
             break_glass=bool(grant),
+            use=ask.use,
         )
         decision = self._engine.decide(question)
         if self._shadow is not None and self._shadow.on:
@@ -244,7 +245,7 @@ class Decisions:
                 classification=classification,
                 kek_id=kek_id,
                 scope=scope,
-                reasons=reasons,
+                reasons=reasons if ask.use is None else (*reasons, *ask.use.words),
                 error=error,
                 size_bytes=size_bytes,
                 parent_span_id=ask.parent_span_id,
@@ -314,6 +315,8 @@ class Decisions:
 
 
 def _tenant(ask: Ask) -> str:
+    if ask.use is not None:
+        return ask.use.tenant
     return ask.bucket.tenant if ask.bucket is not None else ask.principal.tenant
 
 

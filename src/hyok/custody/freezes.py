@@ -1,4 +1,4 @@
-"""Freezes: an app, a bucket, a tenant or a store that nobody uses through us until it is thawed.
+"""Freezes: an app, bucket, tenant, store, key or door that nobody uses until it is thawed.
 
 One person freezes at once; every process heeds it at its next decision, at most two seconds later.
 
@@ -36,6 +36,8 @@ class Frozen(StrEnum):
     BUCKET = "bucket"
     TENANT = "tenant"
     STORE = "store"
+    KEY = "key"  # of a door, as `tenant/name`
+    DOOR = "door"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,12 @@ class Freezes:
                 (Frozen.BUCKET, ask.bucket.bucket_id),
                 (Frozen.TENANT, ask.bucket.tenant),
                 (Frozen.STORE, ask.bucket.store),
+            ]
+        if ask.use is not None:
+            names += [
+                (Frozen.KEY, ask.use.key),
+                (Frozen.DOOR, ask.use.door),
+                (Frozen.TENANT, ask.use.tenant),
             ]
         for kind, name in names:
             found = rows.get(_key(kind, name))

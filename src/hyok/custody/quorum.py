@@ -53,6 +53,7 @@ class Act(StrEnum):
     SHRED = "scope:shred"
     PUBLISH_POLICY = "policy:publish"
     BREAK_GLASS = "break-glass:grant"
+    CREATE_DOOR_KEY = "door-key:create"
 
 
 _DATA = frozenset({Role.SECURITY, Role.OWNER, Role.PRIVACY})
@@ -89,6 +90,7 @@ ACTS: Mapping[Act, ActRule] = {
     Act.PUBLISH_POLICY: ActRule(frozenset({Role.SECURITY}), frozenset({Role.SECURITY})),
     Act.SHRED: ActRule(_DATA | {Role.ARCHIVIST}, _DATA | {Role.ARCHIVIST}),
     Act.BREAK_GLASS: ActRule(_DATA, _DATA, DAY_MS),
+    Act.CREATE_DOOR_KEY: ActRule(_DATA, _DATA),
 }
 
 

@@ -3,7 +3,7 @@
 Only types that SQLite and PostgreSQL share.  Rows are read and written by the folder that owns the
 noun (custody: keks, keyring, tombstones; identity: apps, access keys, trusts, session keys;
 objects: buckets, uploads).
-What officers are, said and did is custody's: officers, proposals, break_glass.
+What officers are, said and did is custody's: officers, proposals, break_glass; so are door keys.
 A change here needs a migration; a test compares the two.
 """
 
@@ -467,7 +467,34 @@ freezes = Table(
     Column("since_ms", BigInteger, nullable=False),
     Column("by", String(128), nullable=False),
     Column("reason", Text, nullable=False),
-    CheckConstraint("kind IN ('app', 'bucket', 'tenant', 'store')", name="kind"),
+    CheckConstraint("kind IN ('app', 'bucket', 'tenant', 'store', 'key', 'door')", name="kind"),
+)
+
+# Keys that doors use for others; each version is a key of its own in the HSM, named after its row.
+door_keys = Table(
+    "door_keys",
+    metadata,
+    Column("tenant", String(NAME_CHARS_MAX), ForeignKey("tenants.tenant"), primary_key=True),
+    Column("name", String(NAME_CHARS_MAX), primary_key=True),
+    Column("classification", String(NAME_CHARS_MAX), nullable=False),
+    Column("apps", JSON, nullable=False),  # ids of the apps that it serves
+    Column("usage", JSON, nullable=False),  # encrypt, decrypt
+    Column("state", String(16), nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+)
+
+door_key_versions = Table(
+    "door_key_versions",
+    metadata,
+    Column("tenant", String(NAME_CHARS_MAX), primary_key=True),
+    Column("name", String(NAME_CHARS_MAX), primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("state", String(16), nullable=False),
+    Column("check_value", LargeBinary, nullable=False),
+    Column("check_token", LargeBinary, nullable=False),
+    Column("uses", BigInteger, nullable=False, server_default="0"),  # encryptions, set aside first
+    Column("created_ms", BigInteger, nullable=False),
+    ForeignKeyConstraint(["tenant", "name"], ["door_keys.tenant", "door_keys.name"]),
 )
 
 # What was destroyed and how it was shown: the text whose SHA-256 stands in the audit log.

@@ -37,6 +37,7 @@ from hyok.hsm.selftest import self_test
 from hyok.hsm.sessions import Sessions, WorkerLost
 from hyok.hsm.watch import EXIT_ANOTHER_RUNS, EXIT_DEVICE_LOST, EXIT_UNFIT, CallWatch
 from hyok.hsm.wire import (
+    DOOR_PREFIX,
     LENGTH,
     QUESTION_BYTES_MAX,
     Answer,
@@ -121,19 +122,21 @@ class Agent:
 
     def _use(self, question: Question) -> tuple[bytes, ...]:
         token = self._token
+        if question.verb >= Verb.DOOR_CREATE:
+            return self._serve_door(question)
         match question.verb, question.fields:
             case Verb.HMAC, (kek_id, scope, bytes_):
-                return (token.hmac(_text(kek_id), _text(scope), bytes_),)
+                return (token.hmac(_kek(kek_id), _text(scope), bytes_),)
             case Verb.HMAC_CHECK, (kek_id,):
-                return (token.hmac_check(_text(kek_id)),)
+                return (token.hmac_check(_kek(kek_id)),)
             case (Verb.OPEN | Verb.OPEN_TRUSTED) as verb, (profile, kek_id, scope, bytes_):
                 trusted = verb is Verb.OPEN_TRUSTED
                 number = _profile(profile)
-                seed = token.open(number, _text(kek_id), _text(scope), bytes_, trusted=trusted)
+                seed = token.open(number, _kek(kek_id), _text(scope), bytes_, trusted=trusted)
                 return (seed,)
             case Verb.SEAL, (profile, kek_id, scope):
                 seed, iv = os.urandom(32), os.urandom(12)
-                sealed = token.seal(_profile(profile), _text(kek_id), _text(scope), seed, iv)
+                sealed = token.seal(_profile(profile), _kek(kek_id), _text(scope), seed, iv)
                 return (sealed, seed)
             case _:
                 return self._keep(question)
@@ -155,7 +158,7 @@ class Agent:
                 token.destroy(_text(kek_id))
                 return ()
             case Verb.SAME_KEY, (profile, kek_id, other):
-                same = token.is_same_key(_profile(profile), _text(kek_id), _text(other))
+                same = token.is_same_key(_profile(profile), _kek(kek_id), _kek(other))
                 return (bytes([same]),)
             case Verb.DESCRIBE, (name,):
                 return (token.describe(_text(name), self.tested),)
@@ -176,6 +179,22 @@ class Agent:
             case Verb.SIGN_CHECKPOINT, (name, origin, size, root, *more):
                 lines = tuple(_text(line) for line in more)
                 return (keys.sign(_text(name), _text(origin), size, root, lines),)
+            case _:
+                raise Malformed("the question has fields that its verb does not know")
+
+    def _serve_door(self, question: Question) -> tuple[bytes, ...]:
+        keys = self._token.doors
+        match question.verb, question.fields:
+            case Verb.DOOR_SEAL, (name, plain, data):
+                return keys.seal(_text(name), plain, data)
+            case Verb.DOOR_OPEN, (name, iv, sealed, data):
+                return (keys.open(_text(name), iv, sealed, data),)
+            case Verb.DOOR_CHECK, (name, token):
+                return (keys.check(_text(name), token),)
+            case Verb.DOOR_CREATE, (name,):
+                return (keys.create(_text(name)),)
+            case Verb.DOOR_PROBE, ():
+                return (keys.probe().encode(),)
             case _:
                 raise Malformed("the question has fields that its verb does not know")
 
@@ -222,6 +241,14 @@ def _text(field: bytes) -> str:
         return field.decode()
     except UnicodeDecodeError as error:
         raise Malformed("a name is not UTF-8") from error
+
+
+def _kek(field: bytes) -> str:
+    """Return the name of a KEK; a door's key is put to nothing that a KEK is for."""
+    name = _text(field)
+    if name.startswith(DOOR_PREFIX):
+        raise Malformed("a door's key opens and seals nothing of ours")
+    return name
 
 
 def _profile(field: bytes) -> int:
@@ -330,6 +357,15 @@ def read_pin(path: str | None, descriptor: int | None) -> bytes:
     return pin
 
 
+def _try_for_doors(token: Pkcs11Token, watch: CallWatch) -> None:
+    """Learn whether the module does AES-GCM; what needs no door is served without it."""
+    try:
+        with watch(2):
+            token.doors.probe()
+    except Refused as error:
+        _log("hsm.agent.no_doors", cause=str(error))
+
+
 def _guard_process() -> None:
     """No core dump, no debugger of the same user: this process knows the PIN."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -404,6 +440,7 @@ def main(arguments: list[str] | None = None) -> None:
             with watch(2):
                 passed = self_test(token, dialect)
             agent.tested = " ".join(f"{profile.value}:{how}" for profile, how in passed.items())
+            _try_for_doors(token, watch)
     except (HyokError, OSError, CryptokiError) as error:
         _log("hsm.agent.unfit", token=chosen.token, cause=str(error))
         lost = isinstance(error, CryptokiError) and step_after(error.rv) is Step.REPLACE

@@ -73,6 +73,7 @@ _PLACES = {
     "C_GenerateKeyPair": 59,
     "C_WrapKey": 60,
     "C_UnwrapKey": 61,
+    "C_GenerateRandom": 64,
 }
 
 
@@ -261,6 +262,12 @@ class Module:
             byref(second),
         )
         return first.value, second.value
+
+    def random(self, session: int, size: int) -> bytes:
+        """Return bytes of the module's own generator."""
+        room = create_string_buffer(size)
+        self._call("C_GenerateRandom", c_ulong(session), room, c_ulong(size))
+        return room.raw
 
     def sign(self, session: int, mechanism: Mechanism, key: int, data: bytes, room: int) -> bytes:
         return self._one_shot("Sign", session, mechanism, key, data, room)

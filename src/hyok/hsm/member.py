@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from hyok.envelope.profiles import Profile, check_value_secret, derive_seed
 from hyok.hsm.line import AgentLines, LineBroken, LinesBusy, LineSlow, LineUnreachable
-from hyok.hsm.port import TokenHealth
+from hyok.hsm.port import DOOR, TokenHealth
 from hyok.hsm.record import TokenRecord
 from hyok.hsm.wire import Answer, Outcome, Verb
 
@@ -143,7 +143,13 @@ class Member:
         Raises:
             OtherKey: another key carries this name.
         """
-        if kek.profile == Profile.HMAC_SHA256:
+        if kek.profile == DOOR:
+            fields = (kek.kek_id.encode(), kek.check_token)
+            answer = await self.ask(Verb.DOOR_CHECK, fields, seconds)
+            if answer.outcome is not Outcome.DONE:
+                return _other_key_if_bad(answer)
+            value = answer.fields[0]
+        elif kek.profile == Profile.HMAC_SHA256:
             answer = await self.ask(Verb.HMAC_CHECK, (kek.kek_id.encode(),), seconds)
             if answer.outcome is not Outcome.DONE:
                 return answer

@@ -29,6 +29,7 @@ from hyok.hsm import structures as ck
 from hyok.hsm.about import about_of
 from hyok.hsm.cryptoki import CryptokiError
 from hyok.hsm.describe import describe_keys, describe_token
+from hyok.hsm.door_keys import DoorKeys
 from hyok.hsm.keks import (
     Attributes,
     gcm_mechanism,
@@ -41,7 +42,7 @@ from hyok.hsm.keks import (
 from hyok.hsm.recovery import Step, step_after, step_after_open
 from hyok.hsm.signing_keys import SigningKeys
 from hyok.hsm.structures import Mechanism
-from hyok.hsm.wire import BENCH_PREFIX, PROVE_PREFIX, SIGNING_PREFIX
+from hyok.hsm.wire import BENCH_PREFIX, DOOR_PREFIX, PROVE_PREFIX, SIGNING_PREFIX
 
 if TYPE_CHECKING:
     from hyok.hsm.cryptoki import Module
@@ -67,6 +68,7 @@ class Pkcs11Token:
         self._module, self._label, self.dialect = module, label, dialect
         self.sessions = sessions
         self.signing = SigningKeys(module, label, dialect, sessions)
+        self.doors = DoorKeys(module, dialect, sessions, self._key)
         self._seen: set[str] = set()
         self._passing: dict[str, tuple[int, int]] = {}  # of a measurement: session, key
         self._create_lock = threading.Lock()
@@ -140,11 +142,11 @@ class Pkcs11Token:
 
         Raises:
             Conflict: a key of this name exists.
-            Malformed: the name is one of the keys that sign.
+            Malformed: the name is one of the keys that sign, or of a door's.
         """
         self._check_in_use(profile)
-        if kek_id.startswith(SIGNING_PREFIX):
-            raise Malformed("a KEK may not have the name of a key that signs")
+        if kek_id.startswith((SIGNING_PREFIX, DOOR_PREFIX)):
+            raise Malformed("a KEK may not have the name of a key that signs, or of a door's")
         with self._create_lock:
             return self.sessions.run(
                 lambda _: self._generate(Profile(profile), kek_id),

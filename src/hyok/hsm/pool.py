@@ -89,7 +89,7 @@ class HsmPool:
             if kek.profile == Profile.HMAC_SHA256:
                 fields = (kek.kek_id.encode(), scope.encode(), token)
                 seconds = self._attempt_seconds
-                return _done(kek, await member.ask_about(kek, Verb.HMAC, fields, seconds))[0]
+                return answered(kek, await member.ask_about(kek, Verb.HMAC, fields, seconds))[0]
             return await self._open(member, kek, scope, token)
 
         return await self._somewhere(kek, work)
@@ -104,7 +104,7 @@ class HsmPool:
             if (said := await member.check(kek, seconds)) is not None:
                 _fail(kek, said)
             answer = await member.ask_about(kek, Verb.OPEN, fields, seconds)
-        (seed,) = _done(kek, answer)
+        (seed,) = answered(kek, answer)
         return derive_seed(seed, kek.kek_id, scope, await self._origin(member, kek))
 
     async def _origin(self, member: Member, kek: KekSpec) -> bytes:
@@ -126,7 +126,7 @@ class HsmPool:
                 async def work(member: Member) -> tuple[bytes, bytes]:
                     seconds = self._attempt_seconds
                     answer = await member.ask_about(kek, Verb.SEAL, fields, seconds)
-                    token, seed = _done(kek, answer)
+                    token, seed = answered(kek, answer)
                     return token, derive_seed(seed, kek.kek_id, scope)
 
                 return await self._somewhere(kek, work)
@@ -150,7 +150,7 @@ class HsmPool:
 
         async def work(member: Member) -> KekSpec:
             fields = (bytes([kind]), kek_id.encode())
-            made = _done(unproven, await member.ask(Verb.CREATE, fields, CREATE_SECONDS))
+            made = answered(unproven, await member.ask(Verb.CREATE, fields, CREATE_SECONDS))
             if kind is Profile.HMAC_SHA256:
                 return KekSpec(kek_id, int(kind), made[0])
             return await self._with_check_token(member, kek_id, kind, made)
@@ -173,7 +173,7 @@ class HsmPool:
         else:
             origin = b""
             fields = (bytes([kind]), kek_id.encode(), CHECK_SCOPE.encode())
-            token, _ = _done(bare, await member.ask(Verb.SEAL, fields, self._attempt_seconds))
+            token, _ = answered(bare, await member.ask(Verb.SEAL, fields, self._attempt_seconds))
         return await member.proven(bare, token, origin, self._attempt_seconds)
 
     async def check(self, kek: KekSpec) -> None:
@@ -187,7 +187,7 @@ class HsmPool:
         nameless = KekSpec("", 1, b"")
 
         async def work(member: Member) -> list[KekSpec]:
-            flat = _done(nameless, await member.ask(Verb.FIND, (), self._attempt_seconds))
+            flat = answered(nameless, await member.ask(Verb.FIND, (), self._attempt_seconds))
             pairs = zip(flat[::2], flat[1::2], strict=True)
             return [KekSpec(name.decode(), 1, value) for name, value in pairs]
 
@@ -205,7 +205,7 @@ class HsmPool:
                 _fail(other, said)
             fields = (bytes([kek.profile]), kek.kek_id.encode(), other.kek_id.encode())
             answer = await member.ask_about(kek, Verb.SAME_KEY, fields, seconds)
-            return _done(kek, answer)[0] == b"\x01"
+            return answered(kek, answer)[0] == b"\x01"
 
         return await self._somewhere(kek, work)
 
@@ -226,7 +226,7 @@ class HsmPool:
                     next_step="hyok hsm status; then do the same again",
                 ) from error
             if said.outcome is not Outcome.NOT_FOUND:
-                _done(kek, said)
+                answered(kek, said)
         self._proven.pop(kek.kek_id, None)
         return [member.spec.name for member in self._members]
 
@@ -362,7 +362,8 @@ def _word(answer: Answer) -> str:
     return answer.fields[1].decode("ascii", "replace") if len(answer.fields) > 1 else ""
 
 
-def _done(kek: KekSpec, answer: Answer) -> tuple[bytes, ...]:
+def answered(kek: KekSpec, answer: Answer) -> tuple[bytes, ...]:
+    """Return the fields of an answer, or raise what it comes to."""
     if answer.outcome is not Outcome.DONE:
         _fail(kek, answer)
     return answer.fields
@@ -385,6 +386,13 @@ def _fail(kek: KekSpec, answer: Answer) -> NoReturn:
             raise Tampered(f"a token does not open under the KEK {kek.kek_id}", code="HY-2108")
         case Outcome.MALFORMED:
             raise Malformed(cause)
+        case _ if _word(answer) == "DoorsOff":
+            raise Refused(
+                cause,
+                code="HY-2109",
+                effect="Keys of doors are neither made nor used; everything else is served.",
+                next_step="hyok hsm prove shows what the module offers.",
+            )
         case _ if _word(answer) == "ProfileOff":
             raise Refused(
                 cause,

@@ -10,14 +10,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+
+
+BAD_CIPHERTEXT = "BadCiphertext"
+"""The reason of a `Tampered` that blames bytes which came from outside."""
+
+DOOR = 0
+"""The profile of a key that a door uses for others: AES-256 in GCM."""
 
 
 @dataclass(frozen=True, slots=True)
 class KekSpec:
     """One KEK as the configuration knows it.
 
-    ``profile`` is format.md's: 1 hmac-sha256, 2 aes-gcm, 3 aes-kwp, 4 rsa-oaep-sha256.
+    ``profile`` is format.md's: 1 hmac-sha256, 2 aes-gcm, 3 aes-kwp, 4 rsa-oaep-sha256; or `DOOR`,
+    for a key that is no KEK: what its check token holds is its check value.
     ``check_value``: 8 bytes.  ``check_token``: profiles 2 to 4.  ``origin``: profile 4, the RSA
     ciphertext of its 32 bytes.  ``public_key``: profile 4, DER SubjectPublicKeyInfo, pinned.
     """
@@ -101,3 +109,41 @@ class Hsm(Protocol):
     async def health(self) -> Sequence[TokenHealth]: ...
 
     async def close(self) -> None: ...
+
+
+class DoorHsm(Hsm, Protocol):
+    """An `Hsm` that also keeps the keys of doors: what it encrypts for others in GCM, and opens.
+
+    ``seconds`` bounds one call; a door's caller waits a quarter of a second in all.
+
+    Raises, from its methods, what `Hsm` does, and:
+        Refused: AES-GCM of this module serves no door (code HY-2109).
+    """
+
+    async def create_door_key(self, name: str) -> KekSpec:
+        """Generate a non-extractable AES-256 key under a name that begins with `DOOR_PREFIX`.
+
+        Raises:
+            Conflict: a key of this name exists.
+        """
+        ...
+
+    async def door_seal(
+        self, key: KekSpec, plain: bytes, data: bytes, seconds: float
+    ) -> tuple[bytes, bytes]:
+        """Return ``(IV, ciphertext ‖ tag)`` under a fresh IV of 12 bytes.  One HSM call."""
+        ...
+
+    async def door_open(
+        self, key: KekSpec, iv: bytes, sealed: bytes, data: bytes, seconds: float
+    ) -> bytes:
+        """Return the plaintext.
+
+        Raises:
+            Tampered: it does not open under this key, for whatever cause (reason `BAD_CIPHERTEXT`).
+        """
+        ...
+
+    async def probe_doors(self, seconds: float) -> Mapping[str, str]:
+        """Seal and open in every token with a key of the moment; return what failed, by token."""
+        ...

@@ -16,7 +16,9 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -39,12 +41,13 @@ from hyok.envelope.profiles import (
     software_secret,
 )
 from hyok.errors import Conflict, Malformed, NotFound, Tampered
+from hyok.hsm.door_pool import bad_ciphertext, check_door_name
 from hyok.hsm.member import CHECK_SCOPE
-from hyok.hsm.port import KekSpec, TokenHealth
+from hyok.hsm.port import DOOR, KekSpec, TokenHealth
 from hyok.hsm.public_key import make_origin, seal_to
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
@@ -65,10 +68,11 @@ class SoftwareHsm:
     def __init__(self, path: Path | None = None) -> None:
         self._path = path
         self._keks: dict[str, _Kek] = {}
+        self._doors: dict[str, bytes] = {}
         self._origins: dict[bytes, bytes] = {}
         self._calls = 0
         if path is not None and path.exists():
-            self._keks = _read(path)
+            self._keks, self._doors = _read(path)
 
     async def secret(self, kek: KekSpec, scope: str, token: bytes) -> bytes:
         self._calls += 1
@@ -97,13 +101,19 @@ class SoftwareHsm:
         held = _Kek(kind, _new_key(kind))
         spec = _spec_of(kek_id, held)
         self._keks[kek_id] = held
-        if self._path is not None:
-            _write(self._path, self._keks)
+        self._keep()
         return spec
+
+    def _keep(self) -> None:
+        if self._path is not None:
+            _write(self._path, self._keks, self._doors)
 
     async def check(self, kek: KekSpec) -> None:
         self._calls += 1
-        self._checked(kek)
+        if kek.profile == DOOR:
+            self._door(kek)
+        else:
+            self._checked(kek)
 
     async def find_keks(self) -> Sequence[KekSpec]:
         return [
@@ -122,9 +132,47 @@ class SoftwareHsm:
         if kek.kek_id in self._keks:
             self._checked(kek)
             del self._keks[kek.kek_id]
-            if self._path is not None:
-                _write(self._path, self._keks)
+            self._keep()
         return [TOKEN_NAME]
+
+    async def create_door_key(self, name: str) -> KekSpec:
+        check_door_name(name)
+        if name in self._doors:
+            raise Conflict(f"a key named {name} exists in the token", code="HY-2107")
+        self._doors[name] = secrets.token_bytes(_KEK_BYTES)
+        self._keep()
+        value, iv = secrets.token_bytes(16), secrets.token_bytes(12)
+        return KekSpec(name, DOOR, value, iv + _gcm_seal(self._doors[name], iv, value, b"check"))
+
+    async def door_seal(
+        self, key: KekSpec, plain: bytes, data: bytes, seconds: float
+    ) -> tuple[bytes, bytes]:
+        self._calls += 1
+        iv = secrets.token_bytes(12)
+        return iv, _gcm_seal(self._door(key), iv, plain, data)
+
+    async def door_open(
+        self, key: KekSpec, iv: bytes, sealed: bytes, data: bytes, seconds: float
+    ) -> bytes:
+        self._calls += 1
+        return _gcm_open(self._door(key), iv, sealed, data)
+
+    async def probe_doors(self, seconds: float) -> Mapping[str, str]:
+        return {TOKEN_NAME: ""}
+
+    def _door(self, key: KekSpec) -> bytes:
+        held = self._doors.get(key.kek_id)
+        if held is None or key.profile != DOOR:
+            raise NotFound(f"no key in the token has the name {key.kek_id}", code="HY-2103")
+        try:
+            value = _gcm_open(held, key.check_token[:12], key.check_token[12:], b"check")
+        except Tampered:
+            value = b""
+        if not key.check_value or not hmac.compare_digest(value, key.check_value):
+            raise Tampered(
+                f"another key than expected carries the name {key.kek_id}", code="HY-2106"
+            )
+        return held
 
     async def health(self) -> Sequence[TokenHealth]:
         return [
@@ -203,13 +251,25 @@ def _public_der(key: RSAPrivateKey) -> bytes:
     return key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
-def _write(path: Path, keks: dict[str, _Kek]) -> None:
+def _gcm_seal(key: bytes, iv: bytes, plain: bytes, data: bytes) -> bytes:
+    return AESGCM(key).encrypt(iv, plain, data)
+
+
+def _gcm_open(key: bytes, iv: bytes, sealed: bytes, data: bytes) -> bytes:
+    try:
+        return AESGCM(key).decrypt(iv, sealed, data)
+    except (InvalidTag, ValueError) as error:
+        raise bad_ciphertext() from error
+
+
+def _write(path: Path, keks: dict[str, _Kek], doors: Mapping[str, bytes]) -> None:
     """Write the file whole, beside the old one, and put it in its place."""
     rows = {
         kek_id: [held.profile.value, base64.b64encode(_encoded(held)).decode()]
         for kek_id, held in keks.items()
     }
-    text = json.dumps({"warning": TOKEN_NAME, "keks": rows}, indent=1)
+    opened = {name: base64.b64encode(key).decode() for name, key in doors.items()}
+    text = json.dumps({"warning": TOKEN_NAME, "keks": rows, "doors": opened}, indent=1)
     beside = path.with_name(path.name + ".new")
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:
@@ -225,10 +285,14 @@ def _encoded(held: _Kek) -> bytes:
     return held.key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
 
 
-def _read(path: Path) -> dict[str, _Kek]:
+def _read(path: Path) -> tuple[dict[str, _Kek], dict[str, bytes]]:
     try:
-        rows = json.loads(path.read_text())["keks"]
-        return {kek_id: _decoded(Profile(row[0]), row[1]) for kek_id, row in rows.items()}
+        whole = json.loads(path.read_text())
+        doors = whole.get("doors", {})
+        return (
+            {name: _decoded(Profile(row[0]), row[1]) for name, row in whole["keks"].items()},
+            {name: base64.b64decode(text, validate=True) for name, text in doors.items()},
+        )
     except (ValueError, KeyError, TypeError) as error:
         raise Malformed(f"the file of software keys {path} is not readable") from error
 

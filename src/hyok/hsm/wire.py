@@ -27,6 +27,9 @@ BENCH_PREFIX = "hyok-bench/"
 SIGNING_PREFIX = "hyok-audit/"
 """Names of keys that sign checkpoints of the audit log; no KEK may have one."""
 
+DOOR_PREFIX = "hyok-door/"
+"""Names of the keys that doors use for others; no KEK may have one, and no KEK serves a door."""
+
 LENGTH = struct.Struct(">I")
 _QUESTION = struct.Struct(">IB")
 _ANSWER = struct.Struct(">IBQ")
@@ -54,6 +57,12 @@ class Verb(IntEnum):
     SAME_KEY = 16  # profile (1 to 3), kek_id, kek_id -> 01 if both names stand for one key
     ABOUT = 17  # -> JSON: names and versions of library and token
     DESCRIBE = 18  # name -> JSON: the module, the token, and the key's attributes read back
+    # Of keys whose names begin with DOOR_PREFIX, AES-256 in GCM; 19 to 39 are left free.
+    DOOR_CREATE = 40  # name -> check token
+    DOOR_SEAL = 41  # name, plaintext, associated data -> IV, ciphertext ‖ tag
+    DOOR_OPEN = 42  # name, IV, ciphertext ‖ tag, associated data -> plaintext
+    DOOR_CHECK = 43  # name, check token -> plaintext
+    DOOR_PROBE = 44  # -> what a trial with a key of one session showed just now
 
 
 class Outcome(IntEnum):

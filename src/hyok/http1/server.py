@@ -14,7 +14,7 @@ from hyok.http1.exchange import Exchange
 from hyok.http1.heads import END, parse_request, render_response
 from hyok.http1.limits import Limits
 from hyok.http1.proxy import Preamble
-from hyok.http1.tls import TlsSettings, server_context
+from hyok.http1.tls import TlsSettings, names_in, server_context
 
 if TYPE_CHECKING:
     import ssl
@@ -36,6 +36,7 @@ class Server:
         limits: Limits,
         pump: PumpPool,
         context: ssl.SSLContext | None,
+        client_names: frozenset[str] = frozenset(),
         balancers: Sequence[Network] = (),
     ) -> None:
         self._handler = handler
@@ -43,6 +44,7 @@ class Server:
         self._limits = limits
         self._pump = pump
         self._context = context
+        self._client_names = frozenset(name.lower() for name in client_names)
         self._listener: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._idle: set[Connection] = set()
@@ -79,6 +81,9 @@ class Server:
         try:
             async with asyncio.timeout(self._limits.head_seconds_max):
                 await connection.established()
+            if not self._admits(connection.certificate):
+                connection.abort()  # before a byte of the request is looked at
+                return
             while await self._serve_one(connection):
                 pass
             await self._linger(connection)
@@ -90,6 +95,15 @@ class Server:
             if not self._clients[connection.peer]:
                 del self._clients[connection.peer]
             connection.close()
+
+    def _admits(self, certificate: bytes | None) -> bool:
+        """Say whether who shows this certificate, proven by its authority, may come in."""
+        if not self._client_names:
+            return True
+        try:
+            return certificate is not None and bool(names_in(certificate) & self._client_names)
+        except ValueError:  # one that no library of ours can read
+            return False
 
     async def _serve_one(self, connection: Connection) -> bool:
         """Serve one request; return whether another may follow."""
@@ -282,6 +296,7 @@ async def serve(
         sock.bind((host, port))
         sock.settimeout(0)
     context = server_context(tls) if tls is not None else None
-    server = Server(handler, limits or Limits(), pump, context, balancers)
+    names = tls.client_names if tls is not None else frozenset()
+    server = Server(handler, limits or Limits(), pump, context, names, balancers)
     await server.listen(sock)
     return server

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import re
 import secrets
+import string
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
 
 USES_MAX = 10_000
 """Access keys whose last use waits to be written down."""
+
+SECRET_ALPHABET = string.ascii_letters + string.digits
+SECRET_CHARS = 44
+"""262 bits, in letters that every client and the other side of every door takes."""
 
 _ACCESS_KEY = re.compile(r"HY[A-Z2-7]{18}").fullmatch
 
@@ -192,7 +197,7 @@ class AccessKeys:
             Unavailable: the database or the HSM did not answer.
         """
         access_key = "HY" + base64.b32encode(secrets.token_bytes(15)).decode()[:18]
-        secret = secrets.token_urlsafe(30)
+        secret = "".join(secrets.choice(SECRET_ALPHABET) for _ in range(SECRET_CHARS))
         sealed = await self._box.seal(secret_purpose(app_id, access_key), secret.encode())
         now_ms = self._now_ms()
         await self._database.run(

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Row
 
 GRANTS = frozenset(
-    {"read", "write", "delete", "list", "create-bucket", "lock", "bypass-governance"}
+    {
+        *("read", "write", "delete", "list", "create-bucket", "lock", "bypass-governance"),
+        "use-keys",  # of doors; it goes with no other (policies/rules/keyservices.cedar)
+    }
 )
 
 EPOCH = "credentials"

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 DECIDED = b'"decided":"'
 FROZEN = "it was frozen then, which is no decision of policy"
+DOOR = "a door's key was used, and the log does not have on whose behalf"
 UNREADABLE = "the record cannot be read"
 FIELDS = ("actor", "actor_kind", "tenant", "action", "bucket_id", "classification")
 """In the order of `PastDecision`."""
@@ -51,6 +52,9 @@ def gather(
             alike[found] += 1
     decisions: Counter[PastDecision] = Counter()
     for (texts, decided, words), count in alike.items():
+        if "door" in words:
+            skipped[DOOR] += count
+            continue
         if "freeze" in words:
             skipped[FROZEN] += count
             continue

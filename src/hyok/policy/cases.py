@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hyok.errors import Malformed, NotFound
 from hyok.policy.decision import Question, StoreFacts
 from hyok.policy.yaml_text import YAMLError, parse_yaml
-from hyok.vocabulary import Principal
+from hyok.vocabulary import KeyUse, Principal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,10 +22,11 @@ if TYPE_CHECKING:
 _FIELDS = frozenset(
     {
         *("why", "action", "answer", "rule", "app", "classification", "bucket", "tenant"),
-        *("store", "zone", "public", "approved", "break-glass"),
+        *("store", "zone", "public", "approved", "break-glass", "use"),
     }
 )
 _APP_FIELDS = frozenset({"id", "tenant", "kind", "clearance", "purpose", "buckets", "grants"})
+_USE_FIELDS = frozenset({"door", "key", "tenant", "operation", "caller", "via", "resource"})
 _STORE_FIELDS = frozenset({"jurisdiction", "control", "use-case"})
 
 
@@ -69,8 +70,13 @@ def _case(name: str, row: object, classifications: Classifications) -> Case:
     if not isinstance(row, dict):
         raise Malformed(f"{name}: a case is a mapping", code="HY-1101")
     why = str(row.get("why", row))
-    app, store = row.get("app", {}), row.get("store", {})
-    for fields, known in ((row, _FIELDS), (app, _APP_FIELDS), (store, _STORE_FIELDS)):
+    app, store, use = row.get("app", {}), row.get("store", {}), row.get("use") or {}
+    for fields, known in (
+        (row, _FIELDS),
+        (app, _APP_FIELDS),
+        (store, _STORE_FIELDS),
+        (use, _USE_FIELDS),
+    ):
         if unknown := set(fields) - known:
             raise Malformed(f"{name}: {why}: no case has {sorted(unknown)[0]}", code="HY-1101")
     if row.get("answer") not in {"permit", "forbid"} or "action" not in row or "why" not in row:
@@ -98,14 +104,17 @@ def _question(
         grants=frozenset(app.get("grants", ["read", "write", "delete", "list"])),
     )
     classification = row.get("classification", "intern")
+    use = _use(row["use"], row.get("tenant", "gemeente")) if "use" in row else None
     return Question(
         principal=principal,
         action=row["action"],
-        bucket_id=row.get("bucket", "dossiers"),
+        bucket_id="" if use is not None else row.get("bucket", "dossiers"),
         tenant=row.get("tenant", "gemeente"),
         classification=classification,
         level=classifications.level(classification),
-        store_facts=StoreFacts(
+        store_facts=None
+        if use is not None
+        else StoreFacts(
             store.get("jurisdiction", "NL"),
             store.get("control", "NL"),
             store.get("use-case", "UC1"),
@@ -115,4 +124,17 @@ def _question(
         public=row.get("public", False),
         approved=row.get("approved", False),
         break_glass=row.get("break-glass", False),
+        use=use,
+    )
+
+
+def _use(told: Mapping[str, Any], tenant: str) -> KeyUse:
+    return KeyUse(
+        door=told.get("door", "xks"),
+        tenant=told.get("tenant", tenant),
+        name=told.get("key", "kms"),
+        operation=told.get("operation", "Decrypt"),
+        caller=told.get("caller", "arn:aws:iam::123456789012:role/app"),
+        via=told.get("via", ""),
+        resource=told.get("resource", ""),
     )

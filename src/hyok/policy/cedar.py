@@ -181,12 +181,24 @@ def store_bars(rule: Classification, facts: StoreFacts, zone: str) -> Iterator[s
 
 
 def _request(question: Question) -> dict[str, object]:
-    principal = question.principal
+    principal, use = question.principal, question.use
+    resource = {"type": "Bucket", "id": question.bucket_id}
+    told: dict[str, object] = {}
+    if use is not None:
+        resource = {"type": "DoorKey", "id": use.key}
+        told = {
+            "door": use.door,
+            "operation": use.operation,
+            "caller": use.caller,
+            "via": use.via,
+            "resource": use.resource,
+        }
     return {
         "principal": {"type": _ENTITY_TYPES.get(principal.kind, "Officer"), "id": principal.id},
         "action": {"type": "Action", "id": question.action},
-        "resource": {"type": "Bucket", "id": question.bucket_id},
+        "resource": resource,
         "context": {
+            **told,
             "tenant": question.tenant,
             "clearance": principal.clearance,
             "grants": sorted(principal.grants),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hyok.vocabulary import Principal
+    from hyok.vocabulary import KeyUse, Principal
 
 DECISIONS_MAX = 10_000
 
@@ -39,6 +39,7 @@ class Question:
     public: bool = False  # the bucket is open to readers without credentials
     approved: bool = False  # officers approved exactly this act
     break_glass: bool = False  # officers let this app read exactly this object, for now
+    use: KeyUse | None = None  # of a door's key
 
 
 @dataclass(frozen=True, slots=True)

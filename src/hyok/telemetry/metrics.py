@@ -8,6 +8,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 300)
 
+DOOR_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.5)
+
 
 class Metrics:
     """The numbers of one worker process."""
@@ -71,6 +73,24 @@ class Metrics:
             self.registry, "failing_seconds", "How long an export has not got through; 0: it does."
         )
 
+        self._door_requests = Counter(
+            "hyok_door_requests_total",
+            "Requests answered at doors for clouds and SaaS, by the protocol's name of the error.",
+            ("door", "operation", "error"),
+            registry=self.registry,
+        )
+        self._door_seconds = Histogram(
+            "hyok_door_request_seconds",
+            "Time from a request's head to its answer.",
+            ("door", "operation"),
+            registry=self.registry,
+            buckets=DOOR_SECONDS,
+        )
+        self.door_tokens_failing = Gauge(
+            "hyok_door_tokens_failing",
+            "HSM tokens that failed the last trial of AES-GCM for doors.",
+            registry=self.registry,
+        )
         self._shadow_decisions = Counter(
             "hyok_policy_shadow_decisions_total",
             "Decisions that the policy in shadow was asked about, by how it would have answered.",
@@ -86,6 +106,11 @@ class Metrics:
     def shadow(self, verdict: str, decisions: int) -> None:
         """Take the numbers of a policy in shadow."""
         self._shadow_decisions.labels(verdict).inc(decisions)
+
+    def door_request(self, door: str, operation: str, error: str, seconds: float) -> None:
+        """Take the numbers of one request at a door."""
+        self._door_requests.labels(door, operation, error or "none").inc()
+        self._door_seconds.labels(door, operation).observe(seconds)
 
     def request(
         self, operation: str, status: int, seconds: float, bytes_in: int, bytes_out: int

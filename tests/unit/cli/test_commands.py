@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 
 NEEDS_NO_JSON = {
     *("dev", "init", "serve gateway", "serve worker"),
-    *("serve officer", "serve officer-worker"),
+    *("serve officer", "serve officer-worker", "serve door-worker"),
     *("audit prove", "audit prove-growth", "audit witness"),  # print documents
     # acts, whose answer is the exit code
     *("apps revoke", "apps end-sessions", "apps keys end", "apps keys revoke"),
     *("apps trust add", "apps trust remove", "break-glass end", "break-glass review"),
+    *("doors keys suspend", "doors keys resume", "doors keys deactivate"),
     *("buckets withdraw", "freeze", "thaw", "policy test", "login", "logout"),
     *("shred statement", "shred check-statement", "evidence crypto"),
 }

@@ -11,6 +11,7 @@ import ssl
 from typing import TYPE_CHECKING
 
 import pytest
+import trustme
 
 from hyok.cli.certificates import make_development_certificates
 from hyok.errors import Malformed, Unavailable
@@ -501,3 +502,63 @@ async def test_a_body_that_ends_early_is_an_incomplete_one(
         got = await reader.read()
     assert got == b"", "no answer that could be taken for a success"
     writer.close()
+
+
+@pytest.fixture(scope="module")
+def callers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Certificates of three callers: the one who is meant, a stranger, a namesake of another CA."""
+    folder = tmp_path_factory.mktemp("callers")
+    ours, theirs = trustme.CA(), trustme.CA()
+    ours.cert_pem.write_to_path(folder / "ca.pem")
+    for name, issued in {
+        "kms": ours.issue_cert("cks.example", common_name="CKS.example"),
+        "stranger": ours.issue_cert("elders.example", common_name="elders.example"),
+        "namesake": theirs.issue_cert("cks.example", common_name="cks.example"),
+    }.items():
+        issued.private_key_and_cert_chain_pem.write_to_path(folder / f"{name}.pem")
+    return folder
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize(
+    ("caller", "gets_in"),
+    [("kms", True), ("stranger", False), ("namesake", False), ("", False)],
+)
+async def test_only_who_shows_the_right_name_of_the_right_authority_gets_in(
+    pump: PumpPool,
+    certificates: Path,
+    callers: Path,
+    caller: str,
+    version: ssl.TLSVersion,
+    *,
+    gets_in: bool,
+) -> None:
+    asked = []
+
+    async def handler(exchange: Exchange) -> None:
+        asked.append(exchange.head.peer_certificate)
+        await exchange.respond(200, [])
+
+    tls = TlsSettings(
+        certificates / "gateway.pem",
+        certificates / "gateway.key",
+        callers / "ca.pem",
+        frozenset({"cks.EXAMPLE"}),
+    )
+    server = await serve(handler, pump=pump, tls=tls)
+    context = client_context(certificates / "ca.pem")
+    context.maximum_version = version
+    if caller:
+        context.load_cert_chain(callers / f"{caller}.pem")
+    answer = b""
+    try:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port, ssl=context)
+        writer.write(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n")
+        answer = await reader.read(12)
+        writer.close()
+    except OSError:
+        pass
+    await server.close()
+    assert (answer == b"HTTP/1.1 200") is gets_in
+    assert len(asked) == gets_in
+    assert all(asked)

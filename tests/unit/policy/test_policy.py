@@ -20,7 +20,7 @@ from hyok.policy.decision import CachedEngine, Decision, Question
 POLICIES = Path(__file__).resolve().parents[3] / "policies"
 FILES = {path.stem: path.read_text() for path in (POLICIES / "classifications").glob("*.yaml")}
 CLASSES = Classifications.load(FILES)
-RULES = (POLICIES / "rules" / "gateway.cedar").read_text()
+RULES = "\n".join(path.read_text() for path in sorted((POLICIES / "rules").glob("*.cedar")))
 SCHEMA = (POLICIES / "schema.cedarschema").read_text()
 ENGINE = CedarEngine(RULES, SCHEMA, CLASSES)
 CASES = parse_cases("gateway", (POLICIES / "cases" / "gateway.yaml").read_text(), CLASSES)

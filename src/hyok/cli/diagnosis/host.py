@@ -111,16 +111,21 @@ def hsm_profile(settings: Settings) -> Check:
 
 def certificate(settings: Settings, now_ms: int) -> Check:
     """Is the door's certificate valid, and does the key belong to it?"""
-    path, key = settings.gateway.tls_certificate, settings.gateway.tls_key
+    gateway = settings.gateway
+    return judge_certificate("certificate", gateway.tls_certificate, gateway.tls_key, now_ms)
+
+
+def judge_certificate(name: str, path: Path | None, key: Path | None, now_ms: int) -> Check:
+    """Is a door's certificate valid, and does the key belong to it?"""
     if path is None or key is None:
         means = "whoever is on this host can read what applications send"
-        return Check("certificate", "warn", "none: plain http on loopback", means)
+        return Check(name, "warn", "none: plain http on loopback", means)
     try:
         leaf = x509.load_pem_x509_certificate(path.read_bytes())
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(path, key)
     except (ValueError, ssl.SSLError) as error:
         return Check(
-            "certificate",
+            name,
             "FAIL",
             f"{path} and {key} do not go together: {getattr(error, 'reason', None) or error}",
             "the door does not open",
@@ -130,16 +135,16 @@ def certificate(settings: Settings, now_ms: int) -> Check:
     days = int((leaf.not_valid_after_utc.timestamp() - now) / DAY_SECONDS)
     if leaf.not_valid_before_utc.timestamp() > now:
         said = f"{path} is valid from {leaf.not_valid_before_utc:%Y-%m-%d %H:%M} UTC only"
-        return Check("certificate", "FAIL", said, "clients refuse it", "look at the clock")
+        return Check(name, "FAIL", said, "clients refuse it", "look at the clock")
     if days < CERTIFICATE_DAYS_WARN:
         return Check(
-            "certificate",
+            name,
             "FAIL" if leaf.not_valid_after_utc.timestamp() < now else "warn",
             f"{path}, {days} days left",
             "clients refuse it from then on",
             "renew it, then restart the gateway",
         )
-    return Check("certificate", "ok", f"{path}, {days} days left")
+    return Check(name, "ok", f"{path}, {days} days left")
 
 
 def disks(settings: Settings) -> Sequence[Check]:

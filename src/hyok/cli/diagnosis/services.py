@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from hyok.cli.diagnosis.audit import audit_log
 from hyok.cli.diagnosis.check import Check
+from hyok.cli.diagnosis.doors import xks
 from hyok.cli.diagnosis.policies import exceptions, in_force, in_shadow
 from hyok.cli.options import moment
 from hyok.custody.custodian import TENANT_CLASSIFICATION
@@ -40,6 +41,7 @@ async def ask_all(core: Core, checks: Checklist, now_ms: int) -> None:
     await checks.ask("stores", _stores(core))
     await checks.ask("buckets", _buckets(core))
     await checks.ask("plaintext", _plaintext(core))
+    await checks.ask("door xks", xks(core, now_ms))
     await checks.ask("officers", _officers(core, now_ms))
     await checks.ask("policy in force", in_force(core))
     checks.look("policy exceptions", lambda: exceptions(core, now_ms))

@@ -1,0 +1,210 @@
+"""`hyok doors`: keys for clouds and SaaS, and what their other side is told."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path  # noqa: TC003 - typer reads the annotation
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hyok.cli.acting import (
+    AsOption,
+    KeyOption,
+    Login,
+    PassphraseOption,
+    ReasonOption,
+    propose,
+)
+from hyok.cli.options import ConfigOption, JsonOption, moment
+from hyok.cli.registrations import record
+from hyok.cli.screen import say, show
+from hyok.cli.session import run
+from hyok.custody.door_key import USES_MAX
+from hyok.custody.key_states import KeyState, check_transition
+from hyok.custody.quorum import Act
+from hyok.errors import Conflict, Malformed, NotFound
+from hyok.officer.door_acts import NEXT
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hyok.custody.door_key import DoorKey
+    from hyok.doors.config import XksStoreSettings
+    from hyok.identity.access_keys import IssuedAccessKey
+    from hyok.wiring import Core
+
+app = typer.Typer(help="Doors through which clouds and SaaS use your keys.", no_args_is_help=True)
+keys = typer.Typer(help="Keys that doors use for others.", no_args_is_help=True)
+app.add_typer(keys, name="keys")
+
+TenantOption = Annotated[str, typer.Option("--tenant", help="Whose key.")]
+NameArgument = Annotated[str, typer.Argument(help="Its name: letters, digits and hyphens.")]
+WhyOption = Annotated[str, typer.Option("--reason", help="Why; it stands in the audit log.")]
+
+
+@keys.command()
+def create(
+    name: NameArgument,
+    tenant: TenantOption,
+    classification: Annotated[str, typer.Option("--classification", help="Of what it keeps.")],
+    serves: Annotated[
+        list[str], typer.Option("--app", help="The app that may use it; may be given again.")
+    ],
+    usage: Annotated[
+        list[str] | None,
+        typer.Option("--usage", help="encrypt or decrypt, where it is for one alone."),
+    ] = None,
+    reason: ReasonOption = "",
+    person: AsOption = "",
+    key: KeyOption = None,
+    passphrase_file: PassphraseOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Propose to make a key that a door uses for others; it never leaves the HSM."""
+    effect: dict[str, str | int | list[str]] = {
+        "tenant": tenant,
+        "key": name,
+        "version": 1,
+        "classification": classification,
+        "apps": serves,
+        "usage": usage or [],
+    }
+    login = Login(person, key, passphrase_file)
+    propose(config, login, Act.CREATE_DOOR_KEY, effect, reason, as_json=as_json)
+
+
+@keys.command()
+def rotate(
+    name: NameArgument,
+    tenant: TenantOption,
+    reason: ReasonOption = "",
+    person: AsOption = "",
+    key: KeyOption = None,
+    passphrase_file: PassphraseOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Propose the next version of a key: it encrypts from then on, older ones still decrypt."""
+    effect: dict[str, str | int | list[str]] = {"tenant": tenant, "key": name, "version": NEXT}
+    login = Login(person, key, passphrase_file)
+    propose(config, login, Act.CREATE_DOOR_KEY, effect, reason, as_json=as_json)
+
+
+@keys.command("list")
+def list_keys(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """List the keys of doors, with their versions and how much of each one's life is used."""
+
+    async def act(core: Core) -> Sequence[DoorKey]:
+        return await core.doors.catalog.all()
+
+    show(
+        [_row(one) for one in run(config, act)],
+        as_json=as_json,
+        empty="No keys of doors yet.  Next: hyok doors keys create NAME …",
+    )
+
+
+def _row(key: DoorKey) -> dict[str, object]:
+    return {
+        "key": f"{key.tenant}/{key.name}",
+        "state": str(key.state),
+        "classification": key.classification,
+        "apps": ",".join(sorted(key.apps)),
+        "usage": ",".join(sorted(map(str, key.usage))),
+        "versions": ",".join(f"{one.number}:{one.state}" for one in key.versions),
+        "uses_percent": round(100 * key.newest.uses / USES_MAX, 2) if key.versions else 0,
+        "made": moment(key.created_ms),
+    }
+
+
+@keys.command()
+def suspend(
+    name: NameArgument, tenant: TenantOption, reason: WhyOption = "", config: ConfigOption = None
+) -> None:
+    """Stop every use of a key through every door, until `resume`."""
+    _change(config, tenant, name, KeyState.SUSPENDED, reason)
+
+
+@keys.command()
+def resume(
+    name: NameArgument, tenant: TenantOption, reason: WhyOption = "", config: ConfigOption = None
+) -> None:
+    """Let a suspended key be used again."""
+    _change(config, tenant, name, KeyState.ACTIVE, reason)
+
+
+@keys.command()
+def deactivate(
+    name: NameArgument, tenant: TenantOption, reason: WhyOption = "", config: ConfigOption = None
+) -> None:
+    """Let a key decrypt what it encrypted, and encrypt nothing more, for ever."""
+    _change(config, tenant, name, KeyState.DEACTIVATED, reason)
+
+
+def _change(config: ConfigOption, tenant: str, name: str, to: KeyState, reason: str) -> None:
+    if not reason.strip():
+        raise Malformed("a reason is wanted; it stands in the audit log", next_step="--reason TEXT")
+
+    async def act(core: Core) -> None:
+        found = await core.doors.catalog.named(tenant, name)
+        check_transition(found.state, to)
+        facts = (f"key:{tenant}/{name}", f"from {found.state}", f"to {to}", f"reason {reason}")
+        await record(core, "door-key:state", tenant, *facts, outcome="pending")
+        await core.doors.catalog.change_state(tenant, name, to)
+        await record(core, "door-key:state", tenant, *facts)
+
+    run(config, act)
+    say(f"key {tenant}/{name} is {to}; every door knows within five seconds")
+
+
+@app.command("xks-file")
+def xks_file(
+    prefix: Annotated[str, typer.Argument(help="Of the key store, as the settings have it.")],
+    output: Annotated[Path, typer.Option("--output", help="Where to write it, mode 0600.")],
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make an access key for an AWS key store and write the file that AWS's console takes.
+
+    A store has two live keys at most, so that the old one serves until AWS has the new one.
+    """
+    if output.exists():
+        raise Conflict(f"{output} is there already", effect="No access key was made.")
+
+    async def act(core: Core) -> tuple[XksStoreSettings, IssuedAccessKey]:
+        store = core.settings.doors.xks.store_of(prefix)
+        if store is None:
+            raise NotFound(
+                f"doors.xks.stores names no store of the prefix {prefix!r}.",
+                code="HY-2612",
+                effect="No access key was made.",
+            )
+        found = await core.access_keys.find_app(store.app)
+        if found is None:
+            raise NotFound(f"there is no app {store.app}", next_step="hyok apps create …")
+        issued = await core.access_keys.create_key(store.app)
+        facts = (f"app:{store.app}", f"access-key:{issued.access_key}")
+        await record(core, "access-key:create", found.tenant, *facts)
+        return store, issued
+
+    store, issued = run(config, act)
+    told = {
+        "XksProxyUriPath": f"{store.prefix}/kms/xks/v1",
+        "XksProxyAuthenticationCredential": {
+            "AccessKeyId": issued.access_key,
+            "RawSecretAccessKey": issued.secret.get_secret_value(),
+        },
+    }
+    descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        json.dump(told, file)
+        file.write("\n")
+    row = {"file": str(output), "access_key": issued.access_key, "app": issued.app_id}
+    if as_json:
+        show([row], as_json=True, empty="")
+        return
+    say(f"{output} has the access key {issued.access_key} of {issued.app_id} and its secret")
+    say("Next: give it to AWS (docs/keyservices/xks.md), then delete the file")
