@@ -8,6 +8,7 @@ import hashlib
 import os
 import socket
 import ssl
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -501,3 +502,68 @@ async def test_a_body_that_ends_early_is_an_incomplete_one(
         got = await reader.read()
     assert got == b"", "no answer that could be taken for a success"
     writer.close()
+
+
+async def test_a_client_that_takes_nothing_of_its_answer_is_broken_off(
+    opened: Callable[..., Awaitable[tuple[Server, Pool]]],
+) -> None:
+    """Or else it would hold one of the requests in flight for ever."""
+    server, _ = await opened(
+        limits=Limits(body_stall_seconds_max=0.2, body_bytes_per_second_min=1 << 30)
+    )
+    loop, sock = asyncio.get_running_loop(), socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    sock.setblocking(False)
+    await loop.sock_connect(sock, ("127.0.0.1", server.port))
+    await loop.sock_sendall(sock, b"GET /whole/50000000 HTTP/1.1\r\nhost: x\r\n\r\n")
+    await asyncio.sleep(0.1)
+    assert server.in_flight == 1
+    async with asyncio.timeout(3):
+        while server.in_flight:
+            await asyncio.sleep(0.05)
+    sock.close()
+
+
+async def test_a_client_that_takes_its_answer_slowly_gets_all_of_it(
+    opened: Callable[..., Awaitable[tuple[Server, Pool]]],
+) -> None:
+    server, _ = await opened(limits=Limits(body_stall_seconds_max=0.1))
+
+    def slowly() -> int:
+        with socket.socket() as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            sock.settimeout(5)
+            sock.connect(("127.0.0.1", server.port))
+            sock.sendall(b"GET /whole/12000000 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+            time.sleep(0.5)
+            seen = 0
+            while piece := sock.recv(1 << 20):
+                seen += len(piece)
+            return seen
+
+    assert await asyncio.to_thread(slowly) > 12_000_000
+
+
+async def test_what_a_peer_sends_unasked_is_no_answer_to_the_next_request() -> None:
+    answer = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n"
+    asked: list[bytes] = []
+
+    async def peer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                asked.append(await reader.readuntil(b"\r\n\r\n"))
+                writer.write(answer + b"right")
+                await asyncio.sleep(0.05)
+                writer.write(answer + b"wrong")
+        writer.close()
+
+    listening = await asyncio.start_server(peer, "127.0.0.1", 0)
+    pool = Pool(f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}")
+    answers = []
+    for _ in range(2):
+        answers.append((await pool.request("GET", "/", HOST)).body)
+        await asyncio.sleep(0.1)
+    await pool.close()
+    listening.close()
+    await asyncio.sleep(0.05)
+    assert (answers, len(asked)) == ([b"right", b"right"], 2)
