@@ -174,8 +174,7 @@ def parse_response(raw: bytes) -> ResponseHead:
         ) from error
     headers: dict[str, str] = {}
     for name, value in seen.headers:
-        text = value.decode("utf-8", "surrogateescape")
-        key = name.decode("latin-1")
+        key, text = name.decode("latin-1"), value.decode("utf-8", "surrogateescape")
         headers[key] = f"{headers[key]}, {text}" if key in headers else text
     return ResponseHead(
         parser.get_status_code(),
