@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import re
 import string
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import urlsafe_b64encode
+from binascii import a2b_base64
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
@@ -21,6 +22,7 @@ from hyok.envelope.layout import TAG_BYTES
 from hyok.errors import Malformed, Tampered
 
 NAME_KEY_BYTES = 64
+OPENED_NAMES_MAX = 4096  # remembered by a key; about a megabyte
 _TEXT = re.compile(r"[A-Za-z0-9_-]+")
 _ALPHABET = string.ascii_uppercase + string.ascii_lowercase + string.digits + "-_"
 _LAST = (_ALPHABET, "", _ALPHABET[::16], _ALPHABET[::4])
@@ -30,7 +32,14 @@ _LAST = (_ALPHABET, "", _ALPHABET[::16], _ALPHABET[::4])
 class NameKey:
     """The key of one bucket's names, made of the secret of its scope ``names:<bucket_id>``."""
 
-    __slots__ = ("_bucket", "_last_associated", "_opened_parent", "_sealed_parent", "_siv")
+    __slots__ = (
+        "_bucket",
+        "_last_associated",
+        "_opened",
+        "_opened_parent",
+        "_sealed_parent",
+        "_siv",
+    )
 
     def __init__(self, secret: bytes, bucket_id: str) -> None:
         self._siv = AESSIV(hkdf(check_secret(secret), b"", b"HYOK1 name key", NAME_KEY_BYTES))
@@ -39,6 +48,8 @@ class NameKey:
         # is (text, its parent in the other form) and is replaced as a whole, so threads may meet.
         self._sealed_parent = ("", "")
         self._opened_parent = ("", "")
+        # Clients list the same folders over and over.  What was opened lives as long as the key.
+        self._opened: dict[str, str] = {}
         self._last_associated = ("", [b"HYOK1 name", self._bucket, b""])
 
     @override
@@ -80,9 +91,15 @@ class NameKey:
         Raises:
             Tampered: it is no name that this key has made, or stands under another parent.
         """
-        folder, slash, last = sealed.rpartition("/")
-        parent = self._open_folder(folder + slash)
-        return parent + self._open_segment(parent, last)
+        key = self._opened.get(sealed)
+        if key is None:
+            folder, slash, last = sealed.rpartition("/")
+            parent = self._open_folder(folder + slash)
+            key = parent + self._open_segment(parent, last)
+            if len(self._opened) >= OPENED_NAMES_MAX:
+                self._opened.clear()
+            self._opened[sealed] = key
+        return key
 
     def _open_folder(self, folder: str) -> str:
         known, opened = self._opened_parent
@@ -125,7 +142,8 @@ def _decode(text: str) -> bytes:
     # One text for one name: the bits that a last character has beyond the last byte are zero.
     if text[-1] not in _LAST[len(text) % 4]:
         raise Tampered("a name in the store is not a sealed one")
-    raw = urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    # `urlsafe_b64decode` takes twice as long for the same.
+    raw = a2b_base64(text.replace("-", "+").replace("_", "/") + "=" * (-len(text) % 4))
     if len(raw) <= TAG_BYTES:
         raise Tampered("a name in the store is not a sealed one")
     return raw
