@@ -14,7 +14,7 @@ import httptools
 from hyok.errors import Malformed, Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
 END = b"\r\n\r\n"
 _HOST = re.compile(rb"[A-Za-z0-9.\-_~!$&'()*+,;=%:\[\]]{0,512}").fullmatch
@@ -47,15 +47,19 @@ class ResponseHead(NamedTuple):
     chunked: bool
 
 
-class _Collector:
-    """What httptools calls; and what decides how a message goes on, by header."""
+class _Asked:
+    """What httptools tells of a request.
 
-    __slots__ = ("chosen", "done", "headers", "target")
+    ``decisive``: the headers that say how the message goes on, by name; those that came twice are
+    one value with a comma in it, which is no length and no host.
+    """
+
+    __slots__ = ("decisive", "done", "headers", "target")
 
     def __init__(self) -> None:
         self.target = b""
         self.headers: list[tuple[bytes, bytes]] = []
-        self.chosen: dict[bytes, list[bytes]] = {}
+        self.decisive: dict[bytes, bytes] = {}
         self.done = False
 
     def on_url(self, url: bytes) -> None:
@@ -65,35 +69,25 @@ class _Collector:
         name = name.lower()
         self.headers.append((name, value))
         if name in _DECISIVE:
-            self.chosen.setdefault(name, []).append(value)
+            before = self.decisive.get(name)
+            self.decisive[name] = value if before is None else b"%b, %b" % (before, value)
 
     def on_headers_complete(self) -> None:
         self.done = True
 
-    def framing(self) -> tuple[int | None, bool]:
-        """Return content length and whether the body is chunked.
 
-        Raises:
-            Malformed: they contradict each other, or are not known.
-        """
-        lengths = self.chosen.get(b"content-length")
-        codings = b",".join(self.chosen.get(b"transfer-encoding", ())).strip().lower()
-        if codings:
-            if lengths:
-                raise _refuse("Content-Length and Transfer-Encoding exclude each other.")
-            if codings != b"chunked":
-                raise _refuse("The only transfer coding served is chunked.")
-            return None, True
-        if not lengths:
-            return None, False
-        if len(lengths) > 1 or not _DIGITS(lengths[0]):
-            raise _refuse("The request needs one Content-Length, a number.")
-        return int(lengths[0]), False
+class _Answered:
+    """What httptools tells of an answer; a header that came twice is one, with a comma in it."""
 
-    def words(self, name: bytes) -> bytes:
-        """Return all values of a header as one, in lower case."""
-        values = self.chosen.get(name)
-        return b",".join(values).lower() if values else b""
+    __slots__ = ("headers",)
+
+    def __init__(self) -> None:
+        self.headers: dict[str, str] = {}
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        key, text = name.lower().decode("latin-1"), value.decode("utf-8", "surrogateescape")
+        before = self.headers.get(key)
+        self.headers[key] = text if before is None else f"{before}, {text}"
 
 
 _DECISIVE = frozenset({b"host", b"connection", b"expect", b"content-length", b"transfer-encoding"})
@@ -121,7 +115,7 @@ def parse_request(
         Malformed: it breaks a rule.
     """
     _check_lines(raw)
-    seen = _Collector()
+    seen = _Asked()
     parser = httptools.HttpRequestParser(seen)
     try:
         parser.feed_data(raw)
@@ -134,12 +128,15 @@ def parse_request(
     if len(seen.headers) > header_count_max:
         raise _refuse("The request has too many headers.")
     modern = parser.get_http_version() == "1.1"
-    hosts = seen.chosen.get(b"host", ())
-    if len(hosts) > 1 or (modern and not hosts) or (hosts and not _HOST(hosts[0])):
+    decisive = seen.decisive
+    host = decisive.get(b"host")
+    if (modern and host is None) or (host and not _HOST(host)):
         raise _refuse("The request needs one Host header.")
-    length, chunked = seen.framing()
-    connection = seen.words(b"connection")
-    expects = seen.words(b"expect")
+    length, chunked = _framing(
+        decisive.get(b"content-length"), decisive.get(b"transfer-encoding", b"")
+    )
+    connection = decisive.get(b"connection", b"").lower()
+    expects = decisive.get(b"expect", b"").lower()
     if expects not in {b"", b"100-continue"}:
         raise _refuse("The only expectation served is 100-continue.")
     return RequestHead(
@@ -163,45 +160,65 @@ def parse_response(raw: bytes) -> ResponseHead:
     Raises:
         Unavailable: it is not HTTP.
     """
-    seen = _Collector()
+    seen = _Answered()
+    headers = seen.headers
     parser = httptools.HttpResponseParser(seen)
     try:
         parser.feed_data(raw)
-        length, chunked = seen.framing()
+        told = headers.get("content-length")
+        length, chunked = _framing(
+            None if told is None else told.encode("utf-8", "surrogateescape"),
+            headers.get("transfer-encoding", "").encode("utf-8", "surrogateescape"),
+        )
     except (httptools.HttpParserError, httptools.HttpParserUpgrade, Malformed) as error:
         raise Unavailable(
             "The peer's answer is not HTTP/1.1.", reason="ServiceUnavailable"
         ) from error
-    headers: dict[str, str] = {}
-    for name, value in seen.headers:
-        key, text = name.decode("latin-1"), value.decode("utf-8", "surrogateescape")
-        headers[key] = f"{headers[key]}, {text}" if key in headers else text
     return ResponseHead(
         parser.get_status_code(),
         headers,
-        b"close" not in seen.words(b"connection") and parser.get_http_version() == "1.1",
+        "close" not in headers.get("connection", "").lower() and parser.get_http_version() == "1.1",
         length,
         chunked,
     )
 
 
-def render_response(status: int, reason: str, headers: Iterable[tuple[str, str]]) -> bytes:
+def _framing(length: bytes | None, codings: bytes) -> tuple[int | None, bool]:
+    """Return content length and whether the body is chunked.
+
+    Raises:
+        Malformed: they contradict each other, or are not known.
+    """
+    codings = codings.strip().lower()
+    if codings:
+        if length is not None:
+            raise _refuse("Content-Length and Transfer-Encoding exclude each other.")
+        if codings != b"chunked":
+            raise _refuse("The only transfer coding served is chunked.")
+        return None, True
+    if length is None:
+        return None, False
+    if not _DIGITS(length):
+        raise _refuse("The request needs one Content-Length, a number.")
+    return int(length), False
+
+
+def render_response(status: int, reason: str, headers: Sequence[tuple[str, str]]) -> bytes:
     """Return the bytes of an answer's head."""
     return _render(f"HTTP/1.1 {status} {reason}", headers)
 
 
-def render_request(method: str, target: str, headers: Iterable[tuple[str, str]]) -> bytes:
+def render_request(method: str, target: str, headers: Sequence[tuple[str, str]]) -> bytes:
     """Return the bytes of a request's head."""
-    if " " in target:
-        raise ValueError("the target holds a blank")
+    if any(mark in target for mark in "\r\n \x00"):
+        raise ValueError("the target holds a blank or a line end")
     return _render(f"{method} {target} HTTP/1.1", headers)
 
 
-def _render(first: str, headers: Iterable[tuple[str, str]]) -> bytes:
+def _render(first: str, headers: Sequence[tuple[str, str]]) -> bytes:
     lines = [first]
-    lines += [f"{name}: {value}" for name, value in headers]
-    text = "\r\n".join(lines)
-    ends = len(lines) - 1
-    if text.count("\n") != ends or text.count("\r") != ends or "\0" in text:
-        raise ValueError("a line of the head holds a line end or a zero byte")
-    return (text + "\r\n\r\n").encode("utf-8", "surrogateescape")
+    for name, value in headers:
+        if "\r" in value or "\n" in value or "\x00" in value:
+            raise ValueError(f"header {name} holds a line end")
+        lines.append(f"{name}: {value}")
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8", "surrogateescape")
