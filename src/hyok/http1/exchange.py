@@ -40,7 +40,7 @@ class Pieces:
         """Send a piece at once.
 
         Raises:
-            OSError: the client is gone, or takes nothing.
+            ConnectionError: the client is gone, or takes nothing.
         """
         await self._send(b"%x\r\n%b\r\n" % (len(piece), piece))
 
@@ -221,7 +221,7 @@ class Exchange:
         """Send the whole answer, in one write.  For HEAD the caller gives content-length itself.
 
         Raises:
-            OSError: the client is gone, or takes less than it must.
+            ConnectionError: the client is gone, or takes less than it must.
         """
         assert not self.answered, "one request, one answer"
         head = self.render(status, headers, len(body))
@@ -238,7 +238,10 @@ class Exchange:
         self._connection.write(*pieces)
         if self._connection.clogged:
             seconds = sum(map(len, pieces)) / max(1, self._limits.body_bytes_per_second_min)
-            await self._connection.drain(self._stalled_at() + seconds)
+            try:
+                await self._connection.drain(self._stalled_at() + seconds)
+            except TimeoutError:
+                raise ConnectionAbortedError("the client takes nothing") from None
 
     async def respond_in_pieces(
         self, status: int, headers: Sequence[tuple[str, str]]

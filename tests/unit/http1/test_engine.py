@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 HOST = [("host", "localhost")]
 PIECE = 262_144
+BROKEN: list[bytes] = []
+"""Answers that a handler was told nobody took."""
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +108,11 @@ async def handler(exchange: Exchange) -> None:  # noqa: C901 - a table of small 
         else:
             exchange.abort()
     elif target.startswith(b"/whole"):
-        await exchange.respond(200, [], body_of(int(target.rpartition(b"/")[2])))
+        try:
+            await exchange.respond(200, [], body_of(int(target.rpartition(b"/")[2])))
+        except ConnectionError:
+            BROKEN.append(target)
+            raise
     elif target.startswith(b"/short"):
 
         def fail(wire: Wire) -> None:
@@ -521,6 +527,7 @@ async def test_a_client_that_takes_nothing_of_its_answer_is_broken_off(
     async with asyncio.timeout(3):
         while server.in_flight:
             await asyncio.sleep(0.05)
+    assert BROKEN.pop() == b"/whole/50000000"
     sock.close()
 
 
