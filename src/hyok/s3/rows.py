@@ -28,6 +28,7 @@ _OFTEN = frozenset({"ChecksumAlgorithm"})
 PIECES_MAX = 64  # of a row that is looked for by a pattern
 ROW_TEXTS_MIN = 2  # or else a match would be one text, and no tuple of them
 _PIECE = re.compile(r"(<[^<>]*>)([^<]*)").findall
+_PART = re.compile(r"<([^\s/>]+)").match
 _LEAF = re.compile(r"<([A-Za-z]+)>").fullmatch
 _UNUSUAL = re.compile("[\x00-\x08\x0b-\x1f\ufffe\uffff]").search
 _REFERENCE = re.compile(r"&(?:#([0-9]{1,7})|#x([0-9A-Fa-f]{1,6})|([a-z]+));|&")
@@ -121,18 +122,19 @@ def alike(text: str, kind: str) -> Alike | None:
     pieces = _PIECE(text[: text.find("<", len(first))])
     if len(pieces) > PIECES_MAX or not _is_sound(first) or _is_unusual(text):
         return None
-    pattern, names, depth, length = "", [], 0, 0
+    pattern, names, parts, depth, length = "", [], [], 0, 0
     for (tag, between), (following, _) in zip(pieces, [*pieces[1:], ("", "")], strict=True):
         pattern += re.escape(tag)
         length += len(tag)
+        if depth == 1 and (part := _PART(tag)) is not None:
+            parts.append(part[1])
         leaf = _LEAF(tag) if depth == 1 else None
         own = leaf is not None and following == f"</{leaf[1]}>"
         if own or between:
             pattern += "([^<]*)"
             names.append(leaf[1] if own and leaf is not None else "")
         depth += 0 if tag.endswith("/>") else -1 if tag.startswith("</") else 1
-    named = [name for name in names if name]
-    if len(named) < ROW_TEXTS_MIN or len(named) != len(set(named)):
+    if sum(map(bool, names)) < ROW_TEXTS_MIN or len(parts) != len(set(parts)):
         return None
     rows = re.findall(pattern, text)
     whole = len(rows) * length + sum(map(len, chain.from_iterable(rows)))

@@ -111,9 +111,11 @@ def test_what_is_no_such_document_is_refused(document: str | bytes) -> None:
 
 def test_a_row_that_says_something_twice_is_refused() -> None:
     twice = "<Contents><Key>a</Key><Key>b</Key></Contents>"
-    page = read(f"<List>{twice}{twice}</List>")
-    with pytest.raises(Malformed):
-        list(page.table("Contents", ("Key",)))
+    empty = "<Contents><Key>a</Key><Size>1</Size><Owner/><Owner/></Contents>"
+    for row in (twice, empty):
+        page = read(f"<List>{row}{row}</List>")
+        with pytest.raises(Malformed):
+            list(page.table("Contents", ("Key",)))
     page = read("<List><A>1</A><A>2</A></List>")
     with pytest.raises(Malformed):
         page.text("A")
