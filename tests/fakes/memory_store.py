@@ -19,6 +19,7 @@ from hyok.backends.port import (
     Condition,
     DefaultLock,
     Deleted,
+    Listed,
     Lock,
     Span,
     Stored,
@@ -273,14 +274,14 @@ class MemoryStore:
         limit: int = 1000,
     ) -> StoreListing:
         # By code point is by UTF-8 byte: that order is a property of the encoding.
-        entries: dict[str, Stored | None] = {}
+        entries: dict[str, Listed | None] = {}
         for name in sorted(self._bucket(bucket).names):
             stored = self._shown(bucket, name)
             if stored is None or not name.startswith(prefix) or name <= after:
                 continue
             folder = _folder(name, prefix, delimiter)
             if not folder:
-                entries[name] = replace(stored, facts=None, version_id="")
+                entries[name] = Listed(name, stored.etag, stored.size, stored.modified_ms)
             elif folder != after:
                 entries[folder] = None
         page = dict(itertools.islice(entries.items(), max(0, limit)))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hyok.backends.catalogue import NULL_VERSION, VERSION_BORN_DIGITS, born_of
-from hyok.backends.port import Stored, StoredVersion, StoreListing, VersionListing
+from hyok.backends.port import Listed, StoredVersion, StoreListing, VersionListing
 from hyok.errors import Malformed
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def page(
     head, cut = prefix.encode(), delimiter.encode()
     at = max(head, _first_after(head, cut, after.encode()))
     stop = successor(head)
-    objects: list[Stored] = []
+    objects: list[Listed] = []
     prefixes: list[str] = []
     last = ""
     while True:
@@ -75,7 +75,7 @@ def page(
                 at = successor(folder)
                 break
             last = name.decode()
-            objects.append(Stored(last, etag, size, modified_ms))
+            objects.append(Listed(last, etag, size, modified_ms))
         else:
             return StoreListing(objects, prefixes)
 

@@ -9,7 +9,7 @@ store and knows which calls are safe to repeat.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -61,7 +61,7 @@ class Stored:
     etag: str  # the store's own, without quotes
     size: int  # bytes of the sealed body
     modified_ms: int  # unix time, milliseconds
-    facts: StoredFacts | None = None  # None in listings
+    facts: StoredFacts | None = None  # None: not told
     version_id: str = ""  # empty: no versions ever, or (of a write) the store did not say
     tag_count: int = 0  # how many tags the store keeps for it
 
@@ -156,11 +156,20 @@ class StoreFeatures:
         return self.conditional_complete if long else self.conditional_copy
 
 
+class Listed(NamedTuple):
+    """One object of a listing, as `Stored` has it; a page has a thousand."""
+
+    name: str
+    etag: str
+    size: int
+    modified_ms: int
+
+
 @dataclass(frozen=True, slots=True)
 class StoreListing:
     """One page, in the byte order of the store's names (UTF-8)."""
 
-    objects: Sequence[Stored]
+    objects: Sequence[Listed]
     prefixes: Sequence[str]
     next_after: str = ""  # pass as ``after`` for the next page; empty: this was the last
 

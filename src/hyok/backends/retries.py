@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 T = TypeVar("T")
+LOOKS_A_DEADLINE = 50  # so a call of 50 s is cut within a second
 log = structlog.get_logger("hyok.backends")
 
 
@@ -35,6 +36,52 @@ class RetryRules:
     deadline_seconds: float = 50.0  # from the first attempt to the end of the last
     budget: int = 100  # retries that may be spent at once
     budget_back: float = 0.1  # of a retry, for each call that went well
+
+
+class Overdue:
+    """Cuts calls that outlast their deadline; it looks at all of them now and then.
+
+    A timer for each call would cost more than all else that is done here for one that goes well.
+
+    Args:
+        seconds_between: two looks, so a call may last that much longer.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(self, seconds_between: float, clock: Callable[[], float]) -> None:
+        self._seconds_between = seconds_between
+        self._clock = clock
+        self._open: dict[asyncio.Timeout, float] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def run(self, call: Callable[[], Awaitable[T]], deadline: float) -> T:
+        """Return what ``call`` returns.
+
+        Raises:
+            TimeoutError: it was cut.
+        """
+        cut = asyncio.timeout(None)
+        self._open[cut] = deadline
+        if self._timer is None:
+            self._set()
+        try:
+            async with cut:
+                return await call()
+        finally:
+            self._open.pop(cut, None)
+
+    def _set(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(self._seconds_between, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        now = self._clock()
+        for cut in [cut for cut, deadline in self._open.items() if deadline <= now]:
+            del self._open[cut]
+            cut.reschedule(asyncio.get_running_loop().time())
+        if self._open:
+            self._set()
 
 
 def _chance() -> float:
@@ -64,6 +111,7 @@ class Retries:
         self._sleep = sleep
         self._chance = chance
         self._budget = float(rules.budget)
+        self._overdue = Overdue(rules.deadline_seconds / LOOKS_A_DEADLINE, clock)
 
     async def run(
         self,
@@ -110,10 +158,10 @@ class Retries:
             await self._sleep(wait)
 
     async def _attempt(self, call: Callable[[], Awaitable[T]], deadline: float | None) -> T:
-        left = None if deadline is None else max(0.0, deadline - self._clock())
         try:
-            async with asyncio.timeout(left):
+            if deadline is None:
                 return await call()
+            return await self._overdue.run(call, deadline)
         except TimeoutError as error:
             raise Unavailable(
                 "The store does not answer in time.",

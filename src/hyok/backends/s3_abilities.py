@@ -171,7 +171,7 @@ class KnownAbilities:
         if name.startswith(PROBE_PREFIX):
             return
         if not name.startswith(RESERVED):
-            (await self._names_in(bucket)).check(name)
+            (self._names.get(bucket) or await self._names_in(bucket)).check(name)
         if condition != ALWAYS and not await self._heeds(bucket, condition, kind):
             raise Refused(
                 f"The store behind this bucket does not decide the condition of a {kind}.",

@@ -9,16 +9,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_plus
 
-from hyok.backends.port import Stored, StoredPart, StoredUpload, StoreListing
+from hyok.backends.port import Listed, StoredPart, StoredUpload, StoreListing
 from hyok.backends.s3_errors import error_of, failure_of
 from hyok.backends.s3_wire import iso_time
 from hyok.errors import Malformed, Unavailable
 from hyok.s3.documents import Element, parse
+from hyok.s3.rows import parse_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from hyok.s3.rows import Rows
+
 LISTING_BYTES_MAX = 8 << 20
+_COLUMNS = ("Key", "ETag", "Size", "LastModified")
 
 
 def broken(what: str) -> Unavailable:
@@ -38,19 +42,32 @@ def document_of(body: bytes, root: str) -> Element:
         raise broken(f"it is no {root}") from None
 
 
+def rows_of(body: bytes, root: str, kind: str = "") -> Rows:
+    """Return a long document of an answer; ``kind``: as `parse_rows` has it."""
+    try:
+        return parse_rows(body, root, LISTING_BYTES_MAX, kind)
+    except Malformed:
+        raise broken(f"it is no {root}") from None
+
+
 def number_of(element: Element, name: str) -> int:
     """Return a number; 0 where it is not said."""
-    text = (element.value(name) or "0").strip()
+    return number(element.value(name) or "0", name)
+
+
+def number(text: str, name: str) -> int:
+    """Return a number."""
+    text = text.strip() or "0"
     if not (text.isascii() and text.isdigit()):
         raise broken(f"{name} is no number")
     return int(text)
 
 
-def next_of(page: Element, name: str, sent: str) -> str:
+def next_of(page: Rows, name: str, sent: str) -> str:
     """Return the token of the next page; a list that is cut without one would lose entries."""
-    if page.value("IsTruncated") != "true":
+    if page.text("IsTruncated") != "true":
         return ""
-    token = page.value(name) or ""
+    token = page.text(name)
     if not token:
         raise broken("a page is cut and names no next one")
     if token == sent:
@@ -66,25 +83,29 @@ def parse_listing(body: bytes, prefix: str, sent: str = "") -> tuple[StoreListin
         prefix: what was asked for; nothing else may come.
         sent: the token that this page was asked for with.
     """
-    page = document_of(body, "ListBucketResult")
-    encoded = page.value("EncodingType") == "url"
-    objects = [
-        Stored(
-            name=name_of(found.value("Key") or "", encoded=encoded),
-            etag=(found.value("ETag") or "").strip('"'),
-            size=number_of(found, "Size"),
-            modified_ms=iso_time(found.value("LastModified") or ""),
-        )
-        for found in page.all("Contents")
-    ]
-    prefixes = [
-        name_of(found.value("Prefix") or "", encoded=encoded)
-        for found in page.all("CommonPrefixes")
-    ]
-    names = [*(found.name for found in objects), *prefixes]
-    if not all(name and name.startswith(prefix) for name in names):
+    page = rows_of(body, "ListBucketResult", "Contents")
+    try:
+        encoded = page.text("EncodingType") == "url"
+        objects = [
+            Listed(
+                name_of(key, encoded=encoded),
+                etag.strip('"'),
+                number(size, "Size"),
+                iso_time(modified),
+            )
+            for key, etag, size, modified in page.table("Contents", _COLUMNS)
+        ]
+        prefixes = [
+            name_of(found, encoded=encoded)
+            for (found,) in page.table("CommonPrefixes", ("Prefix",))
+        ]
+        token = next_of(page, "NextContinuationToken", sent)
+    except Malformed:
+        raise broken("a row says something twice, or what XML does not know") from None
+    names = [*[found.name for found in objects], *prefixes]
+    if not all(names) or not all(name.startswith(prefix) for name in names):
         raise broken("it lists what was not asked for")
-    return StoreListing(objects, prefixes), next_of(page, "NextContinuationToken", sent)
+    return StoreListing(objects, prefixes), token
 
 
 def name_of(text: str, *, encoded: bool) -> str:

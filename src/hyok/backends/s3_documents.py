@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
 from hyok.backends.port import DefaultLock, StoredVersion, VersionListing
-from hyok.backends.s3_answers import broken, document_of, name_of, number_of
+from hyok.backends.s3_answers import broken, document_of, name_of, number, number_of, rows_of
 from hyok.backends.s3_wire import hold_status, iso_time, second_of
 
 if TYPE_CHECKING:
@@ -34,32 +34,31 @@ def parse_versions(body: bytes) -> VersionListing:
     Within a name the newest comes first: SeaweedFS has the `null` version at the end, also where it
     is the newest.  What the page's times do not tell apart stays in the store's order.
     """
-    page = document_of(body, "ListVersionsResult")
-    encoded = page.value("EncodingType") == "url"
+    page = rows_of(body, "ListVersionsResult")
+    encoded = page.text("EncodingType") == "url"
     versions = [
         StoredVersion(
-            name=name_of(found.value("Key") or "", encoded=encoded),
-            version_id=found.value("VersionId") or "null",
-            modified_ms=iso_time(found.value("LastModified") or ""),
-            latest=found.value("IsLatest") == "true",
-            marker=found.name == "DeleteMarker",
-            etag=(found.value("ETag") or "").strip('"'),
-            size=number_of(found, "Size"),
+            name=name_of(texts.get("Key", ""), encoded=encoded),
+            version_id=texts.get("VersionId") or "null",
+            modified_ms=iso_time(texts.get("LastModified", "")),
+            latest=texts.get("IsLatest") == "true",
+            marker=kind == "DeleteMarker",
+            etag=texts.get("ETag", "").strip('"'),
+            size=number(texts.get("Size", "0"), "Size"),
         )
-        for found in page.children
-        if found.name in {"Version", "DeleteMarker"}
+        for kind, texts in page.all(("Version", "DeleteMarker"))
     ]
     versions.sort(key=lambda v: (v.name.encode(), not v.latest, -(v.modified_ms // 1000)))
     prefixes = [
-        name_of(found.value("Prefix") or "", encoded=encoded)
-        for found in page.all("CommonPrefixes")
+        name_of(texts.get("Prefix", ""), encoded=encoded)
+        for _, texts in page.all(("CommonPrefixes",))
     ]
-    if page.value("IsTruncated") != "true":
+    if page.text("IsTruncated") != "true":
         return VersionListing(versions, prefixes)
-    next_name = name_of(page.value("NextKeyMarker") or "", encoded=encoded)
+    next_name = name_of(page.text("NextKeyMarker"), encoded=encoded)
     if not next_name:
         raise broken("a page is cut and names no next one")
-    return VersionListing(versions, prefixes, next_name, page.value("NextVersionIdMarker") or "")
+    return VersionListing(versions, prefixes, next_name, page.text("NextVersionIdMarker"))
 
 
 def parse_versioning(body: bytes) -> str:

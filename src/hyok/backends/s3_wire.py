@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 from xml.sax.saxutils import escape
 
-from hyok.backends.port import Lock, Stored, StoredFacts
+from hyok.backends.port import NO_LOCK, Lock, Stored, StoredFacts
 from hyok.envelope.block import FIELD_NAME, decode_text, encode_text
 from hyok.errors import Unavailable
 
@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
     from hyok.backends.port import Condition, StoredPart
 
+_ENCODING = "content-encoding"
 CLEAR_HEADERS = (
     "content-type",
-    "content-encoding",
+    _ENCODING,
     "content-disposition",
     "content-language",
     "cache-control",
@@ -36,6 +37,7 @@ CARRIED_HEADERS = (
 """What a store would forget of an object copied onto itself (format.md §9), beside its facts."""
 
 VERSION = "x-amz-version-id"
+_TAG_COUNT = "x-amz-tagging-count"
 MARKER = "x-amz-delete-marker"
 _LOCK_MODE = "x-amz-object-lock-mode"
 _LOCK_UNTIL = "x-amz-object-lock-retain-until-date"
@@ -60,7 +62,7 @@ def facts_headers(facts: StoredFacts) -> dict[str, str]:
         headers["x-amz-tagging"] = "&".join(
             f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in facts.tags.items()
         )
-    return headers | _lock_headers(facts.lock)
+    return headers if facts.lock == NO_LOCK else headers | _lock_headers(facts.lock)
 
 
 def _lock_headers(lock: Lock) -> dict[str, str]:
@@ -83,12 +85,11 @@ def second_of(at_ms: int) -> str:
 
 
 def _lock_of(headers: Mapping[str, str]) -> Lock:
-    hold = headers.get(_LOCK_HOLD, "")
-    return Lock(
-        headers.get(_LOCK_MODE, ""),
-        iso_time(headers.get(_LOCK_UNTIL, "")) if headers.get(_LOCK_MODE) else 0,
-        hold == "ON" if hold else None,
-    )
+    mode, hold = headers.get(_LOCK_MODE, ""), headers.get(_LOCK_HOLD, "")
+    if not mode and not hold:
+        return NO_LOCK
+    until_ms = iso_time(headers.get(_LOCK_UNTIL, "")) if mode else 0
+    return Lock(mode, until_ms, hold == "ON" if hold else None)
 
 
 def condition_headers(condition: Condition) -> dict[str, str]:
@@ -129,12 +130,8 @@ def stored_of(name: str, headers: Mapping[str, str], size: int) -> Stored:
     Raises:
         Malformed: the envelope is not in the one form that it may have.
     """
-    text = headers.get(META + FIELD_NAME, "")
-    user = {
-        key.removeprefix(META): value
-        for key, value in headers.items()
-        if key.startswith(META) and key != META + FIELD_NAME
-    }
+    user = {key[len(META) :]: value for key, value in headers.items() if key.startswith(META)}
+    text = user.pop(FIELD_NAME, "")
     return Stored(
         name=name,
         etag=headers.get("etag", "").strip('"'),
@@ -142,12 +139,12 @@ def stored_of(name: str, headers: Mapping[str, str], size: int) -> Stored:
         modified_ms=written_ms(headers),
         facts=StoredFacts(
             envelope=decode_text(text) if text else b"",
-            clear={key: value for key in CLEAR_HEADERS if (value := _clear(headers, key))},
+            clear=_clear_of(headers),
             user_metadata=user,
             lock=_lock_of(headers),
         ),
         version_id=headers.get(VERSION, ""),
-        tag_count=int(count) if (count := headers.get("x-amz-tagging-count", "")).isdigit() else 0,
+        tag_count=int(count) if (count := headers.get(_TAG_COUNT, "")).isdigit() else 0,
     )
 
 
@@ -159,13 +156,14 @@ def written_ms(headers: Mapping[str, str]) -> int:
     return _http_time(headers.get("last-modified") or headers.get("date", ""))
 
 
-def _clear(headers: Mapping[str, str], name: str) -> str:
-    """Return a fact in clear; SeaweedFS keeps the framing of an upload as a content-encoding."""
-    value = headers.get(name, "")
-    if not value or name != "content-encoding":
-        return value
-    words = [word.strip() for word in value.split(",")]
-    return ",".join(word for word in words if word and word != "aws-chunked")
+def _clear_of(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return the facts in clear; SeaweedFS keeps the framing of an upload as a content-encoding."""
+    clear = {name: headers[name] for name in CLEAR_HEADERS if headers.get(name)}
+    if _ENCODING in clear:
+        words = [word.strip() for word in clear.pop(_ENCODING).split(",")]
+        if kept := ",".join(word for word in words if word and word != "aws-chunked"):
+            clear[_ENCODING] = kept
+    return clear
 
 
 def total_size(status: int, headers: Mapping[str, str]) -> int:

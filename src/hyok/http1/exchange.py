@@ -3,185 +3,50 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from hyok.errors import Malformed, Unavailable
+from hyok.errors import Malformed
 from hyok.http1.heads import render_response
 from hyok.http1.transfer import Chunked, Counted
+from hyok.http1.wire import CONTINUE, Wire, short
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
-    from hyok.http1.connection import Blocking, Connection
+    from hyok.http1.blocking import Blocking
+    from hyok.http1.connection import Connection
     from hyok.http1.heads import RequestHead
     from hyok.http1.limits import Limits
     from hyok.http1.pump import PumpPool
     from hyok.http1.transfer import Framing
-    from hyok.vocabulary import Sink, T
+    from hyok.vocabulary import T
 
-CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
-_SCRATCH_BYTES = 64 << 10
-
-
-def _short() -> Malformed:
-    return Malformed(
-        "You did not provide the number of bytes specified by the Content-Length HTTP header",
-        reason="IncompleteBody",
-    )
+_BODILESS = frozenset({204, 304})
 
 
 def _too_large() -> Malformed:
     return Malformed("The request body is too large.", reason="EntityTooLarge")
 
 
-class BodySource:
-    """A request's or an answer's body in a pump thread, as a `Source`."""
-
-    def __init__(
-        self, blocking: Blocking, framing: Framing, short: Callable[[], Exception]
-    ) -> None:
-        self._blocking = blocking
-        self._framing = framing
-        self._short = short
-        self._held = memoryview(b"")
-        self._scratch: memoryview | None = None
-
-    def read_into(self, buffer: memoryview) -> int:
-        framing = self._framing
-        if isinstance(framing, Counted):
-            if framing.done:
-                return 0
-            count = self._recv(buffer[: framing.left])
-            framing.took(count)
-            return count
-        return self._read_chunked(buffer)
-
-    def _recv(self, view: memoryview) -> int:
-        try:
-            count = self._blocking.recv_into(view)
-        except OSError as error:
-            raise self._short() from error
-        if not count:
-            raise self._short()
-        return count
-
-    def _read_chunked(self, buffer: memoryview) -> int:
-        while True:
-            skip, take = self._framing.plan(self._held)
-            self._held = self._held[skip:]
-            if take:
-                count = min(take, len(buffer))
-                buffer[:count] = self._held[:count]
-                self._held = self._held[count:]
-                self._framing.took(count)
-                return count
-            if self._framing.done:
-                return 0
-            rest = bytes(self._held)
-            if self._scratch is None:
-                self._scratch = memoryview(bytearray(_SCRATCH_BYTES + 4096))
-            self._scratch[: len(rest)] = rest
-            count = self._recv(self._scratch[len(rest) : len(rest) + _SCRATCH_BYTES])
-            self._held = self._scratch[: len(rest) + count]
-
-    def give_back(self) -> None:
-        """Return bytes that belong to the next message to the connection."""
-        if self._held:
-            self._blocking.leftover = memoryview(bytes(self._held) + bytes(self._blocking.leftover))
-            self._held = memoryview(b"")
-
-
-class _Answer:
-    """The body of an answer in a pump thread, as a `Sink`; the head goes out with its front."""
-
-    def __init__(self, wire: Wire, head: bytes, length: int) -> None:
-        self._wire = wire
-        self._head: bytes | None = head
-        self.left = length
-        if not length:
-            self.flush()
-
-    def write(self, view: memoryview) -> None:
-        assert len(view) <= self.left, "more than the length that was promised"
-        try:
-            if self._head is not None:
-                head, self._head = self._head, None
-                self._wire.blocking.sendmsg([head, view])
-            else:
-                self._wire.blocking.sendall(view)
-        except OSError as error:
-            raise Unavailable("The client went away.", reason="RequestTimeout") from error
-        self.left -= len(view)
-
-    def flush(self) -> None:
-        if self._head is not None:
-            head, self._head = self._head, None
-            try:
-                self._wire.blocking.sendall(head)
-            except OSError as error:
-                raise Unavailable("The client went away.", reason="RequestTimeout") from error
-
-
-class Wire:
-    """The exchange in the hands of a pump thread."""
-
-    def __init__(self, exchange: Exchange, blocking: Blocking) -> None:
-        self._exchange = exchange
-        self.blocking = blocking
-        self._source: BodySource | None = None
-        self.answer: _Answer | None = None
-
-    @property
-    def source(self) -> BodySource:
-        """The request's body; asking for it lets the client send."""
-        if self._source is None:
-            if self._exchange.continue_due():
-                try:
-                    self.blocking.sendall(CONTINUE)
-                except OSError as error:
-                    raise _short() from error
-            self._source = BodySource(self.blocking, self._exchange.framing, _short)
-        return self._source
-
-    def start(self, status: int, headers: Sequence[tuple[str, str]], content_length: int) -> Sink:
-        """Begin the answer; its sink takes exactly ``content_length`` bytes."""
-        head = self._exchange.render(status, headers, content_length)
-        self.answer = _Answer(self, head, content_length)
-        return self.answer
-
-    def finish(self) -> None:
-        """Send a head whose body is empty."""
-        if self.answer is not None:
-            self.answer.flush()
-
-    def give_back(self) -> None:
-        """Leave the connection as the loop needs it."""
-        if self._source is not None:
-            self._source.give_back()
-
-
 class Pieces:
     """An answer whose length nobody knows yet, on the loop; `end` makes it whole."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+    def __init__(self, send: Callable[..., Awaitable[None]]) -> None:
+        self._send = send
 
     async def write(self, piece: bytes) -> None:
         """Send a piece at once.
 
         Raises:
-            ConnectionError: the client is gone.
+            ConnectionError: the client is gone, or takes nothing.
         """
-        self._connection.write(b"%x\r\n%b\r\n" % (len(piece), piece))
-        await self._connection.drain()
+        await self._send(b"%x\r\n%b\r\n" % (len(piece), piece))
 
     async def end(self, piece: bytes) -> None:
         """Send the last piece."""
-        self._connection.write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(piece), piece))
-        await self._connection.drain()
+        await self._send(b"%x\r\n%b\r\n0\r\n\r\n" % (len(piece), piece))
 
 
 class Exchange:
@@ -200,6 +65,7 @@ class Exchange:
         self._limits = limits
         self._pump = pump
         self._draining = draining
+        self._loop = asyncio.get_running_loop()
         self.framing: Framing = Chunked() if head.chunked else Counted(head.content_length or 0)
         # Also before an empty body: botocore misreads what follows on a connection where it got
         # its answer in place of the 100 that it waited for.
@@ -208,7 +74,6 @@ class Exchange:
         self.broken = False
         self.keep = head.keep_alive
         self._blocking: Blocking | None = None
-        self._lock = threading.Lock()
         # Of the body, on the loop: how much came and since when, over all reads of it.
         self._read_bytes = 0
         self._read_since = 0.0
@@ -244,8 +109,7 @@ class Exchange:
         if self._draining() or self._expecting:
             self.keep = False
         lines = list(headers)
-        bodiless = self.head.method == "HEAD" or status in {204, 304}
-        if not bodiless and length is not None:
+        if length is not None and self._may_have_body(status):
             lines.append(("content-length", str(length)))
         if not self.keep:
             lines.append(("connection", "close"))
@@ -271,29 +135,32 @@ class Exchange:
         return memoryview(whole)
 
     async def _read_counted(self, framing: Counted) -> memoryview:
+        if (held := self._connection.take(framing.left)) is not None:  # as most are
+            framing.took(len(held))
+            return memoryview(held)
         whole = memoryview(bytearray(framing.left))
         at = 0
-        loop = asyncio.get_running_loop()
         if not self._read_bytes:
-            self._read_since = loop.time()
+            self._read_since = self._loop.time()
         while at < len(whole):
-            # Most bodies are there already: no time-out to set up for those.
             count = self._connection.take_into(whole[at:]) or await self._some_into(whole[at:])
             framing.took(count)
             at += count
             self._read_bytes += count
-            slow = self._is_slow(self._read_bytes, loop.time() - self._read_since)
+            slow = self._is_slow(self._read_bytes, self._loop.time() - self._read_since)
             if not count or (slow and at < len(whole)):
                 self.keep = False
-                raise _short()
+                raise short()
         return whole
 
     async def _some_into(self, view: memoryview) -> int:
         try:
-            async with asyncio.timeout(self._limits.body_stall_seconds_max):
-                return await self._connection.read_into(view)
+            return await self._connection.read_into(view, self._stalled_at())
         except TimeoutError:
             return 0
+
+    def _stalled_at(self) -> float:
+        return self._loop.time() + self._limits.body_stall_seconds_max
 
     async def read_some(self, most: int) -> memoryview:
         """Return the next bytes of the body, one at least and ``most`` at most; none at its end.
@@ -313,18 +180,17 @@ class Exchange:
 
     async def _read_more(self, whole: bytearray, most: int) -> None:
         """Move what is at hand into ``whole``; wait where that is nothing."""
-        loop = asyncio.get_running_loop()
         if not self._read_bytes:
-            self._read_since = loop.time()
+            self._read_since = self._loop.time()
         before = len(whole)
         moved = self._take(whole, most)
         self._read_bytes += len(whole) - before
         if self.framing.done:
             return
-        slow = self._is_slow(self._read_bytes, loop.time() - self._read_since)
+        slow = self._is_slow(self._read_bytes, self._loop.time() - self._read_since)
         if slow or (not moved and not await self._more()):
             self.keep = False
-            raise _short()
+            raise short()
 
     def _take(self, whole: bytearray, most: int) -> int:
         """Move what is at hand into ``whole``; return how many bytes of the wire that took."""
@@ -345,23 +211,37 @@ class Exchange:
 
     async def _more(self) -> bool:
         try:
-            async with asyncio.timeout(self._limits.body_stall_seconds_max):
-                return await self._connection.more()
+            return await self._connection.more(self._stalled_at())
         except TimeoutError:
             return False
 
     async def respond(
         self, status: int, headers: Sequence[tuple[str, str]], body: bytes | memoryview = b""
     ) -> None:
-        """Send the whole answer, in one write.  For HEAD the caller gives content-length itself."""
+        """Send the whole answer, in one write.  For HEAD the caller gives content-length itself.
+
+        Raises:
+            ConnectionError: the client is gone, or takes less than it must.
+        """
         assert not self.answered, "one request, one answer"
         head = self.render(status, headers, len(body))
-        bodiless = self.head.method == "HEAD" or status in {204, 304}
-        if bodiless or not len(body):
-            self._connection.write(head)
+        if len(body) and self._may_have_body(status):
+            await self._send(head, body)
         else:
-            self._connection.write(head, body)
-        await self._connection.drain()
+            await self._send(head)
+
+    def _may_have_body(self, status: int) -> bool:
+        return self.head.method != "HEAD" and status not in _BODILESS
+
+    async def _send(self, *pieces: bytes | memoryview) -> None:
+        """Write, and wait for a client that takes it slowly, though at the least rate."""
+        self._connection.write(*pieces)
+        if self._connection.clogged:
+            seconds = sum(map(len, pieces)) / max(1, self._limits.body_bytes_per_second_min)
+            try:
+                await self._connection.drain(self._stalled_at() + seconds)
+            except TimeoutError:
+                raise ConnectionAbortedError("the client takes nothing") from None
 
     async def respond_in_pieces(
         self, status: int, headers: Sequence[tuple[str, str]]
@@ -373,9 +253,8 @@ class Exchange:
         assert not self.answered, "one request, one answer"
         if not self.head.takes_chunks:
             return None
-        head = self.render(status, [*headers, ("transfer-encoding", "chunked")], None)
-        self._connection.write(head)
-        return Pieces(self._connection)
+        await self._send(self.render(status, [*headers, ("transfer-encoding", "chunked")], None))
+        return Pieces(self._send)
 
     async def pump(self, work: Callable[[Wire], T]) -> T:
         """Run ``work`` in a pump thread over the connection."""

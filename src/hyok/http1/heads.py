@@ -7,21 +7,21 @@ contradict each other and codings that we do not know are refused (RFC 9112 sect
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
 import httptools
 
 from hyok.errors import Malformed, Unavailable
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 END = b"\r\n\r\n"
-_BARE_LF = re.compile(rb"(?<!\r)\n|\r(?!\n)|\x00").search
-_FOLD = re.compile(rb"\r\n[ \t]").search
 _HOST = re.compile(rb"[A-Za-z0-9.\-_~!$&'()*+,;=%:\[\]]{0,512}").fullmatch
 _DIGITS = re.compile(rb"[0-9]{1,19}").fullmatch
 
 
-@dataclass(frozen=True, slots=True)
-class RequestHead:
+class RequestHead(NamedTuple):
     """A request as it came: raw target, header names in lower case, in order."""
 
     method: str
@@ -37,8 +37,7 @@ class RequestHead:
     takes_chunks: bool  # false for HTTP/1.0, which knows no chunked coding
 
 
-@dataclass(frozen=True, slots=True)
-class ResponseHead:
+class ResponseHead(NamedTuple):
     """An answer's head."""
 
     status: int
@@ -48,28 +47,63 @@ class ResponseHead:
     chunked: bool
 
 
-class _Collector:
-    """What httptools calls."""
+class _Asked:
+    """What httptools tells of a request.
 
-    __slots__ = ("done", "headers", "target")
+    ``decisive``: the headers that say how the message goes on, by name; those that came twice are
+    one value with a comma in it, which is no length and no host.
+    """
+
+    __slots__ = ("decisive", "done", "headers", "target")
 
     def __init__(self) -> None:
         self.target = b""
         self.headers: list[tuple[bytes, bytes]] = []
+        self.decisive: dict[bytes, bytes] = {}
         self.done = False
 
     def on_url(self, url: bytes) -> None:
         self.target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self.headers.append((name.lower(), value))
+        name = name.lower()
+        self.headers.append((name, value))
+        if name in _DECISIVE:
+            before = self.decisive.get(name)
+            self.decisive[name] = value if before is None else b"%b, %b" % (before, value)
 
     def on_headers_complete(self) -> None:
         self.done = True
 
 
+class _Answered:
+    """What httptools tells of an answer; a header that came twice is one, with a comma in it."""
+
+    __slots__ = ("headers",)
+
+    def __init__(self) -> None:
+        self.headers: dict[str, str] = {}
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        key, text = name.lower().decode("latin-1"), value.decode("utf-8", "surrogateescape")
+        before = self.headers.get(key)
+        self.headers[key] = text if before is None else f"{before}, {text}"
+
+
+_DECISIVE = frozenset({b"host", b"connection", b"expect", b"content-length", b"transfer-encoding"})
+
+
 def _refuse(cause: str) -> Malformed:
     return Malformed(cause, reason="InvalidRequest")
+
+
+def _check_lines(raw: bytes) -> None:
+    """Refuse line ends other than CR LF, lines that go on in the next one, and zero bytes."""
+    ends = raw.count(b"\r\n")
+    if raw.count(b"\n") != ends or raw.count(b"\r") != ends or b"\0" in raw:
+        raise _refuse("The request's head has a line that does not end as HTTP says.")
+    if b"\r\n " in raw or b"\r\n\t" in raw:
+        raise _refuse("The request's head has a line that goes on in the next one.")
 
 
 def parse_request(
@@ -80,9 +114,8 @@ def parse_request(
     Raises:
         Malformed: it breaks a rule.
     """
-    if _BARE_LF(raw) or _FOLD(raw):
-        raise _refuse("The request's head has a line that does not end as HTTP says.")
-    seen = _Collector()
+    _check_lines(raw)
+    seen = _Asked()
     parser = httptools.HttpRequestParser(seen)
     try:
         parser.feed_data(raw)
@@ -94,16 +127,18 @@ def parse_request(
         raise _refuse("The request's head is not HTTP/1.1.")
     if len(seen.headers) > header_count_max:
         raise _refuse("The request has too many headers.")
-    version = parser.get_http_version()
-    hosts = [value for name, value in seen.headers if name == b"host"]
-    if len(hosts) > 1 or (version == "1.1" and not hosts) or (hosts and not _HOST(hosts[0])):
+    modern = parser.get_http_version() == "1.1"
+    decisive = seen.decisive
+    host = decisive.get(b"host")
+    if (modern and host is None) or (host and not _HOST(host)):
         raise _refuse("The request needs one Host header.")
-    length, chunked = _framing(seen.headers)
-    connection = _value(seen.headers, b"connection").lower()
-    expects = _value(seen.headers, b"expect").lower()
+    length, chunked = _framing(
+        decisive.get(b"content-length"), decisive.get(b"transfer-encoding", b"")
+    )
+    connection = decisive.get(b"connection", b"").lower()
+    expects = decisive.get(b"expect", b"").lower()
     if expects not in {b"", b"100-continue"}:
         raise _refuse("The only expectation served is 100-continue.")
-    keep = b"close" not in connection and (version == "1.1" or b"keep-alive" in connection)
     return RequestHead(
         method=parser.get_method().decode("ascii"),
         target=seen.target,
@@ -111,11 +146,11 @@ def parse_request(
         peer=peer,
         tls=tls,
         peer_certificate=certificate,
-        keep_alive=keep,
+        keep_alive=b"close" not in connection and (modern or b"keep-alive" in connection),
         content_length=length,
         chunked=chunked,
-        expects_continue=bool(expects) and version == "1.1",
-        takes_chunks=version == "1.1",
+        expects_continue=bool(expects) and modern,
+        takes_chunks=modern,
     )
 
 
@@ -125,61 +160,63 @@ def parse_response(raw: bytes) -> ResponseHead:
     Raises:
         Unavailable: it is not HTTP.
     """
-    seen = _Collector()
+    seen = _Answered()
+    headers = seen.headers
     parser = httptools.HttpResponseParser(seen)
     try:
         parser.feed_data(raw)
-        length, chunked = _framing(seen.headers)
+        told = headers.get("content-length")
+        length, chunked = _framing(
+            None if told is None else told.encode("utf-8", "surrogateescape"),
+            headers.get("transfer-encoding", "").encode("utf-8", "surrogateescape"),
+        )
     except (httptools.HttpParserError, httptools.HttpParserUpgrade, Malformed) as error:
         raise Unavailable(
             "The peer's answer is not HTTP/1.1.", reason="ServiceUnavailable"
         ) from error
-    headers: dict[str, str] = {}
-    for name, value in seen.headers:
-        text = value.decode("utf-8", "surrogateescape")
-        key = name.decode("latin-1")
-        headers[key] = f"{headers[key]}, {text}" if key in headers else text
-    keep = "close" not in headers.get("connection", "").lower()
     return ResponseHead(
         parser.get_status_code(),
         headers,
-        keep and parser.get_http_version() == "1.1",
+        "close" not in headers.get("connection", "").lower() and parser.get_http_version() == "1.1",
         length,
         chunked,
     )
 
 
-def _value(headers: list[tuple[bytes, bytes]], wanted: bytes) -> bytes:
-    return b",".join(value for name, value in headers if name == wanted)
+def _framing(length: bytes | None, codings: bytes) -> tuple[int | None, bool]:
+    """Return content length and whether the body is chunked.
 
-
-def _framing(headers: list[tuple[bytes, bytes]]) -> tuple[int | None, bool]:
-    lengths = [value for name, value in headers if name == b"content-length"]
-    codings = _value(headers, b"transfer-encoding").strip().lower()
-    if codings and lengths:
-        raise _refuse("Content-Length and Transfer-Encoding exclude each other.")
-    if codings and codings != b"chunked":
-        raise _refuse("The only transfer coding served is chunked.")
-    if len(lengths) > 1 or (lengths and not _DIGITS(lengths[0])):
+    Raises:
+        Malformed: they contradict each other, or are not known.
+    """
+    codings = codings.strip().lower()
+    if codings:
+        if length is not None:
+            raise _refuse("Content-Length and Transfer-Encoding exclude each other.")
+        if codings != b"chunked":
+            raise _refuse("The only transfer coding served is chunked.")
+        return None, True
+    if length is None:
+        return None, False
+    if not _DIGITS(length):
         raise _refuse("The request needs one Content-Length, a number.")
-    return (int(lengths[0]) if lengths else None), bool(codings)
+    return int(length), False
 
 
-def render_response(status: int, reason: str, headers: list[tuple[str, str]]) -> bytes:
+def render_response(status: int, reason: str, headers: Sequence[tuple[str, str]]) -> bytes:
     """Return the bytes of an answer's head."""
-    lines = [f"HTTP/1.1 {status} {reason}"]
-    for name, value in headers:
-        if "\r" in value or "\n" in value or "\x00" in value:
-            raise ValueError(f"header {name} holds a line end")
-        lines.append(f"{name}: {value}")
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8", "surrogateescape")
+    return _render(f"HTTP/1.1 {status} {reason}", headers)
 
 
-def render_request(method: str, target: str, headers: list[tuple[str, str]]) -> bytes:
+def render_request(method: str, target: str, headers: Sequence[tuple[str, str]]) -> bytes:
     """Return the bytes of a request's head."""
     if any(mark in target for mark in "\r\n \x00"):
         raise ValueError("the target holds a blank or a line end")
-    lines = [f"{method} {target} HTTP/1.1"]
+    return _render(f"{method} {target} HTTP/1.1", headers)
+
+
+def _render(first: str, headers: Sequence[tuple[str, str]]) -> bytes:
+    lines = [first]
     for name, value in headers:
         if "\r" in value or "\n" in value or "\x00" in value:
             raise ValueError(f"header {name} holds a line end")

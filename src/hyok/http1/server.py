@@ -9,12 +9,13 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from hyok.errors import HyokError, Malformed
-from hyok.http1.connection import READ_BUFFER_BYTES, Connection, Tls
+from hyok.http1.connection import READ_BUFFER_BYTES, Connection
 from hyok.http1.exchange import Exchange
 from hyok.http1.heads import END, parse_request, render_response
 from hyok.http1.limits import Limits
 from hyok.http1.proxy import Preamble
 from hyok.http1.tls import TlsSettings, names_in, server_context
+from hyok.http1.tls_machine import Tls
 
 if TYPE_CHECKING:
     import ssl
@@ -45,6 +46,8 @@ class Server:
         self._pump = pump
         self._context = context
         self._client_names = frozenset(name.lower() for name in client_names)
+        self._loop = asyncio.get_running_loop()
+        self._head_bytes_max = min(limits.head_bytes_max, READ_BUFFER_BYTES - 1)
         self._listener: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._idle: set[Connection] = set()
@@ -55,8 +58,9 @@ class Server:
 
     async def listen(self, sock: socket.socket) -> None:
         """Accept from now on."""
-        loop = asyncio.get_running_loop()
-        self._listener = await loop.create_server(self._connection, sock=sock, backlog=BACKLOG)
+        self._listener = await self._loop.create_server(
+            self._connection, sock=sock, backlog=BACKLOG
+        )
         self.port = sock.getsockname()[1]
 
     def _connection(self) -> asyncio.BufferedProtocol:
@@ -73,14 +77,13 @@ class Server:
             connection.abort()
             return
         self._clients[connection.peer] += 1
-        task = asyncio.get_running_loop().create_task(self._serve(connection))
+        task = self._loop.create_task(self._serve(connection))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def _serve(self, connection: Connection) -> None:
         try:
-            async with asyncio.timeout(self._limits.head_seconds_max):
-                await connection.established()
+            await connection.established(self._in(self._limits.head_seconds_max))
             if not self._admits(connection.certificate):
                 connection.abort()  # before a byte of the request is looked at
                 return
@@ -143,32 +146,32 @@ class Server:
             return False
         return await self._discard(exchange, connection)
 
+    def _in(self, seconds: float) -> float:
+        return self._loop.time() + seconds
+
     async def _head(self, connection: Connection) -> bytes | None:
         """Return the raw head; None when the peer is done or too slow."""
-        limits = self._limits
-        if not connection.held():
+        if not connection.held_bytes:
             if self.draining:
                 return None
             self._idle.add(connection)
             try:
-                async with asyncio.timeout(limits.idle_seconds_max):
-                    if not await connection.more():
-                        return None
+                if not await connection.more(self._in(self._limits.idle_seconds_max)):
+                    return None
             except TimeoutError:
                 return None
             finally:
                 self._idle.discard(connection)
         head = self._whole_head(connection)
-        if head is not None:  # as most come: in one piece, with no time-out to set up
-            return head
-        try:
-            async with asyncio.timeout(limits.head_seconds_max):
-                while head is None:
-                    if not await connection.more():
+        if head is None:
+            until = self._in(self._limits.head_seconds_max)
+            while head is None:
+                try:
+                    if not await connection.more(until):
                         return None
-                    head = self._whole_head(connection)
-        except TimeoutError:
-            return None
+                except TimeoutError:
+                    return None
+                head = self._whole_head(connection)
         return head
 
     def _whole_head(self, connection: Connection) -> bytes | None:
@@ -177,22 +180,16 @@ class Server:
         Raises:
             Malformed: it is too long, or cannot become one.
         """
-        most = min(self._limits.head_bytes_max, READ_BUFFER_BYTES - 1)
-        held = bytes(connection.held()[: most + 1])
-        blank = 0
-        while held.startswith(b"\r\n", blank):
-            # A line before the request line is allowed and skipped (RFC 9112 section 2.2).
-            blank += 2
-        if blank:
-            connection.consume(blank)
-            held = held[blank:]
-        end = held.find(END)
-        if end >= 0:
-            connection.consume(end + len(END))
-            return held[: end + len(END)]
-        if len(held) > most:
+        while (head := connection.take_past(END, self._head_bytes_max)) is not None:
+            while head.startswith(b"\r\n"):
+                # A line before the request line is allowed and skipped (RFC 9112 section 2.2).
+                head = head[2:]
+            if head:
+                return head
+        held = connection.held()
+        if len(held) > self._head_bytes_max:
             raise Malformed("The request's head is too long.", reason="RequestHeaderTooLarge")
-        if b"\n\n" in held:
+        if b"\n\n" in bytes(held):
             raise Malformed("The request's head is not HTTP/1.1.", reason="InvalidRequest")
         return None
 
@@ -209,7 +206,7 @@ class Server:
             headers.append(("retry-after", "1"))
         word = "Bad Request" if status == 400 else "Service Unavailable"
         connection.write(render_response(status, word, headers), body)
-        await connection.drain()
+        await connection.drain(self._in(LINGER_SECONDS))
 
     async def _discard(self, exchange: Exchange, connection: Connection) -> bool:
         """Read what is left of a refused body, up to a limit; False: close instead."""
@@ -229,8 +226,7 @@ class Server:
 
     async def _more(self, connection: Connection) -> bool:
         try:
-            async with asyncio.timeout(LINGER_SECONDS):
-                return await connection.more()
+            return await connection.more(self._in(LINGER_SECONDS))
         except TimeoutError:
             return False
 
@@ -239,10 +235,10 @@ class Server:
         if connection.at_end or connection.closed:
             return
         connection.finish()
-        with contextlib.suppress(TimeoutError, OSError):
-            async with asyncio.timeout(LINGER_SECONDS):
-                while await connection.more():
-                    connection.consume(len(connection.held()))
+        until = self._in(LINGER_SECONDS)
+        with contextlib.suppress(OSError):
+            while await connection.more(until):
+                connection.consume(connection.held_bytes)
 
     @property
     def in_flight(self) -> int:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from hyok.backends.port import Stored, StoreSource
+    from hyok.backends.port import Listed, Stored, StoreSource
     from hyok.custody.keyring import Keyring
     from hyok.custody.secret_box import HsmSecretBox
     from hyok.objects.facts import ObjectFacts
@@ -135,7 +135,7 @@ class Exporter:
         sealed = await self._box.seal(layout.purpose(export_id, number), page.render())
         layout.write_durably(self._folder / layout.page_file(number), sealed)
 
-    async def _one(self, ask: Ask, entry: Stored, number: int) -> Exported:
+    async def _one(self, ask: Ask, entry: Listed, number: int) -> Exported:
         assert ask.bucket is not None
         store = self._vault.places.store(ask.bucket)
         backend = ask.bucket.backend_name
@@ -204,7 +204,7 @@ def _copy(source: StoreSource, envelope: bytes, path: Path) -> None:
         source.close()
 
 
-def _exported(file: str, key: str, entry: Stored, facts: ObjectFacts, sink: HashSink) -> Exported:
+def _exported(file: str, key: str, entry: Listed, facts: ObjectFacts, sink: HashSink) -> Exported:
     return Exported(
         file=file,
         key=key,

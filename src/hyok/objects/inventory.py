@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement, Connection
 
-    from hyok.backends.port import Stored
+    from hyok.backends.port import Listed
     from hyok.custody.secret_box import HsmSecretBox
     from hyok.database.engine import Database
 
@@ -88,7 +88,7 @@ class Inventories:
 
         await self._database.run(act)
 
-    async def add(self, bucket_id: str, found: Sequence[Stored]) -> None:
+    async def add(self, bucket_id: str, found: Sequence[Listed]) -> None:
         """Count objects of a page of the store's listing."""
         key = await self._key(bucket_id)
         # A store that lists a name twice gets one row.

@@ -20,12 +20,13 @@ from hyok.objects.clear_rows import arranged, key_of, opened, store_start
 from hyok.objects.mirror import PREFIX as RESERVED
 from hyok.objects.plain_rows import counted_of, is_shown_in_clear
 from hyok.objects.reserved import shown_prefixes
+from hyok.s3.answers import Entry
 from hyok.s3.names import etag_out
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
-    from hyok.backends.port import ObjectStore, Stored
+    from hyok.backends.port import Listed, ObjectStore
     from hyok.custody.custodian import KeyCustodian
     from hyok.envelope.names import NameKey
     from hyok.objects.inventory import Inventories
@@ -38,18 +39,11 @@ KEPT_SECONDS_MAX = 300
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """One object of a listing; ``size`` is the plaintext's, as the stored length says."""
-
-    key: str
-    size: int
-    etag: str
-    modified_ms: int
-
-
-@dataclass(frozen=True, slots=True)
 class Page:
-    """One page.  ``next_token`` is empty on the last one; ``next_key`` is for ListObjects v1."""
+    """One page, sizes in plaintext.
+
+    ``next_token`` is empty on the last one; ``next_key`` is for ListObjects v1.
+    """
 
     entries: Sequence[Entry]
     prefixes: Sequence[str]
@@ -132,7 +126,10 @@ class Listings:
             )
             objects = [found for found in page.objects if not found.name.startswith(RESERVED)]
             plain = await self._plain(bucket, objects)
-            entries += [plain.get(found.name) or _entry(found.name, found) for found in objects]
+            entries += [
+                (plain.get(found.name) if plain else None) or _entry(found.name, found)
+                for found in objects
+            ]
             prefixes += await shown_prefixes(store, bucket.backend_name, page.prefixes)
             after = page.next_after
             if not after:
@@ -141,7 +138,7 @@ class Listings:
                 last = max([*(e.key for e in entries[-1:]), *prefixes[-1:]], key=str.encode)
                 return Page(entries, prefixes, _token(store=after), last)
 
-    async def _plain(self, bucket: Bucket, objects: Sequence[Stored]) -> Mapping[str, Entry]:
+    async def _plain(self, bucket: Bucket, objects: Sequence[Listed]) -> Mapping[str, Entry]:
         """Return those of a page that stand in clear, by key: their length is the plaintext's."""
         return {
             found.name: Entry(found.name, found.size, etag_out(found.etag), found.modified_ms)
@@ -303,7 +300,7 @@ def _first_after(rows: Sequence[Entry | str], after: str) -> int:
     return low
 
 
-def _entry(key: str, stored: Stored) -> Entry:
+def _entry(key: str, stored: Listed) -> Entry:
     try:
         size = LAYOUT.object_plain_size(stored.size)
     except Malformed:

@@ -12,13 +12,13 @@ from hyok.objects.mirror import PREFIX as RESERVED
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
 
-    from hyok.backends.port import ObjectStore, Stored
+    from hyok.backends.port import Listed, ObjectStore
     from hyok.envelope.names import NameKey
 
 
 async def walk(
     store: ObjectStore, bucket: str, name_key: NameKey | None, prefix: str = "", after: str = ""
-) -> AsyncGenerator[tuple[str | None, Stored], None]:
+) -> AsyncGenerator[tuple[str | None, Listed], None]:
     """Yield clear key and listing entry of every object whose key begins with ``prefix``.
 
     The key is None where a name does not open: somebody else wrote it.  ``after``: a store's name.

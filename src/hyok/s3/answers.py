@@ -6,7 +6,7 @@ Source: Amazon S3 API Reference, the response syntax of each operation.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from hyok.s3.elements import (
     DECLARATION,
@@ -20,6 +20,7 @@ from hyok.s3.elements import (
     owner_element,
     quoted,
     shown,
+    shown_escaped,
     timestamp,
 )
 
@@ -71,8 +72,7 @@ def location(region: str) -> bytes:
     return (f"{opened}>{text}</LocationConstraint>" if text else f"{opened}/>").encode()
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One object in a listing, as the client may see it; ``etag`` without quotes."""
 
     key: str
@@ -143,14 +143,15 @@ def _page(page: Page) -> list[str]:
         flag("IsTruncated", on=page.truncated),
     ]
     owner = owner_element("Owner", page.owner) if page.owner else ""
+    end = f"</Size>{owner}<StorageClass>STANDARD</StorageClass></Contents>"
     pieces += [
-        f"<Contents><Key>{escape(_shown(entry.key, page))}</Key>"
-        f"<LastModified>{timestamp(entry.modified_ms)}</LastModified>"
-        f"<ETag>{escape(quoted(entry.etag))}</ETag>"
-        f"{optional('ChecksumAlgorithm', entry.checksum_algorithm)}"
-        f"{optional('ChecksumType', entry.checksum_type)}"
-        f"<Size>{entry.size}</Size>{owner}<StorageClass>STANDARD</StorageClass></Contents>"
-        for entry in page.entries
+        f"<Contents><Key>{shown_escaped(key, encode_url=page.encode_url)}</Key>"
+        f"<LastModified>{timestamp(modified_ms)}</LastModified>"
+        f"<ETag>&quot;{escape(etag)}&quot;</ETag>"
+        f"{optional('ChecksumAlgorithm', algorithm) if algorithm else ''}"
+        f"{optional('ChecksumType', kind) if kind else ''}"
+        f"<Size>{size}{end}"
+        for key, size, etag, modified_ms, algorithm, kind in page.entries
     ]
     pieces += [
         f"<CommonPrefixes>{leaf('Prefix', _shown(prefix, page))}</CommonPrefixes>"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -20,23 +21,40 @@ OWNER_NAME = "hyok"
 
 DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n'
 _SPECIAL = re.compile("[\x00-\x08\x0b-\x1f\x7f\ufffe\uffff&<>\"'\t\n\r]")
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9/*._~-]*").fullmatch
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;"}
 
 
 def escape(text: str) -> str:
     """Return text as XML character data; control characters as references, as S3 writes them."""
-    return _SPECIAL.sub(lambda m: _ENTITIES.get(m[0]) or f"&#x{ord(m[0]):x};", text)
+    return text if _SPECIAL.search(text) is None else _SPECIAL.sub(_reference, text)
+
+
+def _reference(found: re.Match[str]) -> str:
+    return _ENTITIES.get(found[0]) or f"&#x{ord(found[0]):x};"
 
 
 def timestamp(ms: int) -> str:
     """Return unix milliseconds as S3 writes times in XML."""
     seconds, rest = divmod(ms, 1000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:03d}Z"
+    return f"{_second(seconds)}.{rest:03d}Z"
+
+
+@lru_cache(maxsize=1024)  # a page of a listing has many of the same second
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat()[:19]
 
 
 def shown(name: str, *, encode_url: bool) -> str:
     """Return a key as ``encoding-type=url`` has it, or as it is."""
     return quote(name, safe="/*") if encode_url else name
+
+
+def shown_escaped(name: str, *, encode_url: bool) -> str:
+    """Return the same as XML character data."""
+    if _PLAIN_NAME(name):  # as most are: the same in every form
+        return name
+    return escape(shown(name, encode_url=encode_url))
 
 
 def leaf(name: str, text: str | int) -> str:

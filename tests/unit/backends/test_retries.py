@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from hyok.backends.retries import Retries, RetryRules
+from hyok.backends.retries import Overdue, Retries, RetryRules
 from hyok.errors import Conflict, HyokError, Malformed, NotFound, Refused, Tampered, Unavailable
 
 RULES = RetryRules(attempts_max=4, wait_seconds=1.0, wait_seconds_max=3.0, deadline_seconds=60.0)
@@ -137,6 +137,22 @@ async def test_an_attempt_that_hangs_is_cut_at_the_deadline() -> None:
     with pytest.raises(Unavailable) as caught:
         await made.run(asyncio.Event().wait, what="x")
     assert caught.value.code == "HY-4001"
+
+
+async def test_only_the_call_whose_deadline_is_over_is_cut() -> None:
+    clock = Clock()
+    overdue, waiting = Overdue(0.02, clock), asyncio.Event()
+    early = asyncio.create_task(overdue.run(waiting.wait, clock.now + 10))
+    late = asyncio.create_task(overdue.run(waiting.wait, clock.now + 20))
+    await asyncio.sleep(0.1)
+    assert not early.done()
+    clock.now += 15
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(early, 5)
+    await asyncio.sleep(0.1)
+    assert not late.done()
+    waiting.set()
+    assert await late
 
 
 async def test_the_budget_stops_retries_of_all_calls_and_comes_back_with_success() -> None:

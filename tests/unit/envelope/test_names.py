@@ -13,7 +13,7 @@ from tests.unit.envelope.vectors import load, unhex
 from tests.unit.envelope.whole import EXAMPLES, SECRET
 
 from hyok.envelope.keys import hkdf
-from hyok.envelope.names import NameKey
+from hyok.envelope.names import OPENED_NAMES_MAX, NameKey
 from hyok.errors import Malformed, Tampered
 
 KEY = NameKey(SECRET, "personnel")
@@ -135,3 +135,12 @@ def test_a_prefix_is_a_sealed_folder_and_a_clear_rest(prefix: str, folder: str, 
 
 def test_a_name_key_is_never_shown() -> None:
     assert repr(KEY) == "NameKey(…)"
+
+
+def test_more_names_than_are_remembered_open_rightly() -> None:
+    key = NameKey(SECRET, "personnel")
+    sealed = {key.seal(f"map/{n}"): f"map/{n}" for n in range(OPENED_NAMES_MAX + 3)}
+    for _ in range(2):
+        assert {name: key.open(name) for name in sealed} == sealed
+        with pytest.raises(Tampered):
+            key.open("map/not-sealed")

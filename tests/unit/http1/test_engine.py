@@ -8,6 +8,7 @@ import hashlib
 import os
 import socket
 import ssl
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 HOST = [("host", "localhost")]
 PIECE = 262_144
+BROKEN: list[bytes] = []
+"""Answers that a handler was told nobody took."""
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +109,11 @@ async def handler(exchange: Exchange) -> None:  # noqa: C901 - a table of small 
         else:
             exchange.abort()
     elif target.startswith(b"/whole"):
-        await exchange.respond(200, [], body_of(int(target.rpartition(b"/")[2])))
+        try:
+            await exchange.respond(200, [], body_of(int(target.rpartition(b"/")[2])))
+        except ConnectionError:
+            BROKEN.append(target)
+            raise
     elif target.startswith(b"/short"):
 
         def fail(wire: Wire) -> None:
@@ -562,3 +569,69 @@ async def test_only_who_shows_the_right_name_of_the_right_authority_gets_in(
     assert (answer == b"HTTP/1.1 200") is gets_in
     assert len(asked) == gets_in
     assert all(asked)
+
+
+async def test_a_client_that_takes_nothing_of_its_answer_is_broken_off(
+    opened: Callable[..., Awaitable[tuple[Server, Pool]]],
+) -> None:
+    """Or else it would hold one of the requests in flight for ever."""
+    server, _ = await opened(
+        limits=Limits(body_stall_seconds_max=0.2, body_bytes_per_second_min=1 << 30)
+    )
+    loop, sock = asyncio.get_running_loop(), socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    sock.setblocking(False)
+    await loop.sock_connect(sock, ("127.0.0.1", server.port))
+    await loop.sock_sendall(sock, b"GET /whole/50000000 HTTP/1.1\r\nhost: x\r\n\r\n")
+    await asyncio.sleep(0.1)
+    assert server.in_flight == 1
+    async with asyncio.timeout(3):
+        while server.in_flight:
+            await asyncio.sleep(0.05)
+    assert BROKEN.pop() == b"/whole/50000000"
+    sock.close()
+
+
+async def test_a_client_that_takes_its_answer_slowly_gets_all_of_it(
+    opened: Callable[..., Awaitable[tuple[Server, Pool]]],
+) -> None:
+    server, _ = await opened(limits=Limits(body_stall_seconds_max=0.1))
+
+    def slowly() -> int:
+        with socket.socket() as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            sock.settimeout(5)
+            sock.connect(("127.0.0.1", server.port))
+            sock.sendall(b"GET /whole/12000000 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+            time.sleep(0.5)
+            seen = 0
+            while piece := sock.recv(1 << 20):
+                seen += len(piece)
+            return seen
+
+    assert await asyncio.to_thread(slowly) > 12_000_000
+
+
+async def test_what_a_peer_sends_unasked_is_no_answer_to_the_next_request() -> None:
+    answer = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n"
+    asked: list[bytes] = []
+
+    async def peer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                asked.append(await reader.readuntil(b"\r\n\r\n"))
+                writer.write(answer + b"right")
+                await asyncio.sleep(0.05)
+                writer.write(answer + b"wrong")
+        writer.close()
+
+    listening = await asyncio.start_server(peer, "127.0.0.1", 0)
+    pool = Pool(f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}")
+    answers = []
+    for _ in range(2):
+        answers.append((await pool.request("GET", "/", HOST)).body)
+        await asyncio.sleep(0.1)
+    await pool.close()
+    listening.close()
+    await asyncio.sleep(0.05)
+    assert (answers, len(asked)) == ([b"right", b"right"], 2)

@@ -141,7 +141,7 @@ async def _page(
         prefix=prefix,
         delimiter=delimiter,
         max_keys=limit,
-        entries=[answers.Entry(e.key, e.size, e.etag, e.modified_ms) for e in found.entries],
+        entries=found.entries,
         prefixes=found.prefixes,
         truncated=bool(found.next_token),
         encode_url=encode_url,
