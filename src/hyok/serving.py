@@ -47,8 +47,8 @@ UNKNOWN = ClassificationName("onbekend")
 UNCOVERED_SLACK_SECONDS = 1.0
 
 
-async def open_gateway(core: Core, meter: Meter | None = None) -> Server:
-    """Open the S3 door."""
+def gateway_of(core: Core, meter: Meter | None = None) -> Gateway:
+    """Return what answers requests at the S3 door."""
     settings = core.settings
     services = Services(
         admission=Admission(
@@ -69,13 +69,19 @@ async def open_gateway(core: Core, meter: Meter | None = None) -> Server:
         region=settings.gateway.regions[0],
         patience_seconds=settings.gateway.patience_seconds,
     )
-    gateway = Gateway(
+    return Gateway(
         services,
         base_domains=settings.gateway.base_domains,
         clock_ms=clock_ms,
         entropy=secrets.token_bytes,
         meter=meter,
     )
+
+
+async def open_gateway(core: Core, meter: Meter | None = None) -> Server:
+    """Open the S3 door."""
+    settings = core.settings
+    gateway = gateway_of(core, meter)
     handle = gateway.handle
     if settings.web_identity.issuers:
         sts = StsDoor(
