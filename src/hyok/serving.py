@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
 import time
+from os import urandom
 from typing import TYPE_CHECKING
 
 import structlog
@@ -73,7 +73,7 @@ def gateway_of(core: Core, meter: Meter | None = None) -> Gateway:
         services,
         base_domains=settings.gateway.base_domains,
         clock_ms=clock_ms,
-        entropy=secrets.token_bytes,
+        entropy=urandom,
         meter=meter,
     )
 
@@ -91,7 +91,7 @@ async def open_gateway(core: Core, meter: Meter | None = None) -> Server:
             gateway.handle,
             base_domains=settings.gateway.base_domains,
             clock_ms=clock_ms,
-            entropy=secrets.token_bytes,
+            entropy=urandom,
             meter=meter,
         )
         handle = sts.handle
