@@ -235,7 +235,7 @@ def furnish(folder: Path, stores: list[Store]) -> Path:
     """Make an installation with a bucket of each class at each store; return its home."""
     home = folder / "home"
     running.start(home, "--reset").stop()
-    config = _config(home, "furnish", stores, workers=1, https=False)
+    config = config_of(home, "furnish", stores, workers=1, https=False)
     wanted = [
         NewBucket(
             bucket_id=f"{store.name}-bench-{classification}",
@@ -256,7 +256,8 @@ def furnish(folder: Path, stores: list[Store]) -> Path:
     return home
 
 
-def _config(home: Path, name: str, stores: list[Store], *, workers: int, https: bool) -> Path:
+def config_of(home: Path, name: str, stores: list[Store], *, workers: int, https: bool) -> Path:
+    """Write the settings of a gateway in front of these stores; return where."""
     blocks = "\n".join(
         running.s3_store(store.name, f"http://{store.road.host}", store.credentials)
         for store in stores
@@ -297,7 +298,7 @@ def hyok(
 ) -> tuple[dict[str, HyokRoad], Callable[[], object]]:
     """Start a gateway; return its road to each store."""
     name = f"bench-{workers}{'-tls' if https else ''}"
-    gateway = running.serve(_config(home, name, stores, workers=workers, https=https))
+    gateway = running.serve(config_of(home, name, stores, workers=workers, https=https))
     port = int(gateway.endpoint.rpartition(":")[2])
     demo = json.loads((home / "demo.json").read_text())
     signer = Signer(demo["access_key"], demo["secret"], REGION)

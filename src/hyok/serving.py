@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
 import time
+from os import urandom
 from typing import TYPE_CHECKING
 
 import structlog
@@ -48,8 +48,8 @@ UNKNOWN = ClassificationName("onbekend")
 UNCOVERED_SLACK_SECONDS = 1.0
 
 
-async def open_gateway(core: Core, meter: Meter | None = None) -> Server:
-    """Open the S3 door."""
+def gateway_of(core: Core, meter: Meter | None = None) -> Gateway:
+    """Return what answers requests at the S3 door."""
     settings = core.settings
     services = Services(
         admission=Admission(
@@ -70,13 +70,19 @@ async def open_gateway(core: Core, meter: Meter | None = None) -> Server:
         region=settings.gateway.regions[0],
         patience_seconds=settings.gateway.patience_seconds,
     )
-    gateway = Gateway(
+    return Gateway(
         services,
         base_domains=settings.gateway.base_domains,
         clock_ms=clock_ms,
-        entropy=secrets.token_bytes,
+        entropy=urandom,
         meter=meter,
     )
+
+
+async def open_gateway(core: Core, meter: Meter | None = None) -> Server:
+    """Open the S3 door."""
+    settings = core.settings
+    gateway = gateway_of(core, meter)
     handle = gateway.handle
     if settings.web_identity.issuers:
         sts = StsDoor(
@@ -86,7 +92,7 @@ async def open_gateway(core: Core, meter: Meter | None = None) -> Server:
             gateway.handle,
             base_domains=settings.gateway.base_domains,
             clock_ms=clock_ms,
-            entropy=secrets.token_bytes,
+            entropy=urandom,
             meter=meter,
         )
         handle = sts.handle

@@ -51,6 +51,8 @@ SUBJECT, SUBJECT_KIND = "betrokkene", "betrokkene-type"
 
 def subject_of(tags: Mapping[str, str], user_metadata: Mapping[str, str]) -> DataSubject | None:
     """Return whom an object's labels say that it is about; None where they name nobody."""
+    if not tags and not user_metadata:
+        return None
     value, kind = (
         tags.get(word) or user_metadata.get(word) or "" for word in (SUBJECT, SUBJECT_KIND)
     )

@@ -5,9 +5,9 @@ Plain code, no container: read it from top to bottom to see what an installation
 
 from __future__ import annotations
 
-import secrets
 import time
 from dataclasses import dataclass
+from os import urandom
 from typing import TYPE_CHECKING
 
 import structlog
@@ -212,10 +212,10 @@ def open_core(settings: Settings) -> Core:
         tokens=tokens,
         keks=keks,
         mirror=mirror,
-        entropy=secrets.token_bytes,
+        entropy=urandom,
         clock_ms=clock_ms,
     )
-    box = HsmSecretBox(hsm, keks, secrets.token_bytes)
+    box = HsmSecretBox(hsm, keks, urandom)
     register = OfficerRegister(database, box, clock_ms)
     development = settings.installation.mode == "development"
     approvals = Approvals(database, box, register, development=development, clock_ms=clock_ms)
@@ -244,7 +244,7 @@ def open_core(settings: Settings) -> Core:
         watch=watch,
         keks=keks,
         keyring=keyring,
-        entropy=secrets.token_bytes,
+        entropy=urandom,
         clock_ms=clock_ms,
         freezes=freezes,
         policy=policy,
@@ -260,8 +260,8 @@ def open_core(settings: Settings) -> Core:
     registry = BucketRegistry(database, classifications, clock_ms)
     places = Places(stores, custodian)
     rooms = Rooms()
-    leases = Leases(database, secrets.token_bytes, clock_ms)
-    inventories = Inventories(database, box, secrets.token_bytes)
+    leases = Leases(database, urandom, clock_ms)
+    inventories = Inventories(database, box, urandom)
     adoptions = Adoptions(
         inventories=inventories,
         places=places,
@@ -275,7 +275,7 @@ def open_core(settings: Settings) -> Core:
         classifications=classifications,
         rooms=rooms,
         pump=pump,
-        entropy=secrets.token_bytes,
+        entropy=urandom,
         adoptions=adoptions,
         replacements=Replacements(adoptions, leases),
     )
@@ -323,7 +323,7 @@ def open_core(settings: Settings) -> Core:
             hsm=hsm,
             keks=keks,
             mirror=mirror,
-            entropy=secrets.token_bytes,
+            entropy=urandom,
             clock_ms=clock_ms,
         ),
         exposures=Exposures(keks, KeyringRows(database)),
@@ -344,7 +344,7 @@ def open_core(settings: Settings) -> Core:
         keeper=keeper,
         vault=vault,
         multipart=MultipartVault(vault, UploadLedger(database), Asides(database)),
-        listings=Listings(places, custodian, secrets.token_bytes, inventories),
+        listings=Listings(places, custodian, urandom, inventories),
         pump=pump,
         inventories=inventories,
         adopter=Adopter(

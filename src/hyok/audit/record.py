@@ -6,13 +6,12 @@ there.  An object is an opaque id, never a name.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
 from json.encoder import encode_basestring
-from operator import attrgetter
+from operator import itemgetter
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class AuditRecord:
+class AuditRecord(NamedTuple):
     """``phase``: intend (before a key is used) or conclude (before anyone is told).
 
     ``outcome``: pending, allowed, denied, done, failed.
@@ -47,9 +46,9 @@ class AuditRecord:
     subject_kind: str = ""
 
 
-_NAMES = sorted(one.name for one in fields(AuditRecord))
+_NAMES = sorted(AuditRecord._fields)
 _LABELS = tuple(f'"{name}":' for name in _NAMES)
-_values = attrgetter(*_NAMES)
+_values = itemgetter(*map(AuditRecord._fields.index, _NAMES))
 
 
 def render(record: AuditRecord) -> bytes:

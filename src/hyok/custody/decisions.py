@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from hyok.audit.record import AuditRecord
 from hyok.custody.freezes import refusal
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from hyok.audit.port import Journal
-    from hyok.custody.freezes import Freezes
+    from hyok.custody.freezes import Freeze, Freezes
     from hyok.custody.keks import KekCatalog
     from hyok.policy.classifications import Classifications
     from hyok.policy.decision import Engine, StoreFacts
@@ -36,6 +36,10 @@ CHANGES = (
     ":expire",
 )
 """Ends of the actions that leave something changed: their intent is recorded before they happen."""
+
+
+_READS = frozenset({"object:get", "object:head"})
+"""Actions that a break-glass grant may cover."""
 
 
 class Grants(Protocol):
@@ -128,28 +132,32 @@ class Decisions:
         return decision
 
     def is_write_ahead(self, classification: str) -> bool:
-        known = classification in self._classifications.names()
-        return not known or self._classifications.get(classification).audit.mode == "write-ahead"
+        rule = self._classifications.find(classification)
+        return rule is None or rule.audit.mode == "write-ahead"
 
     async def permit(
         self, ask: Ask, classification: str, object_id: bytes, key_name: str
     ) -> Decision:
         await self._policy.check_taken()
-        await self._check_not_frozen(ask, classification, object_id, key_name)
-        rule = self._classifications.get(classification) if classification else None
-        store = ask.bucket.store if ask.bucket is not None else ""
-        grant = await self._grant(ask, rule.level if rule is not None else 0)
+        freeze = await self._freezes.touching(ask)
+        if freeze is not None:
+            await self._refuse_frozen(freeze, ask, classification, object_id, key_name)
+        level = self._classifications.get(classification).level if classification else 0
+        bucket, principal = ask.bucket, ask.principal
+        grant = ""
+        if self._grants is not None and ask.action in _READS and principal.kind == "app":
+            grant = await self._grants.covering(ask, level) if bucket is not None else ""
         question = Question(
-            principal=ask.principal,
+            principal=principal,
             action=ask.action,
-            bucket_id=ask.bucket.bucket_id if ask.bucket is not None else "",
+            bucket_id=bucket.bucket_id if bucket is not None else "",
             tenant=_tenant(ask),
             classification=classification,
-            level=rule.level if rule is not None else 0,
-            store_facts=self._store_facts.get(store),
-            purpose=ask.principal.purpose,
+            level=level,
+            store_facts=self._store_facts.get(bucket.store) if bucket is not None else None,
+            purpose=principal.purpose,
             zone=self._zone,
-            public=ask.bucket is not None and ask.bucket.public,
+            public=bucket is not None and bucket.public,
             approved=bool(ask.approval),
             break_glass=bool(grant),
             use=ask.use,
@@ -179,17 +187,14 @@ class Decisions:
             return Decision(decision.allowed, (*decision.reasons, word))
         return decision
 
-    async def _check_not_frozen(
-        self, ask: Ask, classification: str, object_id: bytes, key_name: str
-    ) -> None:
-        """Return quietly if nothing that this is about is frozen.
+    async def _refuse_frozen(
+        self, freeze: Freeze, ask: Ask, classification: str, object_id: bytes, key_name: str
+    ) -> NoReturn:
+        """Record the refusal.
 
         Raises:
-            Refused: something is (code HY-2315); recorded.
+            Refused: always (code HY-2315).
         """
-        freeze = await self._freezes.touching(ask)
-        if freeze is None:
-            return
         await self.record(
             ask,
             "conclude",
@@ -202,13 +207,6 @@ class Decisions:
             durable=True,
         )
         raise refusal(freeze)
-
-    async def _grant(self, ask: Ask, level: int) -> str:
-        """Return the break-glass grant under which an app reads this, or nothing."""
-        reads = ask.action in {"object:get", "object:head"} and ask.principal.kind == "app"
-        if self._grants is None or not reads or ask.bucket is None:
-            return ""
-        return await self._grants.covering(ask, level)
 
     async def record(
         self,

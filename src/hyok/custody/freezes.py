@@ -71,8 +71,7 @@ class Freezes:
             Unavailable: the database has been away for longer than the memory may serve.
         """
         rows = await self._rows.now()
-        person = ask.principal.kind == "officer" and ask.principal.id != LIFECYCLE
-        if not rows or person:
+        if not rows or (ask.principal.kind == "officer" and ask.principal.id != LIFECYCLE):
             return None
         names = [(Frozen.APP, ask.principal.id), (Frozen.TENANT, ask.principal.tenant)]
         if ask.bucket is not None:

@@ -5,8 +5,7 @@ Source: docs/format.md, section 11.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from typing_extensions import override
 
@@ -17,8 +16,7 @@ if TYPE_CHECKING:
     from hyok.envelope.profiles import Profile
 
 
-@dataclass(frozen=True, slots=True)
-class IK:
+class IK(NamedTuple):
     """An intermediate key in memory.  ``kek_id`` and ``profile`` are those of its record now."""
 
     ik_id: bytes
@@ -35,8 +33,7 @@ class IK:
         return f"IK({self.ik_id.hex()}, {self.scope})"
 
 
-@dataclass(frozen=True, slots=True)
-class Lifetime:
+class Lifetime(NamedTuple):
     """How long and how often an IK may write, and how long it is remembered for reading."""
 
     write_ms: int
@@ -52,7 +49,16 @@ def handed(ik: IK) -> IK:
     """Return a copy for one request: what the cache holds is overwritten when it is dropped."""
     if not ik.secret:
         raise Unavailable("The key was just dropped from memory.", reason="ServiceUnavailable")
-    return replace(ik, secret=bytearray(ik.secret))
+    return IK(
+        ik.ik_id,
+        bytearray(ik.secret),
+        ik.kek_id,
+        ik.profile,
+        ik.classification,
+        ik.scope,
+        ik.created_ms,
+        ik.raw,
+    )
 
 
 def wipe(ik: IK) -> None:

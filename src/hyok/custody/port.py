@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,8 +41,7 @@ class KekBook(Protocol):
     async def active(self, tenant: str, classification: str) -> Kek: ...
 
 
-@dataclass(frozen=True, slots=True)
-class RecoveredKey:
+class RecoveredKey(NamedTuple):
     """A stored object's key; every field of the envelope is proven."""
 
     data_key: DataKey
@@ -53,8 +52,7 @@ class RecoveredKey:
     kek_id: str  # the key version it is kept under now; a record may have been rewritten
 
 
-@dataclass(frozen=True, slots=True)
-class IssuedKey:
+class IssuedKey(NamedTuple):
     """A new object's key and its envelope."""
 
     data_key: DataKey

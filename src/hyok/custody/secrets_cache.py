@@ -58,7 +58,7 @@ class SecretCache(Generic[V]):
         entry = self._entries.get(key)
         if entry is None:
             return None
-        if not entry.good(self._clock_ms()):
+        if not entry.since_ms <= self._clock_ms() < entry.until_ms:
             self._drop(key)
             return None
         self._entries.move_to_end(key)

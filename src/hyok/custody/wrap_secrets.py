@@ -5,8 +5,7 @@ Source: docs/format.md, sections 7 and 11.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from hyok.custody.intermediate_key import Lifetime
 from hyok.custody.key_states import ALLOWED_USES, Use, check_use
@@ -32,10 +31,10 @@ if TYPE_CHECKING:
     from hyok.vocabulary import Ask
 
 DIRECT_SCOPE = "object"
+_MODE_WORDS = {mode: mode.name.lower() for mode in Mode}
 
 
-@dataclass(frozen=True, slots=True)
-class WrapSecret:
+class WrapSecret(NamedTuple):
     """A secret and what the envelope says of it."""
 
     mode: Mode
@@ -179,7 +178,7 @@ class WrapSecrets:
         # In mode keyring the record decides, and it may have been rewritten under another profile.
         if found.mode is not Mode.KEYRING and kek.spec.profile != found.profile:
             raise Tampered("the envelope names another profile than its key has")
-        _Judged(ask, self._classifications).rule_of(kek, found.mode)
+        self._rule_of(ask, kek, found.mode)
         return kek
 
     async def _of_record(
@@ -190,7 +189,7 @@ class WrapSecrets:
         named: list[Kek] = []
 
         def judge(kek: Kek) -> int:
-            rule = _Judged(ask, self._classifications).rule_of(kek, Mode.KEYRING)
+            rule = self._rule_of(ask, kek, Mode.KEYRING)
             if kek.classification != decided.classification:
                 # A record never changes its classification, and the other one was decided about.
                 raise Tampered("the envelope names another classification than its key's")
@@ -223,21 +222,15 @@ class WrapSecrets:
         self._embedded.sweep()
         self._read_secrets.sweep()
 
-
-@dataclass(frozen=True, slots=True)
-class _Judged:
-    """Checks of format.md §7 that come before any key is asked for."""
-
-    ask: Ask
-    classifications: Classifications
-
-    def rule_of(self, kek: Kek, mode: Mode) -> Classification:
+    def _rule_of(self, ask: Ask, kek: Kek, mode: Mode) -> Classification:
         """Return the rule of the KEK's classification, if it may stand in this bucket.
+
+        One of the checks of format.md §7 that come before any key is asked for.
 
         Raises:
             Refused: it may not, or objects of it are not kept in this mode.
         """
-        bucket = self.ask.bucket
+        bucket = ask.bucket
         assert bucket is not None
         if kek.tenant != bucket.tenant:
             raise Refused("The object's key is not one of ours.", reason="AccessDenied")
@@ -247,8 +240,8 @@ class _Judged:
                 reason="AccessDenied",
                 code="HY-2305",
             )
-        rule = self.classifications.get(kek.classification)
-        if rule.keys.mode != mode.name.lower():
+        rule = self._classifications.get(kek.classification)
+        if rule.keys.mode != _MODE_WORDS[mode]:
             raise Refused(
                 "Objects of this classification do not keep their keys this way.",
                 reason="AccessDenied",

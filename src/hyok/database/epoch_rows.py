@@ -64,7 +64,7 @@ class EpochRows(Generic[R]):
         Raises:
             Unavailable: the database has been away for longer than the memory may serve.
         """
-        if not self._just_asked():
+        if not 0 <= self._clock_ms() - self._asked_ms < POLL_MS:
             async with self._lock:
                 if not self._just_asked():
                     await self._ask()

@@ -15,9 +15,9 @@ from __future__ import annotations
 import hmac
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from dataclasses import dataclass, replace
 from enum import IntEnum
-from typing import TYPE_CHECKING
+from struct import Struct
+from typing import TYPE_CHECKING, NamedTuple
 
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
 
@@ -26,12 +26,13 @@ from hyok.envelope.fields import (
     MAC_BYTES,
     SCOPE_BYTES_MAX,
     WRAPPED_KEY_BYTES,
-    Reader,
+    long_at,
     render_fixed,
     render_long,
     render_text,
+    text_at,
 )
-from hyok.envelope.keys import WRAP_SALT_BYTES, DataKey, wrap_key
+from hyok.envelope.keys import WRAP_SALT_BYTES, DataKey, hmac_sha256, wrap_key
 from hyok.envelope.layout import HEADER_BYTES, PLAIN_BYTES_MAX, PRODUCTION_SUITES, Suite
 from hyok.envelope.profiles import Profile, check_token
 from hyok.errors import Malformed, Tampered
@@ -74,7 +75,8 @@ WRITTEN_BYTES_MAX = (FIELD_BYTES_MAX - len(FIELD_NAME)) * 3 // 4
 _SIZE_UNKNOWN = (1 << 64) - 1
 _FLAG_MULTIPART = 1
 _FLAG_METADATA = 2
-_TEXT = re.compile(r"[A-Za-z0-9_-]*")
+_TEXT = re.compile(r"[A-Za-z0-9_-]*").fullmatch
+_FRONT = Struct(">4sBBBB16sQ32s40s")  # from the magic to the wrapped key
 
 
 class Mode(IntEnum):
@@ -85,8 +87,11 @@ class Mode(IntEnum):
     KEYRING = 2  # an intermediate key in a keyring record; the token is its ik_id
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+_PROFILES = {int(profile): profile for profile in Profile}
+_MODES = {int(mode): mode for mode in Mode}
+
+
+class Envelope(NamedTuple):
     """The fields of an envelope.  Parsed is not proven: see `open_envelope`."""
 
     suite_id: int
@@ -113,56 +118,50 @@ def parse(raw: bytes, *, suites: Mapping[int, Suite] = PRODUCTION_SUITES) -> Env
     """
     if len(raw) > ENVELOPE_BYTES_MAX:
         raise Malformed("the envelope is too long")
-    reader = Reader(bytes(raw), "envelope")
-    if reader.take(len(MAGIC)) != MAGIC:
+    raw = bytes(raw)
+    if raw[: len(MAGIC)] != MAGIC:
         raise Malformed("these bytes are no envelope")
-    suite_id = reader.number(1)
+    if len(raw) < _FRONT.size:
+        raise Malformed("the envelope ends too early")
+    _, suite_id, flags, profile, mode, object_id, size, wrap_salt, wrapped = _FRONT.unpack_from(raw)
     if suite_id not in suites:
         raise Malformed(f"suite {suite_id} is not known")
-    flags = reader.number(1)
     if flags & ~(_FLAG_MULTIPART | _FLAG_METADATA):
         raise Malformed("the envelope has unknown flags")
+    if profile not in _PROFILES:
+        raise Malformed(f"profile {profile} is not known")
+    if mode not in _MODES:
+        raise Malformed(f"mode {mode} is not known")
     multipart = bool(flags & _FLAG_MULTIPART)
-    profile, mode = _parse_profile(reader.number(1)), _parse_mode(reader.number(1))
-    envelope = Envelope(
-        suite_id=suite_id,
-        multipart=multipart,
-        profile=profile,
-        mode=mode,
-        object_id=reader.take(OBJECT_ID_BYTES),
-        plain_size=_parse_size(reader.number(8)),
-        wrap_salt=reader.take(WRAP_SALT_BYTES),
-        wrapped_dek=reader.take(WRAPPED_KEY_BYTES),
-        kek_id=reader.text(1, KEK_ID_BYTES_MAX),
-        scope=reader.text(0, SCOPE_BYTES_MAX),
-        token=reader.take(reader.number(2)),
-        metadata_block=reader.take(reader.number(2)),
-        part_header=b"" if multipart else reader.take(HEADER_BYTES),
-        mac=reader.take(MAC_BYTES),
-    )
-    reader.end()
-    if bool(flags & _FLAG_METADATA) is not bool(envelope.metadata_block):
+    kek_id, at = text_at(raw, _FRONT.size, 1, KEK_ID_BYTES_MAX, "envelope")
+    scope, at = text_at(raw, at, 0, SCOPE_BYTES_MAX, "envelope")
+    token, at = long_at(raw, at, "envelope")
+    metadata_block, at = long_at(raw, at, "envelope")
+    header_stop = at if multipart else at + HEADER_BYTES
+    stop = header_stop + MAC_BYTES
+    if stop != len(raw):
+        beyond = "ends too early" if stop > len(raw) else "has bytes left over"
+        raise Malformed(f"the envelope {beyond}")
+    if bool(flags & _FLAG_METADATA) is not bool(metadata_block):
         raise Malformed("the envelope's metadata flag does not fit its metadata")
+    envelope = Envelope(
+        suite_id,
+        multipart,
+        _PROFILES[profile],
+        _MODES[mode],
+        object_id,
+        None if size == _SIZE_UNKNOWN else size,
+        wrap_salt,
+        wrapped,
+        kek_id,
+        scope,
+        token,
+        metadata_block,
+        raw[at:header_stop],
+        raw[header_stop:],
+    )
     _check(envelope)
     return envelope
-
-
-def _parse_profile(number: int) -> Profile:
-    try:
-        return Profile(number)
-    except ValueError as error:
-        raise Malformed(f"profile {number} is not known") from error
-
-
-def _parse_mode(number: int) -> Mode:
-    try:
-        return Mode(number)
-    except ValueError as error:
-        raise Malformed(f"mode {number} is not known") from error
-
-
-def _parse_size(number: int) -> int | None:
-    return None if number == _SIZE_UNKNOWN else number
 
 
 def _check(envelope: Envelope) -> None:
@@ -190,14 +189,26 @@ def _render_before_mac(envelope: Envelope) -> bytes:
     _check(envelope)
     flags = envelope.multipart * _FLAG_MULTIPART | bool(envelope.metadata_block) * _FLAG_METADATA
     size = _SIZE_UNKNOWN if envelope.plain_size is None else envelope.plain_size
+    if (
+        len(envelope.object_id) != OBJECT_ID_BYTES
+        or len(envelope.wrap_salt) != WRAP_SALT_BYTES
+        or len(envelope.wrapped_dek) != WRAPPED_KEY_BYTES
+    ):  # struct would pad or cut
+        raise Malformed("the object_id is 16 bytes, the wrap_salt 32 and the wrapped key 40")
+    front = _FRONT.pack(
+        MAGIC,
+        envelope.suite_id,
+        flags,
+        envelope.profile,
+        envelope.mode,
+        envelope.object_id,
+        size,
+        envelope.wrap_salt,
+        envelope.wrapped_dek,
+    )
     return b"".join(
         (
-            MAGIC,
-            bytes((envelope.suite_id, flags, envelope.profile, envelope.mode)),
-            render_fixed(envelope.object_id, OBJECT_ID_BYTES, "object_id"),
-            size.to_bytes(8, "big"),
-            render_fixed(envelope.wrap_salt, WRAP_SALT_BYTES, "wrap_salt"),
-            render_fixed(envelope.wrapped_dek, WRAPPED_KEY_BYTES, "wrapped_dek"),
+            front,
             render_text(envelope.kek_id, 1, KEK_ID_BYTES_MAX),
             render_text(envelope.scope, 0, SCOPE_BYTES_MAX),
             render_long(envelope.token),
@@ -227,7 +238,7 @@ def decode_text(text: str) -> bytes:
     Raises:
         Malformed: it is not the one text of these bytes.
     """
-    if len(text) > -(-ENVELOPE_BYTES_MAX * 4 // 3) or not _TEXT.fullmatch(text):
+    if len(text) > -(-ENVELOPE_BYTES_MAX * 4 // 3) or not _TEXT(text):
         raise Malformed("the envelope's text is not base64url without padding")
     if len(text) % 4 == 1:
         raise Malformed("the envelope's text was cut")
@@ -238,7 +249,7 @@ def decode_text(text: str) -> bytes:
 
 
 def _mac(data_key: DataKey, context: bytes, before_mac: bytes) -> bytes:
-    return hmac.digest(data_key.commit_key, b"HYOK1 envelope" + context + before_mac, "sha256")
+    return hmac_sha256(data_key.commit_key, b"HYOK1 envelope" + context + before_mac)
 
 
 def _finish(envelope: Envelope, data_key: DataKey, context: bytes) -> bytes:
@@ -375,8 +386,7 @@ def rewrap(
     """
     if plain_size is not None and envelope.plain_size not in (None, plain_size):
         raise Malformed("the length of an object does not change")
-    renewed = replace(
-        envelope,
+    renewed = envelope._replace(
         profile=profile,
         mode=mode,
         wrap_salt=wrap_salt,

@@ -53,6 +53,39 @@ class Reader:
             raise Malformed(f"the {self._what} has bytes left over")
 
 
+def text_at(raw: bytes, at: int, bytes_min: int, bytes_max: int, what: str) -> tuple[str, int]:
+    """Return the text behind its one-byte length at ``at``, and where it ends.
+
+    Raises:
+        Malformed: it is cut, too short, too long or not UTF-8.
+    """
+    if at >= len(raw):
+        raise Malformed(f"the {what} ends too early")
+    count = raw[at]
+    stop = at + 1 + count
+    if not bytes_min <= count <= bytes_max:
+        raise Malformed(f"a text of the {what} has a forbidden length")
+    if stop > len(raw):
+        raise Malformed(f"the {what} ends too early")
+    try:
+        return raw[at + 1 : stop].decode(), stop
+    except UnicodeDecodeError as error:
+        raise Malformed(f"a text of the {what} is not UTF-8") from error
+
+
+def long_at(raw: bytes, at: int, what: str) -> tuple[bytes, int]:
+    """Return the bytes behind their two-byte length at ``at``, and where they end.
+
+    Raises:
+        Malformed: they are cut.
+    """
+    start = at + 2
+    stop = start + int.from_bytes(raw[at:start], "big")
+    if start > len(raw) or stop > len(raw):
+        raise Malformed(f"the {what} ends too early")
+    return raw[start:stop], stop
+
+
 def render_text(text: str, bytes_min: int, bytes_max: int) -> bytes:
     """Return a text in UTF-8 behind its one-byte length.
 

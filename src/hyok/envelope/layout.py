@@ -10,7 +10,7 @@ Source: docs/format.md, sections 2, 4, 5 and 6.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from hyok.errors import Malformed
 
@@ -56,8 +56,7 @@ PRODUCTION_SUITES: Mapping[int, Suite] = {HYOK1.id: HYOK1}
 """What a reader accepts unless a test tells it otherwise."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReadPlan:
+class ReadPlan(NamedTuple):
     """Which sealed bytes of a part to read, and which bytes of their plaintext to keep.
 
     Both offsets are relative to the part, and the header is never among them.  Open segments
@@ -76,12 +75,12 @@ class ReadPlan:
 class Layout:
     """Every length and offset of the objects of one suite."""
 
-    __slots__ = ("_estimate_divisor", "_min_part", "_q", "_segment", "suite")
+    __slots__ = ("_estimate_divisor", "_min_part", "_q", "_segment", "segment_plain_bytes", "suite")
 
     def __init__(self, suite: Suite) -> None:
         self.suite = suite
         self._segment = suite.segment_bytes
-        self._q = suite.segment_plain_bytes
+        self._q = self.segment_plain_bytes = suite.segment_plain_bytes
         self._min_part = suite.min_part_bytes
         # What one more part of the least length adds to the sealed size, times Q: see
         # `object_plain_size`.
@@ -99,7 +98,8 @@ class Layout:
 
     def part_sealed_size(self, part_plain_size: int) -> int:
         """Return the sealed length of a part, header included."""
-        return HEADER_BYTES + part_plain_size + TAG_BYTES * self.segment_count(part_plain_size)
+        count = max(1, -(-(part_plain_size + HEADER_BYTES) // self._q))
+        return HEADER_BYTES + part_plain_size + TAG_BYTES * count
 
     def part_plain_size(self, part_sealed_size: int) -> int:
         """Return the plaintext length of a part that is ``part_sealed_size`` bytes long.
@@ -184,17 +184,25 @@ class Layout:
         An empty range still names one segment, so that an empty part can be checked.
         """
         assert 0 <= start <= stop <= part_plain_size, "the range lies outside the part"
-        last_of_all = self.segment_count(part_plain_size) - 1
-        first = min((start + HEADER_BYTES) // self._q, last_of_all)
+        count = max(1, -(-(part_plain_size + HEADER_BYTES) // self._q))
+        first = min((start + HEADER_BYTES) // self._q, count - 1)
         last = max(first, (stop - 1 + HEADER_BYTES) // self._q)
+        end = HEADER_BYTES + part_plain_size + TAG_BYTES * count
         return ReadPlan(
             first_segment=first,
             last_segment=last,
-            sealed_start=self.segment_span(part_plain_size, first)[0],
-            sealed_stop=self.segment_span(part_plain_size, last)[1],
+            sealed_start=first * self._segment or HEADER_BYTES,
+            sealed_stop=min((last + 1) * self._segment, end),
             skip=start - max(0, first * self._q - HEADER_BYTES),
             take=stop - start,
         )
 
 
 LAYOUT = Layout(HYOK1)
+_LAYOUTS = {suite.id: Layout(suite) for suite in (HYOK1, HYOK1_TEST)}
+
+
+def layout_of(suite: Suite) -> Layout:
+    """Return the lengths of a suite."""
+    known = _LAYOUTS[suite.id]
+    return known if known.suite is suite else Layout(suite)

@@ -10,8 +10,7 @@ Source: docs/format.md, section 7.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -32,10 +31,11 @@ JSON_BYTES_MAX = 1_342
 """No envelope that fits into a store's metadata holds more; `seal_envelope` has the exact limit."""
 
 _NONCE = bytes(12)  # the key is used for this one message
+_KNOWN = frozenset(MEMBERS)
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode
 
 
-@dataclass(frozen=True, slots=True)
-class Metadata:
+class Metadata(NamedTuple):
     """The protected facts of an object; a field outside ``protected`` is the store's word.
 
     Field by field: content type, encoding, disposition and language, cache control, expires;
@@ -53,10 +53,15 @@ class Metadata:
     ck: Mapping[str, str] | None = None
     protected: frozenset[str] = frozenset()
 
+    @property
+    def values(self) -> tuple[str | Mapping[str, str] | None, ...]:
+        """The values in the order of `MEMBERS`."""
+        return self[:-1]  # all but ``protected``, in their order
+
     def value(self, member: str) -> str | Mapping[str, str] | None:
         """Return the value of a member by its name in the JSON."""
-        values = (self.ct, self.ce, self.cd, self.cl, self.cc, self.ex, self.um, self.tg, self.ck)
-        return dict(zip(MEMBERS, values, strict=True))[member]
+        value: str | Mapping[str, str] | None = getattr(self, member)
+        return value
 
 
 def render(metadata: Metadata) -> bytes:
@@ -66,19 +71,18 @@ def render(metadata: Metadata) -> bytes:
         Malformed: a value is given for a member that is not protected, so it would be lost; or a
             text is not UTF-8.
     """
-    unknown = metadata.protected.difference(MEMBERS)
-    lost = [m for m in MEMBERS if m not in metadata.protected and metadata.value(m) is not None]
-    if unknown or lost:
-        raise Malformed("metadata is given that is not protected here")
+    protected = metadata.protected
     members: dict[str, object] = {}
-    for member in MEMBERS:
-        if member in metadata.protected:
-            value = metadata.value(member)
+    lost = not protected <= _KNOWN
+    for member, value in zip(MEMBERS, metadata.values, strict=True):
+        if member in protected:
             members[member] = value if value is None or isinstance(value, str) else dict(value)
+        elif value is not None:
+            lost = True
+    if lost:
+        raise Malformed("metadata is given that is not protected here")
     try:
-        return json.dumps(
-            members, ensure_ascii=False, separators=(",", ":"), sort_keys=True
-        ).encode()
+        return _encode(members).encode()
     except UnicodeEncodeError as error:
         raise Malformed("the object's metadata is not UTF-8") from error
 
@@ -90,18 +94,19 @@ def parse(raw: bytes) -> Metadata:
         Malformed: it is no JSON object of the members' types, or names one twice.
     """
     try:
-        members = json.loads(raw.decode(), object_pairs_hook=_no_doubles)
+        members = _decode(raw.decode())
     except (ValueError, RecursionError) as error:
         raise Malformed("the sealed metadata is not JSON") from error
     if not isinstance(members, dict):
         raise Malformed("the sealed metadata is no JSON object")
-    return Metadata(
-        **{member: _text(members.get(member)) for member in TEXT_MEMBERS},
-        um=_map(members.get("um")),
-        tg=_map(members.get("tg")),
-        ck=_map(members.get("ck")),
-        protected=frozenset(MEMBERS).intersection(members),
-    )
+    values = {}
+    for member in MEMBERS:
+        value = members.get(member)
+        if value is not None:
+            if not _fits(member, value):
+                raise Malformed("the sealed metadata has a member of the wrong type")
+            values[member] = value
+    return Metadata(**values, protected=_KNOWN.intersection(members))
 
 
 def _no_doubles(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -111,18 +116,16 @@ def _no_doubles(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return members
 
 
-def _text(value: object) -> str | None:
-    if value is not None and not isinstance(value, str):
-        raise Malformed("the sealed metadata has a member of the wrong type")
-    return value
+_decode = json.JSONDecoder(object_pairs_hook=_no_doubles).decode
 
 
-def _map(value: object) -> Mapping[str, str] | None:
-    if value is None:
-        return None
-    if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
-        raise Malformed("the sealed metadata has a member of the wrong type")
-    return value
+def _fits(member: str, value: object) -> bool:
+    """Is this a value of a member: a text, or texts by name?"""
+    if member in TEXT_MEMBERS:
+        return isinstance(value, str)
+    if not isinstance(value, dict):
+        return False
+    return not value or all(isinstance(item, str) for item in value.values())
 
 
 def seal_metadata(raw: bytes, data_key: DataKey, salt: bytes, object_id: bytes) -> bytes:

@@ -18,7 +18,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from hyok.envelope.keys import part_key
-from hyok.envelope.layout import HEADER_BYTES, PARTS_MAX, TAG_BYTES, Layout
+from hyok.envelope.layout import HEADER_BYTES, PARTS_MAX, TAG_BYTES, layout_of
 from hyok.errors import Malformed, Tampered
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class _Segments:
         if not 1 <= part_number <= PARTS_MAX:
             raise Malformed(f"no part has the number {part_number}")
         salt = bytes(header[1 : 1 + PART_SALT_BYTES])
-        self.layout = Layout(suite)
+        self.layout = layout_of(suite)
         self._aead = AESGCM(part_key(data_key.content_key, salt, suite.id, part_number))
         self._nonce = bytearray(_NONCE_BYTES)
         self._nonce[:NONCE_PREFIX_BYTES] = header[1 + PART_SALT_BYTES :]
@@ -98,7 +98,7 @@ class PartSealer(_Segments):
 
     def segment_plain_bytes(self, index: int) -> int:
         """Return how much plaintext segment ``index`` carries when it is not the last."""
-        return self.layout.suite.segment_plain_bytes - (HEADER_BYTES if index == 0 else 0)
+        return self.layout.segment_plain_bytes - (HEADER_BYTES if index == 0 else 0)
 
     def seal_into(self, plain: memoryview, out: memoryview, *, last: bool) -> int:
         """Seal the next segment into the front of ``out``; return how many bytes it fills.
@@ -129,7 +129,7 @@ class PartOpener(_Segments):
     envelope's mac or by the trailer's tag.
     """
 
-    __slots__ = ("part_plain_size", "segment_count")
+    __slots__ = ("_sealed_size", "part_plain_size", "segment_count")
 
     def __init__(
         self,
@@ -142,10 +142,12 @@ class PartOpener(_Segments):
         super().__init__(data_key, suite, part_number, header)
         self.part_plain_size = part_plain_size
         self.segment_count = self.layout.segment_count(part_plain_size)
+        self._sealed_size = self.layout.part_sealed_size(part_plain_size)
 
     def sealed_span(self, index: int) -> tuple[int, int]:
         """Return where segment ``index`` stands in the part: ``(start, stop)``."""
-        return self.layout.segment_span(self.part_plain_size, index)
+        size = self.layout.suite.segment_bytes
+        return index * size or HEADER_BYTES, min((index + 1) * size, self._sealed_size)
 
     def open_into(self, index: int, sealed: memoryview, out: memoryview) -> int:
         """Open segment ``index`` into the front of ``out``; return how many bytes it held.

@@ -11,8 +11,7 @@ Source: docs/format.md, section 6.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -25,14 +24,14 @@ from hyok.envelope.layout import (
     HYOK1_TEST,
     PARTS_MAX,
     TAG_BYTES,
-    Layout,
+    layout_of,
 )
 from hyok.envelope.parts import PART_ID_BYTES, UNBOUND, part_id
 from hyok.errors import Malformed, Tampered
 
 if TYPE_CHECKING:
     from hyok.envelope.keys import DataKey
-    from hyok.envelope.layout import Suite
+    from hyok.envelope.layout import Layout, Suite
 
 FOOTER_BYTES = 16
 TAIL_RECORD_BYTES = 120
@@ -51,8 +50,7 @@ _LABEL = b"HYOK1 trailer"
 _SUITES = {suite.id: suite for suite in (HYOK1, HYOK1_TEST)}
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One part: its number, its plaintext length and the attempt that was kept."""
 
     part_number: int
@@ -65,8 +63,7 @@ class Entry:
         return self.part_id != UNBOUND
 
 
-@dataclass(frozen=True, slots=True)
-class Trailer:
+class Trailer(NamedTuple):
     """What a trailer says, in the order of the parts in the object."""
 
     suite_id: int
@@ -83,11 +80,13 @@ class Trailer:
     @property
     def bound(self) -> bool:
         """Whether every entry names its attempt."""
-        return all(entry.bound for entry in self.entries)
+        for entry in self.entries:  # noqa: SIM110 - asked of every object; most have one entry
+            if entry.part_id == UNBOUND:
+                return False
+        return True
 
 
-@dataclass(frozen=True, slots=True)
-class Footer:
+class Footer(NamedTuple):
     """The last 16 bytes of an object.  Not proven: only fit to find the trailer by."""
 
     part_count: int
@@ -105,14 +104,16 @@ def _check(trailer: Trailer, suite: Suite) -> None:
     entries = trailer.entries
     if not 1 <= len(entries) <= PARTS_MAX:
         raise Malformed(f"an object has 1 to {PARTS_MAX} parts", reason="InvalidPart")
-    last = 0
+    last = total = 0
     for entry in entries:
         if not last < entry.part_number <= PARTS_MAX:
             raise Malformed("the part numbers do not ascend", reason="InvalidPartOrder")
         last = entry.part_number
-    if any(entry.plain_size < suite.min_part_bytes for entry in entries[:-1]):
-        raise Malformed("a part before the last is too small", reason="EntityTooSmall")
-    if sum(entry.plain_size for entry in entries) != trailer.plain_size:
+        total += entry.plain_size
+    for entry in entries[:-1]:
+        if entry.plain_size < suite.min_part_bytes:
+            raise Malformed("a part before the last is too small", reason="EntityTooSmall")
+    if total != trailer.plain_size:
         raise Malformed("the parts do not add up to the object")
     if not trailer.multipart and (last != 1 or not trailer.bound):
         raise Malformed("a single upload is part 1 alone, bound to its header")
@@ -137,11 +138,13 @@ def seal_trailer(trailer: Trailer, data_key: DataKey, salt: bytes) -> bytes:
     _check(trailer, suite)
     if len(trailer.object_id) != 16 or len(trailer.md5) != 16:  # struct would pad or cut
         raise Malformed("object_id and md5 are 16 bytes")
-    if any(len(entry.part_id) != PART_ID_BYTES for entry in trailer.entries):
-        raise Malformed("a part_id is 16 bytes")
-    size = Layout(suite).trailer_size(
-        trailer.plain_size, (entry.plain_size for entry in trailer.entries)
-    )
+    entries, sizes = [], []
+    for entry in trailer.entries:
+        if len(entry.part_id) != PART_ID_BYTES:
+            raise Malformed("a part_id is 16 bytes")
+        sizes.append(entry.plain_size)
+        entries.append(_ENTRY.pack(entry.part_number, 0, 0, entry.plain_size, entry.part_id))
+    size = layout_of(suite).trailer_size(trailer.plain_size, sizes)
     tail = _TAIL.pack(
         _TAIL_VERSION,
         trailer.multipart * _FLAG_MULTIPART | trailer.bound * _FLAG_BOUND,
@@ -155,11 +158,7 @@ def seal_trailer(trailer: Trailer, data_key: DataKey, salt: bytes) -> bytes:
         trailer.checksum,
         trailer.created_ms,
     )
-    entries = b"".join(
-        _ENTRY.pack(entry.part_number, 0, 0, entry.plain_size, entry.part_id)
-        for entry in trailer.entries
-    )
-    body = (tail + entries).ljust(size - SALT_BYTES - TAG_BYTES - FOOTER_BYTES, b"\0")
+    body = (tail + b"".join(entries)).ljust(size - SALT_BYTES - TAG_BYTES - FOOTER_BYTES, b"\0")
     footer = _footer(len(trailer.entries), size, suite.id)
     sealed = AESGCM(data_key.trailer_key(salt)).encrypt(_NONCE, body, _LABEL + footer)
     return salt + sealed + footer
@@ -173,6 +172,11 @@ def parse_footer(raw: bytes, sealed_size: int, suite: Suite = HYOK1) -> Footer:
     Raises:
         Tampered: no honest trailer looks like this.
     """
+    return _judged_footer(raw, sealed_size, suite)[0]
+
+
+def _judged_footer(raw: bytes, sealed_size: int, suite: Suite) -> tuple[Footer, int]:
+    """Return the footer, and the plaintext length of an object that is so long."""
     if len(raw) != FOOTER_BYTES:
         raise Tampered("the object ends too early")
     magic, part_count, trailer_size, suite_id, reserved = _FOOTER.unpack(raw)
@@ -180,11 +184,12 @@ def parse_footer(raw: bytes, sealed_size: int, suite: Suite = HYOK1) -> Footer:
         raise Tampered("the object does not end in a trailer")
     if not 1 <= part_count <= PARTS_MAX:
         raise Tampered("the trailer claims an impossible number of parts")
-    layout = Layout(suite)
-    least, most = layout.trailer_bounds(_plain_size(layout, sealed_size), part_count)
+    layout = layout_of(suite)
+    plain_size = _plain_size(layout, sealed_size)
+    least, most = layout.trailer_bounds(plain_size, part_count)
     if not least <= trailer_size <= most or trailer_size > sealed_size:
         raise Tampered("the trailer claims an impossible length")
-    return Footer(part_count, trailer_size, suite_id)
+    return Footer(part_count, trailer_size, suite_id), plain_size
 
 
 def _plain_size(layout: Layout, sealed_size: int) -> int:
@@ -218,7 +223,7 @@ def open_trailer(
     Raises:
         Tampered: any check failed.
     """
-    footer = parse_footer(raw[-FOOTER_BYTES:], sealed_size, suite)
+    footer, plain_size = _judged_footer(raw[-FOOTER_BYTES:], sealed_size, suite)
     if footer.trailer_size != len(raw):
         raise Tampered("the trailer has another length than its footer says")
     salt, sealed = raw[:SALT_BYTES], raw[SALT_BYTES:-FOOTER_BYTES]
@@ -231,15 +236,13 @@ def open_trailer(
     trailer = _parse_body(body, footer)
     if trailer.multipart is not multipart or trailer.object_id != object_id:
         raise Tampered("the trailer belongs to another object")
-    layout = Layout(suite)
     try:
         _check(trailer, suite)
     except Malformed as error:
         raise Tampered(f"the trailer breaks a rule: {error}") from error
-    sizes = (entry.plain_size for entry in trailer.entries)
-    if trailer.plain_size != _plain_size(layout, sealed_size) or layout.trailer_size(
-        trailer.plain_size, sizes
-    ) != len(raw):
+    sizes = [entry.plain_size for entry in trailer.entries]
+    expected = layout_of(suite).trailer_size(plain_size, sizes)
+    if trailer.plain_size != plain_size or expected != len(raw):
         raise Tampered("the trailer and the stored length disagree")
     if part_header is not None and trailer.entries[0].part_id != part_id(part_header):
         raise Tampered("the trailer names another attempt than the envelope")

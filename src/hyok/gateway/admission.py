@@ -37,6 +37,15 @@ _REFUSED_HEADERS: Mapping[str, str] = {
 }
 """Headers that ask for something we do not do; to ignore them would be to claim that we do."""
 
+_REFUSED_NAMES = frozenset(_REFUSED_HEADERS)
+_JUDGED_NAMES = frozenset(
+    {
+        "x-amz-acl",
+        "x-amz-server-side-encryption",
+        "x-amz-storage-class",
+        "x-amz-expected-bucket-owner",
+    }
+)
 _ACLS_ACCEPTED = frozenset({"private", "bucket-owner-full-control", "bucket-owner-read"})
 _SSE_ACCEPTED = frozenset({"AES256", "aws:kms"})
 _STORAGE_CLASSES_ACCEPTED = frozenset({"STANDARD"})
@@ -198,9 +207,12 @@ def check_headers(request: S3Request, tenant: str) -> None:
     Raises:
         Refused, Malformed: one does; the reason is S3's code for it.
     """
-    for name, what in _REFUSED_HEADERS.items():
-        if request.header(name) is not None:
-            raise Refused(f"{name}: {what} is not offered.", reason="NotImplemented")
+    if request.has_any(_REFUSED_NAMES):
+        for name, what in _REFUSED_HEADERS.items():
+            if request.header(name) is not None:
+                raise Refused(f"{name}: {what} is not offered.", reason="NotImplemented")
+    if not request.has_any(_JUDGED_NAMES) and not request.headers_under("x-amz-grant-"):
+        return
     acl = request.header("x-amz-acl")
     if (acl is not None and acl not in _ACLS_ACCEPTED) or request.headers_under("x-amz-grant-"):
         raise Malformed("The bucket does not allow ACLs", reason="AccessControlListNotSupported")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import time
+from binascii import b2a_base64
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ from hyok.s3.cors import answer_actual
 from hyok.s3.names import check_key
 from hyok.s3.operations import check_served, identify
 from hyok.s3.request import S3Request
+from hyok.telemetry.logs import tell
 from hyok.vocabulary import Principal
 
 if TYPE_CHECKING:
@@ -62,15 +63,16 @@ class Gateway:
     async def handle(self, exchange: Exchange) -> None:
         """Answer one request, whatever happens."""
         begun = time.monotonic()
-        request_id = self._entropy(8).hex().upper()
-        host_id = base64.b64encode(self._entropy(24)).decode("ascii")
+        random = self._entropy(48)
+        request_id = random[:8].hex().upper()
+        host_id = b2a_base64(random[8:32], newline=False).decode("ascii")
         head = exchange.head
         call: Call | None = None
         try:
             request = S3Request.of_target(
                 head.method, head.target, head.headers, self._base_domains
             )
-            trace = trace_of(request.header("traceparent"), self._entropy(16))
+            trace = trace_of(request.header("traceparent"), random[32:])
             call = Call(exchange, request, request_id, host_id, self._clock_ms(), trace)
             await self._serve(call)
         except HyokError as error:
@@ -88,7 +90,8 @@ class Gateway:
 
     async def _serve(self, call: Call) -> None:
         services, request = self._services, call.request
-        await self._mind_origin(call)
+        if request.header("origin") is not None:
+            await self._mind_origin(call)
         signed = await services.admission.authenticate(request, call.at_ms)
         if signed is None:
             await self._serve_unsigned(call)
@@ -187,18 +190,16 @@ class Gateway:
             "app": call.principal.id if call and call.principal else "",
             "bucket": call.bucket.bucket_id if call and call.bucket else "",
             "classification": call.classification if call else "",
-            "unsealed": bool(call and call.unsealed) or "",
+            "unsealed": bool(call and call.unsealed),
             "bytes_in": size_in,
             "bytes_out": size_out,
             "error": error,
             "reason": reason,
             "code": code,
         }
-        log.info(
-            "s3.request",
-            **{name: value for name, value in fields.items() if value not in ("", 0)},
-            duration_ms=round(seconds * 1000, 2),
-        )
+        told = {name: value for name, value in fields.items() if value}
+        told["duration_ms"] = round(seconds * 1000, 2)
+        tell("s3.request", told)
 
 
 def _reader(call: Call) -> Principal:

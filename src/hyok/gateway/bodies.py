@@ -95,18 +95,20 @@ class Digests:
                 "The provided 'x-amz-content-sha256' header does not match what was computed.",
                 reason="XAmzContentSHA256Mismatch",
             )
+        declared = self._declared
         digest = self._md5.digest() if self._md5 is not None else b""
-        if digest != (self._declared.md5 or b""):
+        if digest != (declared.md5 or b""):
             raise bad_digest("Content-MD5")
         algorithm = self._checksum.algorithm
         value = self._checksum.digest()
-        expected = self._declared.value
-        if self._declared.in_trailer:
+        expected = declared.value
+        if declared.in_trailer:
             # The decoder saw to it that the announced trailer came.
             expected = decode(algorithm, trailers[algorithm.header])
         if expected is not None and expected != value:
             raise bad_digest(algorithm.name)
-        self.proofs = Proofs(digest, int(self._kept.algorithm), self._kept.digest())
+        kept = value if self._kept is self._checksum else self._kept.digest()
+        self.proofs = Proofs(digest, self._kept.algorithm._value_, kept)
 
 
 class RequestBody:
@@ -121,15 +123,10 @@ class RequestBody:
         declared: Declared,
     ) -> None:
         self._exchange = exchange
-        self._size = size
+        self.size = size  # of the plaintext, as the client declared it
         self._digests = digests
         self._decoder = decoder
         self.declared = declared
-
-    @property
-    def size(self) -> int:
-        """The plaintext length that the client declared."""
-        return self._size
 
     async def whole(self) -> memoryview:
         """Return the whole body, every proof checked.
@@ -139,12 +136,12 @@ class RequestBody:
         """
         raw = memoryview(b"")
         if self._exchange.has_body:
-            most = _encoded_bytes_max(self._size, self._decoder)
+            most = _encoded_bytes_max(self.size, self._decoder)
             if (self._exchange.content_length or 0) > most:
                 raise _incomplete()
             raw = await self._exchange.read_whole(most)
-        plain = raw if self._decoder is None else _decoded(self._decoder, raw, self._size)
-        if len(plain) != self._size:
+        plain = raw if self._decoder is None else _decoded(self._decoder, raw, self.size)
+        if len(plain) != self.size:
             raise _incomplete()
         self._digests.update(plain)
         self._digests.check(self._decoder.trailers if self._decoder else {})
@@ -154,7 +151,7 @@ class RequestBody:
         """Run ``work`` in a pump thread over the plaintext."""
 
         def over_the_wire(wire: Wire) -> T:
-            return work(_PlainSource(wire.source, self._size, self._digests, self._decoder))
+            return work(_PlainSource(wire.source, self.size, self._digests, self._decoder))
 
         return await self._exchange.pump(over_the_wire)
 

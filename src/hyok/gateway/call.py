@@ -66,7 +66,7 @@ def frame(request_id: str, host_id: str, at_ms: int) -> list[tuple[str, str]]:
     ]
 
 
-@lru_cache(maxsize=4)  # one value per second; many requests share it
+@lru_cache(maxsize=256)  # requests of one second share it, and objects written together
 def http_date(seconds: int) -> str:
     """Return unix seconds as headers carry times."""
     return formatdate(seconds, usegmt=True)

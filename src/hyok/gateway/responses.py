@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from email.utils import formatdate
 from typing import TYPE_CHECKING
 
 from hyok.errors import Malformed
+from hyok.gateway.call import http_date
 from hyok.s3 import answers
 from hyok.s3.checksums import ALGORITHMS, Algorithm
 from hyok.s3.locks import answer_headers
@@ -70,7 +70,7 @@ def validators(facts: ObjectFacts) -> Headers:
     """Return what identifies a version of an object."""
     return [
         ("etag", quoted(facts.etag)),
-        ("last-modified", formatdate(facts.modified_ms // 1000, usegmt=True)),
+        ("last-modified", http_date(facts.modified_ms // 1000)),
         *version(facts.version_id),
     ]
 

@@ -6,14 +6,13 @@ Source: W3C Trace Context, section 3.2 (traceparent).
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 _PARENT = re.compile(r"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(?:-.*)?")
 _NO_TRACE, _NO_SPAN = "0" * 32, "0" * 16
 
 
-@dataclass(frozen=True, slots=True)
-class Trace:
+class Trace(NamedTuple):
     """``parent_span_id`` is the caller's span; empty where the trace begins with us."""
 
     trace_id: str
@@ -25,9 +24,11 @@ def trace_of(traceparent: str | None, fresh: bytes) -> Trace:
 
     A header that is not well formed is passed over, as the specification wants it.
     """
-    found = _PARENT.fullmatch(traceparent.strip()) if traceparent is not None else None
+    if traceparent is None:
+        return Trace(fresh.hex())
+    found = _PARENT.fullmatch(traceparent.strip())
     if found is None or found[1] == _NO_TRACE or found[2] == _NO_SPAN:
         return Trace(fresh.hex())
-    if traceparent is not None and traceparent.strip().startswith("00") and len(found[0]) > 55:
+    if traceparent.strip().startswith("00") and len(found[0]) > 55:
         return Trace(fresh.hex())  # version 00 has nothing behind its flags
     return Trace(found[1], found[2])

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hyok.objects.facts import ObjectFacts, PutFacts
-    from hyok.objects.reading import Opened
+    from hyok.objects.opened import Opened
     from hyok.objects.streams import Rooms
     from hyok.objects.vault import ObjectVault, PutResult
     from hyok.vocabulary import Ask, Pump, Source, T

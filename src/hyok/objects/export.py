@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from hyok.custody.keyring import Keyring
     from hyok.custody.secret_box import HsmSecretBox
     from hyok.objects.facts import ObjectFacts
-    from hyok.objects.reading import Opened
+    from hyok.objects.opened import Opened
     from hyok.objects.vault import ObjectVault
     from hyok.vocabulary import Ask
 

@@ -7,7 +7,8 @@ object in clear, and are the store's word only.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Protocol
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from hyok.backends.port import StoredFacts
 from hyok.envelope.metadata import Metadata
@@ -45,8 +46,7 @@ ALGORITHM_NAMES: Mapping[int, str] = {
 """The trailer's numbers of checksum algorithms (format.md §6) to the names that S3 uses."""
 
 
-@dataclass(frozen=True, slots=True)
-class Proofs:
+class Proofs(NamedTuple):
     """What held of a body once it has ended: digests over the plaintext."""
 
     md5: bytes = b""  # 16 bytes, when the client sent Content-MD5
@@ -113,29 +113,40 @@ def about(ask: Ask, facts: ObjectFacts) -> Ask:
     return ask if subject == ask.subject else replace(ask, subject=subject)
 
 
+_ALL_MEMBERS = frozenset(PROTECT_MEMBERS.values())
+
+
+@lru_cache(maxsize=64)
+def _members(protect: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(PROTECT_MEMBERS[word] for word in protect)
+
+
 def split(
-    facts: PutFacts, protect: frozenset[str], *, keeps_metadata: bool
+    facts: PutFacts, protect: tuple[str, ...], *, keeps_metadata: bool
 ) -> tuple[Metadata, StoredFacts]:
     """Return what is sealed and what stands in clear beside the object.
 
     ``protect`` holds the words of a classification's `seal.protect`.  A store that keeps no
     metadata gets none: then all of it is sealed.
     """
-    members = frozenset(PROTECT_MEMBERS.values())
-    if keeps_metadata:
-        members = frozenset(PROTECT_MEMBERS[word] for word in protect)
-    texts = {member: facts.headers.get(name) for name, member in HEADERS.items()}
+    members = _members(protect) if keeps_metadata else _ALL_MEMBERS
+    texts: dict[str, str] = {}
+    in_clear: dict[str, str] = {}
+    for name, value in facts.headers.items():
+        member = HEADERS.get(name)
+        if member in members:
+            texts[member] = value
+        elif member is not None:
+            in_clear[name] = value
     sealed = Metadata(
-        **{member: text for member, text in texts.items() if member in members},
+        **texts,
         um=dict(facts.user_metadata) if "um" in members else None,
         tg=dict(facts.tags) if "tg" in members else None,
         ck=dict(facts.checksums),
         protected=members | {"ck"},
     )
     clear = StoredFacts(
-        clear={
-            n: v for n, v in facts.headers.items() if n in HEADERS and HEADERS[n] not in members
-        },
+        clear=in_clear,
         user_metadata={} if "um" in members else dict(facts.user_metadata),
         tags={} if "tg" in members else dict(facts.tags),
         lock=store_lock(facts.lock),
@@ -146,9 +157,10 @@ def split(
 def joined_headers(metadata: Metadata, stored: Stored) -> dict[str, str]:
     """Return the client's header facts: the sealed ones, and the store's word for the others."""
     clear = stored.facts.clear if stored.facts else {}
+    protected = metadata.protected
     found: dict[str, str] = {}
-    for name, member in HEADERS.items():
-        value = metadata.value(member) if member in metadata.protected else clear.get(name)
+    for (name, member), sealed in zip(HEADERS.items(), metadata.values, strict=False):
+        value = sealed if member in protected else clear.get(name)
         if isinstance(value, str):
             found[name] = value
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hyok.backends.port import NO_LOCK as NOT_LOCKED
 from hyok.backends.port import DefaultLock, Lock
 from hyok.errors import Malformed
 from hyok.s3.locks import LockAsked, LockConfiguration, Mode, Retention
@@ -12,10 +13,13 @@ if TYPE_CHECKING:
     from hyok.objects.places import Place
 
 NO_LOCK = LockAsked()
+_MODES = frozenset(mode.value for mode in Mode)
 
 
 def store_lock(asked: LockAsked) -> Lock:
     """Return what a store is told of a version's lock."""
+    if asked == NO_LOCK:
+        return NOT_LOCKED
     if asked.retention is None:
         return Lock(hold=asked.legal_hold)
     return Lock(asked.retention.mode.value, asked.retention.until_ms, asked.legal_hold)
@@ -23,7 +27,9 @@ def store_lock(asked: LockAsked) -> Lock:
 
 def told_lock(lock: Lock) -> LockAsked:
     """Return what a store tells of a version's lock; a mode that nobody knows is none."""
-    known = lock.mode in {mode.value for mode in Mode}
+    if not lock.mode and lock.hold is None:
+        return NO_LOCK
+    known = lock.mode in _MODES
     retention = Retention(Mode(lock.mode), lock.until_ms) if known else None
     return LockAsked(retention, lock.hold)
 

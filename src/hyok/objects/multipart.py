@@ -66,7 +66,7 @@ class MultipartVault:
         vault = self._vault
         vault.check_names(ask)
         place = await vault.places.of(ask.bucket, ask.key)
-        protect = frozenset(vault.classifications.get(ask.classification).seal.protect)
+        protect = vault.classifications.get(ask.classification).seal.protect
         metadata, clear = split(facts, protect, keeps_metadata=place.store.features.keeps_metadata)
         await check_lockable(place, facts.lock)
         upload_id = vault.entropy(24).hex()

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from hyok.envelope.layout import HYOK1, LAYOUT
 from hyok.envelope.parts import part_id
 from hyok.envelope.trailer import Entry, Trailer, seal_trailer
-from hyok.objects.streams import seal_part
-from hyok.vocabulary import MemorySink, MemorySource
+from hyok.errors import Malformed
+from hyok.objects.streams import seal_held, seal_part
 
 if TYPE_CHECKING:
     from hyok.backends.port import Stored, StoreSink
@@ -56,24 +56,19 @@ class ObjectSealing:
         )
 
     def whole(self, plain: memoryview, proofs: Proofs) -> bytearray:
-        """Return the sealed body of a plaintext held in memory."""
-        sink = MemorySink(LAYOUT.object_sealed_size(self._size))
-        room = self._rooms.take()
-        try:
-            seal_part(
-                self._issued.data_key,
-                1,
-                self._header,
-                MemorySource(plain),
-                self._size,
-                sink,
-                room,
-            )
-        finally:
-            self._rooms.give(room)
-        sink.write(memoryview(self._trailer(proofs)))
-        assert sink.at == len(sink.room)
-        return sink.room
+        """Return the sealed body of a plaintext held in memory.
+
+        Raises:
+            Malformed: it has another length than was declared (reason ``IncompleteBody``).
+        """
+        if len(plain) != self._size:
+            raise Malformed("The body has another length than declared.", reason="IncompleteBody")
+        sealed = bytearray(LAYOUT.object_sealed_size(self._size))
+        at = seal_held(self._issued.data_key, 1, self._header, plain, memoryview(sealed))
+        trailer = self._trailer(proofs)
+        assert at + len(trailer) == len(sealed)
+        sealed[at:] = trailer
+        return sealed
 
     def pump(self, source: Source, sink: StoreSink, body: ProvenBody) -> Stored:
         """Seal from ``source`` into ``sink`` and commit; abort on any failure.  Blocking."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from hyok.errors import Refused, Unavailable
 
@@ -38,8 +38,7 @@ class FilePlace:
     bucket: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """One object's place."""
 
     store: ObjectStore
@@ -83,7 +82,7 @@ class Places:
             Refused: the store cannot hold such a name; says what fits.
         """
         store = self.store(bucket)
-        name_key = await self.name_key(bucket)
+        name_key = await self._custodian.names_key(bucket) if bucket.names == "sealed" else None
         name = key if name_key is None else name_key.seal(key)
         try:
             store.check_name(name)

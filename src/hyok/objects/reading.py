@@ -6,129 +6,42 @@ the list of parts.  Every store read after the first is conditional on the same 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hyok.backends.port import Span
 from hyok.envelope.layout import HEADER_BYTES, LAYOUT
 from hyok.envelope.trailer import open_trailer
 from hyok.errors import Malformed, Refused, Tampered
+from hyok.objects.held import Held
 from hyok.objects.object_tags import tags_of
+from hyok.objects.opened import Opened
 from hyok.objects.plaintext_errors import no_envelope
 from hyok.objects.proven_facts import facts_of, with_trailer
 from hyok.objects.streams import (
     Chain,
     Cut,
     PartSpan,
-    Pieces,
     check_part_header,
-    opened,
     read_full,
 )
 from hyok.objects.trailer_reading import read_trailer, same_version
 from hyok.vocabulary import WHOLE_BODY_BYTES_MAX, MemorySource
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from hyok.backends.port import Stored, StoreSource
     from hyok.custody.port import KeyOpener, RecoveredKey
     from hyok.envelope.trailer import Trailer
     from hyok.objects.facts import ObjectFacts
     from hyok.objects.places import ReadPlace
-    from hyok.objects.streams import Room, Rooms
+    from hyok.objects.streams import Rooms
     from hyok.s3.ranges import Asked
-    from hyok.vocabulary import Ask, Sink, Source
+    from hyok.vocabulary import Ask, Source
 
 FIRST_READ_BYTES = LAYOUT.object_sealed_size(WHOLE_BODY_BYTES_MAX)
 """A first read of this length holds every small object whole, its trailer included."""
-
-
-class Opened:
-    """An object ready to be handed out: facts, and verified plaintext of ``[start, stop)``."""
-
-    def __init__(
-        self,
-        *,
-        facts: ObjectFacts,
-        start: int,
-        stop: int,
-        key: RecoveredKey,
-        spans: Sequence[PartSpan],
-        source: Source,
-        stored: StoreSource | None,
-        prove: Callable[[], None],
-        rooms: Rooms,
-    ) -> None:
-        self.facts = facts
-        self.start = start
-        self.stop = stop
-        self._key = key
-        self._spans = spans
-        self._source = source
-        self._stored = stored
-        self._prove = prove
-        self._rooms = rooms
-
-    @property
-    def size(self) -> int:
-        """The plaintext bytes that `whole` and `pour` hand out."""
-        return self.stop - self.start
-
-    def _pieces(self, room: Room) -> Iterator[memoryview]:
-        return opened(self._key.data_key, self._spans, self._source, room, self._prove)
-
-    @property
-    def at_hand(self) -> bool:
-        """Is every stored byte in memory, so that `whole` does not block?"""
-        return self._stored is None
-
-    def whole(self) -> bytearray:
-        """Return the plaintext.  Blocking unless `at_hand`.
-
-        Raises:
-            Tampered: nothing of it may be used.
-        """
-        held = bytearray(self.size)
-        at = 0
-        room = self._rooms.take()
-        try:
-            for piece in self._pieces(room):
-                held[at : at + len(piece)] = piece
-                at += len(piece)
-        finally:
-            self._rooms.give(room)
-        return held
-
-    def pour(self, begin: Callable[[], Sink]) -> None:
-        """Write the plaintext into the sink that ``begin`` returns.  Blocking.
-
-        ``begin`` is called once the first piece is verified, so early damage is an honest error.
-
-        Raises:
-            Tampered: what was written so far is genuine; the rest must not be promised any more.
-        """
-        sink: Sink | None = None
-        room = self._rooms.take()
-        try:
-            for piece in self._pieces(room):
-                if sink is None:
-                    sink = begin()
-                sink.write(piece)
-            if sink is None:
-                begin()
-        finally:
-            self._rooms.give(room)
-
-    def source(self, room: Room) -> Source:
-        """Return the plaintext as a source, for sealing it again.  Blocking."""
-        return Pieces(self._pieces(room))
-
-    async def close(self) -> None:
-        """Let go of store and key.  Call always, once."""
-        if self._stored is not None:
-            self._stored.close()
-        self._key.data_key.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,8 +176,11 @@ class ObjectReader:
         from_header = plan.first_segment == 0
         sealed_start = 0 if from_header else plan.sealed_start
         sealed_stop = stored.size if full else plan.sealed_stop
-        source, rest = await self._source(place, stored, sealed_start, sealed_stop, first, first_at)
         span = PartSpan(1, key.envelope.part_header, size, start, stop, from_header)
+        if first_at <= sealed_start and sealed_stop <= first_at + len(first):
+            here = memoryview(first)[sealed_start - first_at : sealed_stop - first_at]
+            return Held(facts, key, span, plan, here, stored.size if full else None, self._rooms)
+        source, rest = await self._source(place, stored, sealed_start, sealed_stop, first, first_at)
 
         def prove() -> None:
             length = stored.size - LAYOUT.part_sealed_size(size)
@@ -327,7 +243,7 @@ class ObjectReader:
                 if not from_header:
                     header = await self._header(place, stored, sealed_at)
                     check_part_header(header, span)
-                    span = replace(span, header=header)
+                    span = span._replace(header=header)
                 spans.append(span)
             plain_at += entry.plain_size
             sealed_at += LAYOUT.part_sealed_size(entry.plain_size)

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from hyok.custody.exposure import Exposure
     from hyok.database.leases import Leases
     from hyok.objects.facts import ObjectFacts
+    from hyok.objects.opened import Opened
     from hyok.objects.places import Place
-    from hyok.objects.reading import Opened
     from hyok.objects.vault import ObjectVault
     from hyok.vocabulary import Ask
 

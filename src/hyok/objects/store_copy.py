@@ -89,12 +89,12 @@ async def _copy(
     assert target.bucket is not None
     assert target.classification is not None
     to = await vault.places.of(target.bucket, target.key)
-    protect = frozenset(vault.classifications.get(target.classification).seal.protect)
+    protect = vault.classifications.get(target.classification).seal.protect
     wanted = facts(examined.facts)
     await check_lockable(to, wanted.lock)
     metadata, clear = split(wanted, protect, keeps_metadata=to.store.features.keeps_metadata)
     # The bytes are the same, so what was proven of them stays true.
-    metadata = replace(metadata, ck=dict(examined.key.metadata.ck or {}))
+    metadata = metadata._replace(ck=dict(examined.key.metadata.ck or {}))
     renewed = await vault.custodian.rewrap(target, examined.key, examined.trailer, metadata)
     if renewed is None:
         return None

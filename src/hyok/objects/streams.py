@@ -7,11 +7,10 @@ and the last plaintext of a full read is handed out only after the trailer has b
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from hyok.envelope.layout import HEADER_BYTES, HYOK1, LAYOUT
+from hyok.envelope.layout import HEADER_BYTES, HYOK1, LAYOUT, TAG_BYTES
 from hyok.envelope.parts import PartOpener, PartSealer, part_id
 from hyok.errors import Malformed, Tampered
 
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from hyok.envelope.keys import DataKey
+    from hyok.envelope.layout import ReadPlan
     from hyok.vocabulary import Sink, Source
 
 ROOMS_MAX = 8
@@ -100,8 +100,24 @@ def seal_part(
         index += 1
 
 
-@dataclass(frozen=True, slots=True)
-class PartSpan:
+def seal_held(
+    data_key: DataKey, number: int, header: bytes, plain: memoryview, out: memoryview
+) -> int:
+    """Seal a part that is held whole, straight into the front of ``out``; return its length."""
+    sealer = PartSealer(data_key, HYOK1, number, header)
+    out[:HEADER_BYTES] = header
+    at, taken, index = HEADER_BYTES, 0, 0
+    while True:
+        stop = min(len(plain), taken + sealer.segment_plain_bytes(index))
+        last = stop == len(plain)
+        at += sealer.seal_into(plain[taken:stop], out[at:], last=last)
+        if last:
+            return at
+        taken = stop
+        index += 1
+
+
+class PartSpan(NamedTuple):
     """Which plaintext of one part to open: ``[start, stop)`` of the part."""
 
     number: int
@@ -183,7 +199,7 @@ def _opened_span(
         start, stop = opener.sealed_span(index)
         sealed = room.sealed[: stop - start]
         if read_full(source, sealed) != len(sealed):
-            raise Tampered("the stored object is shorter than it should be")
+            raise _short()
         count = opener.open_into(index, sealed, room.plain)
         take = min(left, count - skip)
         if index == plan.last_segment and prove is not None:
@@ -197,7 +213,7 @@ def _opened_span(
 def _read_header(source: Source, span: PartSpan) -> bytes:
     seen = bytearray(HEADER_BYTES)
     if read_full(source, memoryview(seen)) != HEADER_BYTES:
-        raise Tampered("the stored object is shorter than it should be")
+        raise _short()
     check_part_header(bytes(seen), span)
     return bytes(seen)
 
@@ -211,6 +227,51 @@ def check_part_header(header: bytes, span: PartSpan) -> None:
     genuine = part_id(header) == span.part_id if span.part_id else header == span.header
     if not genuine:
         raise Tampered("a part's header is not the one that was sealed")
+
+
+def open_held(
+    data_key: DataKey, span: PartSpan, plan: ReadPlan, sealed: memoryview, rooms: Rooms
+) -> tuple[bytearray, memoryview]:
+    """Return the plaintext of a span whose stored bytes are all held, and what follows them.
+
+    A segment that is wanted whole is opened where its plaintext will stand.
+
+    Raises:
+        Tampered: the header, the length or a tag is wrong; nothing of it may be used.
+    """
+    if span.from_header:
+        if len(sealed) < HEADER_BYTES:
+            raise _short()
+        check_part_header(bytes(sealed[:HEADER_BYTES]), span)
+        sealed = sealed[HEADER_BYTES:]
+    opener = PartOpener(data_key, HYOK1, span.number, span.header, span.plain_size)
+    held = bytearray(plan.take)
+    out = memoryview(held)
+    skip = plan.skip
+    for index in range(plan.first_segment, plan.last_segment + 1):
+        start, stop = opener.sealed_span(index)
+        if len(sealed) < stop - start:
+            raise _short()
+        segment, sealed = sealed[: stop - start], sealed[stop - start :]
+        plain_size = len(segment) - TAG_BYTES
+        if not skip and plain_size <= len(out):
+            opener.open_into(index, segment, out)
+            out = out[plain_size:]
+            continue
+        room = rooms.take()
+        try:
+            opener.open_into(index, segment, room.plain)
+            take = min(len(out), plain_size - skip)
+            out[:take] = room.plain[skip : skip + take]
+        finally:
+            rooms.give(room)
+        out = out[take:]
+        skip = 0
+    return held, sealed
+
+
+def _short() -> Tampered:
+    return Tampered("the stored object is shorter than it should be")
 
 
 class Pieces:

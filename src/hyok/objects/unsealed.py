@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from typing_extensions import override
 
 from hyok.errors import Unavailable
-from hyok.objects.reading import Opened
+from hyok.objects.opened import Opened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,18 +5,17 @@ The one road from a client's object to a store: name → decision and key → se
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from hyok.backends.port import ALWAYS, WHOLE, Condition, Deleted, Span
+from hyok.backends.port import ALWAYS, WHOLE, Condition, Deleted, Span, StoredFacts
 from hyok.envelope.layout import HYOK1, LAYOUT
 from hyok.envelope.parts import part_header
 from hyok.errors import HyokError, Malformed, NotFound, Refused
 from hyok.objects.facts import ObjectFacts, about, split
-from hyok.objects.locking import check_lockable, store_lock
+from hyok.objects.locking import NO_LOCK, check_lockable, store_lock
 from hyok.objects.name_warning import warn_of_name
 from hyok.objects.object_sealing import ObjectSealing
-from hyok.objects.reading import FIRST_READ_BYTES, ObjectReader, Opened
+from hyok.objects.reading import FIRST_READ_BYTES, ObjectReader
 from hyok.s3.names import etag_out
 from hyok.vocabulary import WHOLE_BODY_BYTES_MAX
 
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from hyok.custody.custodian import IssuedKey, KeyCustodian, Rewrapped
     from hyok.objects.adoption import Adoptions
     from hyok.objects.facts import ProvenBody, PutFacts
+    from hyok.objects.opened import Opened
     from hyok.objects.places import Place, Places
     from hyok.objects.replacing import Removal, Replacements
     from hyok.objects.streams import Rooms
@@ -40,8 +40,7 @@ SINGLE_PUT_BYTES_MAX = 5 << 30
 """S3's own limit for one PutObject, in plaintext bytes."""
 
 
-@dataclass(frozen=True, slots=True)
-class PutResult:
+class PutResult(NamedTuple):
     """What the client is told of an object just written."""
 
     etag: str
@@ -100,6 +99,9 @@ class ObjectVault:
         Raises:
             Refused, Malformed, Conflict, Unavailable, NotFound: as the step that failed says.
         """
+        assert ask.bucket is not None
+        if not ask.bucket.adoption:  # nothing stood there before us
+            return await self._put(ask, body, facts, condition)
         async with self.replacements.replacing(ask, condition) as held:
             return await self._put(ask, body, facts, held)
 
@@ -114,14 +116,17 @@ class ObjectVault:
             )
         self.check_names(ask)
         place = await self.places.of(ask.bucket, ask.key)
-        await check_lockable(place, facts.lock)
-        protect = frozenset(self.classifications.get(ask.classification).seal.protect)
+        if facts.lock != NO_LOCK:
+            await check_lockable(place, facts.lock)
+        protect = self.classifications.get(ask.classification).seal.protect
         metadata, clear = split(facts, protect, keeps_metadata=place.store.features.keeps_metadata)
         header = part_header(self.entropy(32), self.entropy(7))
         issued = await self.custodian.issue(
             ask, plain_size=body.size, multipart=False, metadata=metadata, part_header=header
         )
-        stored_facts = replace(clear, envelope=issued.envelope)
+        stored_facts = StoredFacts(
+            issued.envelope, clear.clear, clear.user_metadata, clear.tags, clear.lock
+        )
         sealing = ObjectSealing(issued, header, body.size, self.entropy(16), ask.at_ms, self.rooms)
         try:
             if body.size <= WHOLE_BODY_BYTES_MAX:
@@ -181,9 +186,10 @@ class ObjectVault:
         ``version_id``: empty for the newest; ``tags``: also those that stand in clear.
         """
         assert ask.bucket is not None
-        unsealed = await self.adoptions.head(ask, check, version_id)
-        if unsealed is not None:
-            return unsealed
+        if ask.bucket.adoption:
+            unsealed = await self.adoptions.head(ask, check, version_id)
+            if unsealed is not None:
+                return unsealed
         place, stored = await self.look(ask, version_id)
         opened = await self.reader.open(
             ask, place, stored, asked=None, checksums=checksums, tags=tags
@@ -232,12 +238,14 @@ class ObjectVault:
             NotFound, Refused, Tampered, Unavailable; Malformed (reason ``InvalidRange``).
         """
         assert ask.bucket is not None
-        unsealed = await self.adoptions.open(ask, asked, check, part_number, version_id)
-        if unsealed is not None:
-            return unsealed
+        if ask.bucket.adoption:
+            unsealed = await self.adoptions.open(ask, asked, check, part_number, version_id)
+            if unsealed is not None:
+                return unsealed
         place = await self.places.of(ask.bucket, ask.key)
         stored, first, first_at = await self._first_read(place, asked, part_number, version_id)
-        await self.adoptions.check_version(ask, stored, version_id)
+        if version_id:
+            await self.adoptions.check_version(ask, stored, version_id)
         return await self.reader.open(
             ask,
             place,

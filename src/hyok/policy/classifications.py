@@ -221,6 +221,10 @@ class Classifications:
         except KeyError:
             raise NotFound(f"there is no classification {name}") from None
 
+    def find(self, name: str) -> Classification | None:
+        """Return a classification; None when there is none of this name."""
+        return self._rules.get(name)
+
     def by_label(self, text: str) -> str | None:
         """Return the classification that a label names; None when it names none."""
         return self._labels.get(text)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from hyok.errors import Refused
 from hyok.vocabulary import ClassificationName, DataSubject, subject_of
@@ -21,8 +20,7 @@ LABEL_NAMES = ("classification", "vertrouwelijkheidaanduiding")
 """Tags and user metadata in which an app or ZGW names a class."""
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
+class Judged(NamedTuple):
     """What an object will be, what its key is bound to, and whom it is about."""
 
     classification: ClassificationName
@@ -79,6 +77,9 @@ def judge(
     Raises:
         Refused: an unknown label, or one that this bucket's rules do not allow.
     """
+    if not (tags or user_metadata or bucket.prefix_rules or at_least):
+        # Nothing but the bucket speaks: what a plain client writes.
+        return Judged(bucket.classification, "")
     found = [tags[name] for name in LABEL_NAMES if name in tags]
     found += [user_metadata[name] for name in LABEL_NAMES if name in user_metadata]
     level = classifications.level

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,8 +14,7 @@ if TYPE_CHECKING:
 DECISIONS_MAX = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class StoreFacts:
+class StoreFacts(NamedTuple):
     """Who has the bytes: where they are, who controls the supplier, and what it may see."""
 
     jurisdiction: str
@@ -23,8 +22,7 @@ class StoreFacts:
     use_case: str  # UC1: ciphertext only; clear: it reads content
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(NamedTuple):
     """May this principal do this here?  The whole of it is the key of the cache."""
 
     principal: Principal

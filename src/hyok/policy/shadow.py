@@ -123,7 +123,7 @@ class Candidate:
         place = (app, question.action, question.bucket_id, name)
         try:
             level = self._classifications.level(name) if name else 0
-            found = self._engine.decide(replace(question, level=level))
+            found = self._engine.decide(question._replace(level=level))
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # noqa: BLE001 - a panic of Cedar is no Exception

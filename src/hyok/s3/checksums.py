@@ -5,9 +5,8 @@ Source: Amazon S3 User Guide, "Checking object integrity".
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from hyok.errors import Malformed
 from hyok.s3.algorithms import (
@@ -57,8 +56,7 @@ COMPOSITE = "COMPOSITE"
 _NOT_VALUES = frozenset({"algorithm", "type", "mode"})
 
 
-@dataclass(frozen=True, slots=True)
-class Declared:
+class Declared(NamedTuple):
     """What the client says of its body: a checksum (now, or in the trailer) and an MD5."""
 
     algorithm: Algorithm | None = None
@@ -92,7 +90,11 @@ def parse_declared(
         Malformed: two checksums, an unknown algorithm, an announced one that is missing, or a
             value that is none.
     """
-    values = {name: text for name, text in under_prefix.items() if name not in _NOT_VALUES}
+    values = (
+        {name: text for name, text in under_prefix.items() if name not in _NOT_VALUES}
+        if under_prefix
+        else {}
+    )
     in_trailer = header("x-amz-trailer") if trailers else None
     if len(values) + bool(in_trailer) > 1:
         raise Malformed(

@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from hyok.errors import Malformed, NotFound, Refused
 from hyok.s3.documents import malformed, parse
@@ -196,12 +196,14 @@ def _no_event_hold() -> Refused:
 # --- headers -------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class LockAsked:
+class LockAsked(NamedTuple):
     """What a write asks for; None: not said."""
 
     retention: Retention | None = None
     legal_hold: bool | None = None
+
+
+_NOTHING = LockAsked()
 
 
 def parse_headers(header: Callable[[str], str | None], now_ms: int) -> LockAsked:
@@ -217,6 +219,8 @@ def parse_headers(header: Callable[[str], str | None], now_ms: int) -> LockAsked
     mode = header("x-amz-object-lock-mode")
     date = header("x-amz-object-lock-retain-until-date")
     hold = header("x-amz-object-lock-legal-hold")
+    if mode is None and date is None and hold is None:
+        return _NOTHING
     retention: Retention | None = None
     if (mode is None) != (date is None):
         raise Malformed(

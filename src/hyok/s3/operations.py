@@ -33,6 +33,10 @@ def _index() -> Mapping[tuple[str, Target], tuple[Row, ...]]:
 
 
 _INDEX = _index()
+_NO_QUERY: Mapping[tuple[str, Target], tuple[Row, ...]] = {
+    place: tuple(row for row in rows if not row.names) for place, rows in _INDEX.items()
+}
+"""The rows that a request without any parameter may be."""
 
 
 def identify(request: S3Request) -> Operation:
@@ -45,9 +49,10 @@ def identify(request: S3Request) -> Operation:
     # A browser asks about a bucket the same way as about an object.
     asks = request.method == "OPTIONS"
     target = Target.OBJECT if request.key or asks else _above_objects(request)
-    for row in _INDEX.get((request.method, target), ()):
+    index = _INDEX if request.query else _NO_QUERY
+    for row in index.get((request.method, target), ()):
         if _fits(row, request):
-            if request.method not in ("GET", "HEAD"):
+            if request.query and request.method not in ("GET", "HEAD"):
                 _check_parameters(row, request)
             return row.operation
     raise Malformed(

@@ -39,7 +39,7 @@ class Preconditions:
     @property
     def asked(self) -> bool:
         """Is there anything to check?"""
-        return self != _NOTHING
+        return self is not _NOTHING and self != _NOTHING
 
 
 _NOTHING = Preconditions()
@@ -47,11 +47,17 @@ _NOTHING = Preconditions()
 
 def parse(header: Callable[[str], str | None], prefix: str = "") -> Preconditions:
     """Read the conditions; ``prefix`` is ``x-amz-copy-source-`` for the source of a copy."""
+    if_match = header(prefix + "if-match")
+    if_none_match = header(prefix + "if-none-match")
+    modified = header(prefix + "if-modified-since")
+    unmodified = header(prefix + "if-unmodified-since")
+    if not (if_match or if_none_match or modified or unmodified):
+        return _NOTHING
     return Preconditions(
-        if_match=header(prefix + "if-match") or "",
-        if_none_match=header(prefix + "if-none-match") or "",
-        if_modified_since_ms=_time_ms(header(prefix + "if-modified-since")),
-        if_unmodified_since_ms=_time_ms(header(prefix + "if-unmodified-since")),
+        if_match=if_match or "",
+        if_none_match=if_none_match or "",
+        if_modified_since_ms=_time_ms(modified),
+        if_unmodified_since_ms=_time_ms(unmodified),
     )
 
 

@@ -16,7 +16,7 @@ from hyok.errors import Malformed
 from hyok.s3.hoisted import hoisted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 QUERY_PARAMETERS_MAX = 64
 HOSTS_MAX = 1024
@@ -48,7 +48,20 @@ class S3Request:
             or the host, where it may hold a bucket (``BadRequest``).
     """
 
-    __slots__ = ("_fields", "bucket", "headers", "key", "method", "query", "raw_path", "raw_query")
+    __slots__ = (
+        "_fields",
+        "bucket",
+        "header",
+        "headers",
+        "key",
+        "method",
+        "query",
+        "raw_path",
+        "raw_query",
+    )
+
+    header: Callable[[str], str | None]
+    """Returns a header's value by lower-case name; repeated ones joined by a comma."""
 
     def __init__(
         self,
@@ -63,9 +76,11 @@ class S3Request:
         self.raw_query = raw_query
         self.headers = headers
         self._fields = _gather(headers)
+        # Asked some twenty times for each request: the dictionary's own method takes no frame.
+        self.header = self._fields.get
         self.bucket, self.key = self._address(base_domains)
         self.query: Mapping[str, str] = _parse_query(raw_query) if raw_query else {}
-        for name, value in hoisted(self.query).items():
+        for name, value in hoisted(self.query).items() if raw_query else ():
             if self._fields.setdefault(name, value) != value:
                 # Both are signed; whichever we took, the other was meant as well.
                 raise Malformed(
@@ -92,14 +107,17 @@ class S3Request:
         """The Host header as received; empty when there is none."""
         return self.header("host") or ""
 
-    def header(self, name: str) -> str | None:
-        """Return a header's value by lower-case name; repeated ones joined by a comma."""
-        return self._fields.get(name)
+    def has_any(self, names: frozenset[str]) -> bool:
+        """Say whether any of these headers is there: many questions in one."""
+        return not names.isdisjoint(self._fields)
 
     def headers_under(self, prefix: str) -> dict[str, str]:
         """Return the headers whose name begins with ``prefix``, by the rest of their name."""
-        cut = len(prefix)
-        return {n[cut:]: v for n, v in self._fields.items() if n.startswith(prefix)}
+        found: dict[str, str] = {}
+        for name, value in self._fields.items():
+            if name.startswith(prefix):
+                found[name[len(prefix) :]] = value
+        return found
 
     def _address(self, base_domains: Sequence[str]) -> tuple[str, str]:
         path = self.raw_path

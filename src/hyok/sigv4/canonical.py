@@ -12,7 +12,11 @@ import hmac
 import re
 from functools import lru_cache
 from hashlib import sha256
+from typing import TYPE_CHECKING
 from urllib.parse import quote_from_bytes, unquote_to_bytes
+
+if TYPE_CHECKING:
+    from _hashlib import HASH
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 TERMINATOR = "aws4_request"
@@ -102,6 +106,22 @@ def signing_key(secret: str, date: str, region: str, service: str) -> bytes:
     return hmac.digest(key, TERMINATOR.encode(), "sha256")
 
 
+@lru_cache(maxsize=SIGNING_KEYS_MAX)
+def _begun(key: bytes) -> tuple[HASH, HASH]:
+    """Return the two hashes of HMAC-SHA256 (RFC 2104) that have taken their key of 32 bytes."""
+    block = key.ljust(64, b"\0")
+    return sha256(bytes(each ^ 0x36 for each in block)), sha256(
+        bytes(each ^ 0x5C for each in block)
+    )
+
+
 def signature(key: bytes, text: bytes) -> str:
-    """Return the signature of ``text`` as 64 hex digits."""
-    return hmac.digest(key, text, "sha256").hex()
+    """Return the signature of ``text`` as 64 hex digits.
+
+    By copies of hashes: they take a quarter of what an HMAC does that is set up for one text.
+    """
+    begun_inner, begun_outer = _begun(key)
+    inner, outer = begun_inner.copy(), begun_outer.copy()
+    inner.update(text)
+    outer.update(inner.digest())
+    return outer.hexdigest()

@@ -8,16 +8,14 @@ Source: AWS "Authenticating requests (AWS Signature Version 4)".
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from hyok.errors import Malformed, NotAuthenticated, Refused
-from hyok.sigv4.canonical import ALGORITHM, TERMINATOR, trim
+from hyok.sigv4.canonical import ALGORITHM, TERMINATOR
+from hyok.sigv4.times import header_time, parse_time_ms
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,29 +31,32 @@ STREAMING_UNSIGNED_TRAILER = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
 STREAMING_MODES = frozenset(
     {STREAMING_SIGNED, STREAMING_SIGNED_TRAILER, STREAMING_UNSIGNED_TRAILER}
 )
+_MODES = STREAMING_MODES | {UNSIGNED_PAYLOAD}
 
-_TIME = re.compile(r"[0-9]{8}T[0-9]{6}Z").fullmatch
 _HEX_64 = re.compile(r"[0-9a-f]{64}").fullmatch
 _TOKEN = re.compile(rf"[\x21-\x7e]{{1,{SESSION_TOKEN_CHARS_MAX}}}").fullmatch
-_AUTHORIZATION = re.compile(
+_SIGNATURE = "Signature="
+_BEFORE_SIGNATURE = re.compile(
     r"AWS4-HMAC-SHA256\s+Credential=(?P<credential>[^,\s]+)\s*,\s*"
-    r"SignedHeaders=(?P<signed>[^,\s]+)\s*,\s*Signature=(?P<signature>[^,\s]+)\s*"
+    r"SignedHeaders=(?P<signed>[^,\s]+)\s*,\s*"
 ).fullmatch
+
+SIGNERS_MAX = 1024
+"""Authorization headers remembered, read as far as their signature: a client sends one all day."""
 
 SIGV2_REFUSED = (
     "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256."
 )
 
 
-@dataclass(frozen=True, slots=True)
-class SignedRequest:
+class SignedRequest(NamedTuple):
     """What a request claims about its signature.  Nothing of it is proven yet."""
 
     access_key: str
     date: str
     region: str
     service: str
-    signed_headers: tuple[str, ...]
+    signed_names: bytes
     signature: str
     presigned: bool
     expires_s: int
@@ -100,14 +101,17 @@ def parse_credentials(
         claim = _from_header(authorization, fields)
     else:
         claim = _from_query(query, fields)
-    _check_signed(claim.signed_headers, fields)
-    lines = b"".join([name.encode() + b":" + fields[name] + b"\n" for name in claim.signed_headers])
+    signed = claim.signed
+    _check_signed(signed, fields)
+    lines = b""
+    for name, label in signed.labels:
+        lines += label + fields[name] + b"\n"
     return SignedRequest(
         access_key=claim.access_key,
         date=claim.date,
         region=claim.region,
         service=claim.service,
-        signed_headers=claim.signed_headers,
+        signed_names=signed.joined,
         signature=claim.signature,
         presigned=by_query,
         expires_s=claim.expires_s,
@@ -122,12 +126,30 @@ def parse_credentials(
     )
 
 
+class _Signed(NamedTuple):
+    """The names under a signature: as a set, as their lines begin, and joined as it has them."""
+
+    names: frozenset[str]
+    labels: tuple[tuple[str, bytes], ...]
+    joined: bytes
+
+
+class _Signer(NamedTuple):
+    """What an Authorization header says before its signature."""
+
+    access_key: str
+    date: str
+    region: str
+    service: str
+    signed: _Signed
+
+
 class _Claim(NamedTuple):
     access_key: str
     date: str
     region: str
     service: str
-    signed_headers: tuple[str, ...]
+    signed: _Signed
     signature: str
     expires_s: int
     session_token: str
@@ -141,8 +163,10 @@ def _gather(headers: Sequence[tuple[bytes, bytes]]) -> dict[str, bytes]:
     fields: dict[str, bytes] = {}
     for raw_name, value in headers:
         name = raw_name.decode("latin-1")
-        held = fields.get(name)
-        fields[name] = trim(value) if held is None else held + b"," + trim(value)
+        trimmed = value.strip()
+        if b"  " in trimmed or b"\t" in trimmed:
+            trimmed = b" ".join(trimmed.split())
+        fields[name] = fields[name] + b"," + trimmed if name in fields else trimmed
     return fields
 
 
@@ -172,10 +196,10 @@ def _from_header(authorization: bytes, fields: Mapping[str, bytes]) -> _Claim:
         raise Refused("Signature Version 4A is not supported.", reason="NotImplemented")
     if not text.startswith(ALGORITHM):
         raise Malformed("Unsupported Authorization Type", reason="InvalidArgument")
-    parts = _AUTHORIZATION(text) if len(text) <= AUTHORIZATION_BYTES_MAX else None
-    if parts is None:
+    if len(text) > AUTHORIZATION_BYTES_MAX:
         raise Malformed("The authorization header is malformed.", reason=wrong)
-    access_key, date, region, service = split_credential(parts["credential"], wrong)
+    before, _, given = text.rpartition(_SIGNATURE)
+    signer = _signer(before, wrong)
     payload = fields.get("x-amz-content-sha256")
     if payload is None:
         raise Malformed(
@@ -183,20 +207,33 @@ def _from_header(authorization: bytes, fields: Mapping[str, bytes]) -> _Claim:
             reason="InvalidRequest",
         )
     return _Claim(
-        access_key=access_key,
-        date=date,
-        region=region,
-        service=service,
-        signed_headers=_signed_names(parts["signed"], wrong),
-        signature=check_signature_form(parts["signature"], wrong),
+        access_key=signer.access_key,
+        date=signer.date,
+        region=signer.region,
+        service=signer.service,
+        signed=signer.signed,
+        signature=check_signature_form(given.rstrip(), wrong),
         expires_s=0,
-        session_token=check_session_token(
-            fields.get("x-amz-security-token", b"").decode("latin-1"), ""
-        ),
-        amz_date=_header_time(fields),
+        session_token=_header_token(fields),
+        amz_date=header_time(fields),
         payload_hash=payload.decode("latin-1"),
         wrong=wrong,
     )
+
+
+@lru_cache(maxsize=SIGNERS_MAX)
+def _signer(before: str, wrong: str) -> _Signer:
+    """Read an Authorization header as far as its signature."""
+    parts = _BEFORE_SIGNATURE(before)
+    if parts is None:
+        raise Malformed("The authorization header is malformed.", reason=wrong)
+    access_key, date, region, service = split_credential(parts["credential"], wrong)
+    return _Signer(access_key, date, region, service, _signed_names(parts["signed"], wrong))
+
+
+def _header_token(fields: Mapping[str, bytes]) -> str:
+    token = fields.get("x-amz-security-token")
+    return "" if token is None else check_session_token(token.decode("latin-1"), "")
 
 
 def _from_query(query: Mapping[str, str], fields: Mapping[str, bytes]) -> _Claim:
@@ -222,7 +259,7 @@ def _from_query(query: Mapping[str, str], fields: Mapping[str, bytes]) -> _Claim
         date=date,
         region=region,
         service=service,
-        signed_headers=_signed_names(query["X-Amz-SignedHeaders"], wrong),
+        signed=_signed_names(query["X-Amz-SignedHeaders"], wrong),
         signature=check_signature_form(query["X-Amz-Signature"], wrong),
         expires_s=_expires(query["X-Amz-Expires"], wrong),
         session_token=check_session_token(
@@ -274,11 +311,13 @@ def split_credential(text: str, wrong: str) -> tuple[str, str, str, str]:
     return pieces[0], pieces[1], pieces[2], pieces[3]
 
 
-def _signed_names(text: str, wrong: str) -> tuple[str, ...]:
+@lru_cache(maxsize=SIGNERS_MAX)
+def _signed_names(text: str, wrong: str) -> _Signed:
     names = tuple(text.split(";"))
     if any(a >= b for a, b in pairwise(names)) or text != text.lower():
         raise Malformed("SignedHeaders must be sorted, distinct and in lower case.", reason=wrong)
-    return names
+    labels = tuple((name, name.encode() + b":") for name in names)
+    return _Signed(frozenset(names), labels, text.encode())
 
 
 def check_signature_form(text: str, wrong: str) -> str:
@@ -297,57 +336,20 @@ def _expires(text: str, wrong: str) -> int:
     return seconds
 
 
-def _header_time(fields: Mapping[str, bytes]) -> str:
-    given = fields.get("x-amz-date")
-    if given is not None:
-        return given.decode("latin-1")
-    date = fields.get("date", b"").decode("latin-1")
-    if _TIME(date):
-        return date
-    try:
-        moment = parsedate_to_datetime(date)
-        if moment.tzinfo is None:  # "-0000": UTC, and never the zone of this machine
-            moment = moment.replace(tzinfo=UTC)
-        moment = moment.astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise NotAuthenticated(
-            "AWS authentication requires a valid Date or x-amz-date header.",
-            reason="AccessDenied",
-        ) from None
-    return moment.strftime("%Y%m%dT%H%M%SZ")
-
-
-@lru_cache(maxsize=64)  # one value per second; many requests share it
-def parse_time_ms(amz_date: str, wrong: str) -> int:
-    """Return ``yyyymmddThhmmssZ`` as unix milliseconds; ``wrong``: the code if it is none."""
-    if _TIME(amz_date):
-        try:
-            moment = datetime(
-                int(amz_date[:4]),
-                int(amz_date[4:6]),
-                int(amz_date[6:8]),
-                int(amz_date[9:11]),
-                int(amz_date[11:13]),
-                int(amz_date[13:15]),
-                tzinfo=UTC,
-            )
-            return int(moment.timestamp()) * 1000
-        except ValueError:
-            pass
-    raise Malformed('The date must be in the form "yyyymmddThhmmssZ".', reason=wrong)
-
-
-def _check_signed(signed: tuple[str, ...], fields: Mapping[str, bytes]) -> None:
+def _check_signed(signed: _Signed, fields: Mapping[str, bytes]) -> None:
     """Every header that could change what the request means must be under the signature."""
-    missing = [name for name in signed if name not in fields]
-    if missing:
+    if not signed.names <= fields.keys():
+        missing = [name for name, _ in signed.labels if name not in fields]
         # A signature over an absent header would be one over an empty header too.
         raise NotAuthenticated(
             f"Signed headers are missing from the request: {', '.join(missing)[:200]}",
             reason="SignatureDoesNotMatch",
         )
-    loose = [name for name in fields if name[:6] == "x-amz-" and name not in signed]
-    if "host" not in signed:
+    loose = []
+    for name in fields.keys() - signed.names:
+        if name[:6] == "x-amz-":
+            loose.append(name)
+    if "host" not in signed.names:
         loose.append("host")
     if loose:
         raise NotAuthenticated(
@@ -358,7 +360,7 @@ def _check_signed(signed: tuple[str, ...], fields: Mapping[str, bytes]) -> None:
 
 
 def _check_payload(value: str) -> str:
-    if value == UNSIGNED_PAYLOAD or value in STREAMING_MODES or _HEX_64(value):
+    if value in _MODES or _HEX_64(value):
         return value
     if value.startswith("STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD"):
         raise Refused("Signature Version 4A is not supported.", reason="NotImplemented")

@@ -18,9 +18,9 @@ from hyok.sigv4.claims import (
     UNSIGNED_PAYLOAD,
     check_session_token,
     check_signature_form,
-    parse_time_ms,
     split_credential,
 )
+from hyok.sigv4.times import parse_time_ms
 from hyok.sigv4.verify import SKEW_MS_MAX, Verified
 
 if TYPE_CHECKING:

@@ -23,7 +23,8 @@ from hyok.sigv4.canonical import (
     string_to_sign,
     trim,
 )
-from hyok.sigv4.claims import check_signature_form, parse_time_ms, split_credential
+from hyok.sigv4.claims import check_signature_form, split_credential
+from hyok.sigv4.times import parse_time_ms
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

@@ -6,11 +6,10 @@ request of a client is one request of ours.
 
 from __future__ import annotations
 
-import hmac
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from hyok.sigv4.canonical import ALGORITHM, TERMINATOR, render_query, signing_key, trim
+from hyok.sigv4.canonical import ALGORITHM, TERMINATOR, render_query, signature, signing_key, trim
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -84,7 +83,7 @@ class Signer:
         )
         digest = sha256(canonical.encode()).hexdigest()
         text = f"{ALGORITHM}\n{amz_date}\n{scope}\n{digest}".encode("ascii")
-        given = hmac.digest(key, text, "sha256").hex()
+        given = signature(key, text)
         added["authorization"] = (
             f"{ALGORITHM} Credential={self._access_key}/{scope}, "
             f"SignedHeaders={signed_names}, Signature={given}"

@@ -9,8 +9,7 @@ Source: AWS "Authenticating requests (AWS Signature Version 4)".
 from __future__ import annotations
 
 import hmac
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from hyok.errors import Malformed, NotAuthenticated
 from hyok.sigv4.canonical import (
@@ -50,8 +49,7 @@ __all__ = [
 SKEW_MS_MAX = 15 * 60 * 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Verified:
+class Verified(NamedTuple):
     """Proof that the request was signed with the secret; what a streaming body goes on from."""
 
     access_key: str
@@ -84,7 +82,7 @@ def verify(
         encode_path(request.raw_path),
         encode_query(request.raw_query, without=b"X-Amz-Signature" if request.presigned else b""),
         request.header_lines,
-        ";".join(request.signed_headers).encode(),
+        request.signed_names,
         request.payload_hash.encode(),
     )
     key = signing_key(secret, request.date, request.region, request.service)

@@ -2,13 +2,75 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from bisect import bisect_left
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
+from prometheus_client.registry import Collector
+from typing_extensions import override
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from prometheus_client.core import Metric
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 300)
 
 DOOR_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.5)
+
+
+@dataclass(slots=True)
+class _Times:
+    """How long the requests of one operation took."""
+
+    counts: list[int] = field(default_factory=lambda: [0] * (len(SECONDS) + 1))
+    total: float = 0.0
+
+
+class _Requests(Collector):
+    """What is counted with every request: plain numbers until somebody asks, on one loop."""
+
+    def __init__(self) -> None:
+        self.answered: dict[tuple[str, int], int] = {}
+        self.times: dict[str, _Times] = {}
+        self.bytes_in = 0
+        self.bytes_out = 0
+
+    @override
+    def collect(self) -> Iterable[Metric]:
+        requests = CounterMetricFamily(
+            "hyok_s3_requests",
+            "Requests answered at the S3 door.",
+            labels=("operation", "status"),
+        )
+        for (operation, status), count in self.answered.items():
+            requests.add_metric([operation, str(status)], count)
+        seconds = HistogramMetricFamily(
+            "hyok_s3_request_seconds",
+            "Time from a request's head to the end of its answer.",
+            labels=("operation",),
+        )
+        for operation, times in self.times.items():
+            seconds.add_metric([operation], _buckets(times.counts), times.total)
+        sizes = CounterMetricFamily(
+            "hyok_s3_body_bytes",
+            "Plaintext bytes of bodies, as clients sent and got them.",
+            labels=("direction",),
+        )
+        sizes.add_metric(["in"], self.bytes_in)
+        sizes.add_metric(["out"], self.bytes_out)
+        return requests, seconds, sizes
+
+
+def _buckets(counts: list[int]) -> list[tuple[str, float]]:
+    """Return the counts as Prometheus has them: each with those of the shorter times."""
+    buckets, so_far = [], 0
+    for most, count in zip((*map(float, SECONDS), "+Inf"), counts, strict=True):
+        so_far += count
+        buckets.append((str(most), float(so_far)))
+    return buckets
 
 
 class Metrics:
@@ -16,31 +78,8 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        requests = Counter(
-            "hyok_s3_requests_total",
-            "Requests answered at the S3 door.",
-            ("operation", "status"),
-            registry=self.registry,
-        )
-        seconds = Histogram(
-            "hyok_s3_request_seconds",
-            "Time from a request's head to the end of its answer.",
-            ("operation",),
-            registry=self.registry,
-            buckets=SECONDS,
-        )
-        sizes = Counter(
-            "hyok_s3_body_bytes_total",
-            "Plaintext bytes of bodies, as clients sent and got them.",
-            ("direction",),
-            registry=self.registry,
-        )
-        # Finding a child by its labels costs more than counting it does.
-        self._counting = lru_cache(maxsize=1024)(
-            lambda operation, status: requests.labels(operation, str(status))
-        )
-        self._timing = lru_cache(maxsize=256)(seconds.labels)
-        self._in, self._out = sizes.labels("in"), sizes.labels("out")
+        self._requests = _Requests()
+        self.registry.register(self._requests)
         self.hsm_reachable = Gauge(
             "hyok_hsm_reachable_info", "1 while the HSM answers.", registry=self.registry
         )
@@ -116,12 +155,16 @@ class Metrics:
         self, operation: str, status: int, seconds: float, bytes_in: int, bytes_out: int
     ) -> None:
         """Take the numbers of one request."""
-        self._counting(operation, status).inc()
-        self._timing(operation).observe(seconds)
-        if bytes_in:
-            self._in.inc(bytes_in)
-        if bytes_out:
-            self._out.inc(bytes_out)
+        here = self._requests
+        place = (operation, status)
+        here.answered[place] = here.answered.get(place, 0) + 1
+        times = here.times.get(operation)
+        if times is None:
+            times = here.times[operation] = _Times()
+        times.counts[bisect_left(SECONDS, seconds)] += 1
+        times.total += seconds
+        here.bytes_in += bytes_in
+        here.bytes_out += bytes_out
 
     def render(self) -> bytes:
         """Return the text that Prometheus reads."""

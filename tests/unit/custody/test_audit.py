@@ -43,7 +43,7 @@ async def test_what_does_not_fit_the_configuration_is_recorded_and_asks_no_hsm(
     house.journal.entries.clear()
     before = len(house.hsm.asked)
     with pytest.raises(HyokError):
-        await house.custodian.recover(READ, render(replace(genuine, **change)))
+        await house.custodian.recover(READ, render(genuine._replace(**change)))
     assert [(r.phase, r.outcome, durable) for r, durable in house.journal.entries] == [
         ("conclude", outcome, True)
     ]

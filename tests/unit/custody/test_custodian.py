@@ -275,7 +275,7 @@ async def test_what_the_store_says_is_checked_before_the_hsm_is_asked(
     house.keyring.forget()
     before = len(house.hsm.asked)
     with pytest.raises(kind):
-        await house.custodian.recover(READ, render(replace(genuine, **change)))
+        await house.custodian.recover(READ, render(genuine._replace(**change)))
     assert len(house.hsm.asked) == before
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -160,7 +159,7 @@ def test_another_secret_or_object_does_not_open_it() -> None:
 )
 def test_fields_of_two_envelopes_do_not_mix(change: dict[str, Any]) -> None:
     with pytest.raises(Tampered, match="changed"):
-        block.open_envelope(replace(block.parse(RAW), **change), SECRET, CONTEXT)
+        block.open_envelope(block.parse(RAW)._replace(**change), SECRET, CONTEXT)
 
 
 @pytest.mark.parametrize(
@@ -201,7 +200,7 @@ def test_the_shortest_and_the_longest_texts_are_taken(kek_id: str, scope: str) -
 
 def test_render_demands_a_whole_mac() -> None:
     with pytest.raises(Malformed, match="mac is 32"):
-        block.render(replace(block.parse(RAW), mac=b""))
+        block.render(block.parse(RAW)._replace(mac=b""))
 
 
 def test_metadata_that_no_store_could_hold_is_refused_by_its_name() -> None:

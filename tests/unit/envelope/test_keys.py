@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import copy
+import hmac
 import pickle  # noqa: TID251 - to show that it is refused
 from typing import TYPE_CHECKING
 
 import pytest
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from tests.unit.envelope.vectors import load, unhex
 
-from hyok.envelope.keys import DataKey, hkdf, kek_context, length_prefixed, object_context, wrap_key
+from hyok.envelope.keys import (
+    DataKey,
+    hkdf,
+    hmac_sha256,
+    kek_context,
+    length_prefixed,
+    object_context,
+    wrap_key,
+)
 from hyok.envelope.names import NameKey
 from hyok.envelope.profiles import Profile
 from hyok.envelope.records import seal_record
@@ -39,6 +50,17 @@ def test_the_key_schedule_of_the_vectors() -> None:
         assert key.commit_key == unhex(v["commit_key"])
         assert key.trailer_key(unhex(v["trailer_salt"])) == unhex(v["trailer_key"])
         assert key.meta_key(unhex(v["meta_salt"])) == unhex(v["meta_key"])
+
+
+@pytest.mark.parametrize("salt_bytes", [0, 1, 16, 32, 64, 65, 200])
+@pytest.mark.parametrize("ikm_bytes", [1, 32, 64, 65, 300])
+def test_our_hkdf_is_the_library_s(salt_bytes: int, ikm_bytes: int) -> None:
+    salt, ikm = bytes(i % 256 for i in range(salt_bytes)), bytes(i % 251 for i in range(ikm_bytes))
+    for info in (b"", b"HYOK1", bytes(100)):
+        theirs = HKDF(SHA256(), 32, salt or None, info).derive(ikm)
+        assert hkdf(ikm, salt, info) == theirs
+        assert hkdf(bytearray(ikm), salt, info) == theirs
+        assert hmac_sha256(ikm, info) == hmac.digest(ikm, info, "sha256")
 
 
 def test_the_first_case_of_the_hkdf_specification() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from tests.unit.envelope.vectors import SUITES, load, unhex
 from tests.unit.envelope.whole import Whole, read, seal
@@ -66,12 +64,12 @@ def test_an_impossible_length_is_refused(count: int) -> None:
 def test_the_longest_envelope_fills_the_block() -> None:
     room = ENVELOPE_BYTES_MAX - len(ENVELOPE)
     token = bytes(32 + room)
-    longest = block_of(replace(parse(ENVELOPE), profile=Profile.RSA_OAEP_SHA256, token=token))
+    longest = block_of(parse(ENVELOPE)._replace(profile=Profile.RSA_OAEP_SHA256, token=token))
     assert len(longest) == FILE_BLOCK_BYTES
     assert longest[-1] != 0 or longest[-2] != 0  # the mac
     assert len(parse_block(longest)) == ENVELOPE_BYTES_MAX
     with pytest.raises(Malformed):
-        block_of(replace(parse(ENVELOPE), profile=Profile.RSA_OAEP_SHA256, token=token + b"\0"))
+        block_of(parse(ENVELOPE)._replace(profile=Profile.RSA_OAEP_SHA256, token=token + b"\0"))
 
 
 def block_of(envelope: Envelope) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -43,8 +42,7 @@ SINGLE = Trailer(
     checksum=b"crc!",
     created_ms=1_795_500_000_000,
 )
-MULTI = replace(
-    SINGLE,
+MULTI = SINGLE._replace(
     multipart=True,
     entries=(Entry(2, 1_024, ID), Entry(5, 2_000, ID[::-1]), Entry(9, 7, b"x" * 16)),
     plain_size=3_031,
@@ -87,8 +85,8 @@ def test_what_was_sealed_is_what_is_opened(trailer: Trailer) -> None:
 
 
 def test_unbound_entries_are_said_to_be_unbound() -> None:
-    entries = (MULTI.entries[0], replace(MULTI.entries[1], part_id=bytes(16)), MULTI.entries[2])
-    trailer = replace(MULTI, entries=entries)
+    entries = (MULTI.entries[0], MULTI.entries[1]._replace(part_id=bytes(16)), MULTI.entries[2])
+    trailer = MULTI._replace(entries=entries)
     again = opened(seal_trailer(trailer, DEK, SALT), trailer)
     assert [entry.bound for entry in again.entries] == [True, False, True]
     assert not again.bound
@@ -197,7 +195,7 @@ def test_a_single_upload_is_bound_also_when_its_flags_agree() -> None:
 
 
 def test_a_sound_trailer_of_another_length_of_object_is_refused() -> None:
-    longer = replace(SINGLE, plain_size=301, entries=(Entry(1, 301, ID),))
+    longer = SINGLE._replace(plain_size=301, entries=(Entry(1, 301, ID),))
     raw = seal_trailer(longer, DEK, SALT)
     with pytest.raises(Tampered, match="stored length disagree"):
         opened(raw, SINGLE)
@@ -276,7 +274,7 @@ def test_a_writer_makes_no_trailer_that_a_reader_refuses(
     changes: dict[str, Any], reason: str, why: str
 ) -> None:
     with pytest.raises(Malformed, match=why) as caught:
-        seal_trailer(replace(MULTI, **changes), DEK, SALT)
+        seal_trailer(MULTI._replace(**changes), DEK, SALT)
     assert caught.value.reason == reason
 
 
@@ -284,13 +282,13 @@ def test_a_writer_makes_no_trailer_that_a_reader_refuses(
     ("algorithm", "count"), [(0, 0), (1, 4), (2, 4), (3, 8), (4, 20), (5, 32), (6, 64)]
 )
 def test_every_checksum_of_the_format_is_kept(algorithm: int, count: int) -> None:
-    trailer = replace(SINGLE, checksum_algorithm=algorithm, checksum=b"\xff" * count)
+    trailer = SINGLE._replace(checksum_algorithm=algorithm, checksum=b"\xff" * count)
     assert opened(seal_trailer(trailer, DEK, SALT), trailer) == trailer
 
 
 def test_ten_thousand_parts_are_sealed_and_opened() -> None:
     entries = tuple(Entry(n, 1_024, n.to_bytes(16, "big")) for n in range(1, 10_001))
-    trailer = replace(MULTI, entries=entries, plain_size=10_240_000)
+    trailer = MULTI._replace(entries=entries, plain_size=10_240_000)
     assert opened(seal_trailer(trailer, DEK, SALT), trailer) == trailer
 
 
@@ -309,5 +307,5 @@ def test_any_parts_come_back(sizes: list[int], last: int, data: st.DataObject) -
     )
     ids = data.draw(st.lists(st.binary(min_size=16, max_size=16), min_size=9, max_size=9))
     entries = tuple(Entry(*entry) for entry in zip(numbers, sizes, ids, strict=False))
-    trailer = replace(MULTI, entries=entries, plain_size=sum(sizes))
+    trailer = MULTI._replace(entries=entries, plain_size=sum(sizes))
     assert opened(seal_trailer(trailer, DEK, SALT), trailer) == trailer

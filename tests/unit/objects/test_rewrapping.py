@@ -98,7 +98,7 @@ async def test_other_tags_are_sealed_in_place(vaults: Vaults) -> None:
     await vaults.put(vaults.ask(), b"klein", PutFacts(tags={"a": "b"}))
 
     def change(metadata: Metadata) -> Metadata:
-        return replace(metadata, tg={"c": "d"})
+        return metadata._replace(tg={"c": "d"})
 
     await rewrapper(vaults).rewrap(job(vaults), change)
     assert (await vaults.vault.head(vaults.ask(action="object:head"))).tags == {"c": "d"}
@@ -168,7 +168,7 @@ async def test_two_rewraps_of_one_object_never_undo_each_other(vaults: Vaults) -
     await rotate(vaults)
 
     def tagged(metadata: Metadata) -> Metadata:
-        return replace(metadata, tg={"c": "d"})
+        return metadata._replace(tg={"c": "d"})
 
     outcomes = await asyncio.gather(
         rewrapper(vaults).rewrap(job(vaults), tagged),

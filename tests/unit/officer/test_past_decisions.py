@@ -31,7 +31,7 @@ READ = AuditRecord(
     actor_kind="app",
     policy="0" * 64,
 )
-DENIED = replace(READ, phase="conclude", outcome="denied", decided="deny", reasons=())
+DENIED = READ._replace(phase="conclude", outcome="denied", decided="deny", reasons=())
 PAST = PastDecision("lezer", "app", "gemeente", "object:get", "intern", "intern", allowed=True)
 
 
@@ -45,7 +45,7 @@ def write(path: Path, *records: AuditRecord) -> None:
 
 def test_decisions_are_counted_and_other_records_are_none(tmp_path: Path) -> None:
     log = tmp_path / "audit.jsonl"
-    done = replace(READ, phase="conclude", outcome="done", decided="", actor_kind="")
+    done = READ._replace(phase="conclude", outcome="done", decided="", actor_kind="")
     write(log, READ, done, READ, done, DENIED)
     seen: list[int] = []
     decisions, skipped = gather(log, 0, seen.append)
@@ -57,9 +57,9 @@ def test_decisions_are_counted_and_other_records_are_none(tmp_path: Path) -> Non
 def test_rotated_and_packed_files_count_and_what_is_too_old_does_not(tmp_path: Path) -> None:
     log = tmp_path / "audit.jsonl"
     write(log, READ)
-    old = replace(READ, at_ms=NOW - 40 * DAY_MS)
-    write(tmp_path / "audit.jsonl.1", old, replace(READ, at_ms=NOW - 20 * DAY_MS))
-    write(tmp_path / "audit.jsonl.2.gz", old, old, replace(READ, at_ms=NOW - 25 * DAY_MS))
+    old = READ._replace(at_ms=NOW - 40 * DAY_MS)
+    write(tmp_path / "audit.jsonl.1", old, READ._replace(at_ms=NOW - 20 * DAY_MS))
+    write(tmp_path / "audit.jsonl.2.gz", old, old, READ._replace(at_ms=NOW - 25 * DAY_MS))
     assert gather(log, NOW - 30 * DAY_MS)[0] == {PAST: 3}
     assert gather(log, 0)[0] == {PAST: 6}
 
@@ -68,9 +68,9 @@ def test_what_makes_a_decision_true_is_read_from_its_reasons(tmp_path: Path) -> 
     log = tmp_path / "audit.jsonl"
     write(
         log,
-        replace(READ, reasons=("officers-approved", "proposal:0123")),
-        replace(READ, reasons=("break-glass", "grant:0123")),
-        replace(DENIED, reasons=("freeze:app:lezer",)),
+        READ._replace(reasons=("officers-approved", "proposal:0123")),
+        READ._replace(reasons=("break-glass", "grant:0123")),
+        DENIED._replace(reasons=("freeze:app:lezer",)),
     )
     with log.open("ab") as file:
         file.write(b'{"at_ms":%d,"decided":"permit","actor":5}\n' % NOW)

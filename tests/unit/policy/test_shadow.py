@@ -73,7 +73,7 @@ def test_the_levels_are_the_candidates_own() -> None:
     raised = FILES | {name: FILES[name].replace("level: 20", "level: 25")}
     low = question()
     low = Question(
-        **{field: getattr(low, field) for field in Question.__dataclass_fields__}
+        **low._asdict()
         | {"principal": Principal("lezer", "gemeente", clearance=20, grants=frozenset({"read"}))}
     )
     assert judged(FILES, low, allowed=True).verdict == Verdict.SAME

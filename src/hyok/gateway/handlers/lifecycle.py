@@ -53,7 +53,7 @@ async def delete(services: Services, call: Call) -> None:
 
 def asks_tags(bucket: Bucket, key: str) -> bool:
     """Does it take an object's tags to tell when it expires?"""
-    return wants_tags(_kept(bucket).rules, key)
+    return rules.KIND in bucket.documents and wants_tags(_kept(bucket).rules, key)
 
 
 def expiration(
@@ -69,6 +69,8 @@ def expiration(
 
     ``size`` in plaintext bytes.
     """
+    if rules.KIND not in bucket.documents:
+        return []
     found = _kept(bucket).rules
     if not found or not services.admission.expires_by_rules(classification):
         return []

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from hyok.gateway.port import Wire
     from hyok.gateway.responses import Headers
     from hyok.objects.facts import ObjectFacts, PutFacts
-    from hyok.objects.reading import Opened
+    from hyok.objects.opened import Opened
     from hyok.objects.vault import PutResult
     from hyok.s3.request import S3Request
     from hyok.vocabulary import Ask

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from hyok.errors import Malformed
 from hyok.gateway.bodies import plaintext
-from hyok.objects.conditions import Condition
+from hyok.objects.conditions import ALWAYS, Condition
 from hyok.objects.facts import PutFacts
 from hyok.objects.locking import NO_LOCK
 from hyok.s3.checksums import encode
@@ -19,7 +19,7 @@ from hyok.s3.metadata import (
     parse_tagging_header,
 )
 from hyok.s3.names import parse_version_id
-from hyok.s3.preconditions import parse_write
+from hyok.s3.preconditions import UNCONDITIONAL, parse_write
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from hyok.s3.checksums import Declared
     from hyok.s3.locks import LockAsked
     from hyok.s3.request import S3Request
+
+_SYSTEM_NAMES = frozenset(SYSTEM_HEADERS)
 
 
 def write_facts(
@@ -41,7 +43,9 @@ def write_facts(
     Raises:
         Malformed, Refused: metadata or tags that may not be kept.
     """
-    headers = {name: value for name in SYSTEM_HEADERS if (value := request.header(name))}
+    headers: dict[str, str] = {}
+    if request.has_any(_SYSTEM_NAMES):
+        headers = {name: value for name in SYSTEM_HEADERS if (value := request.header(name))}
     if "content-encoding" in headers:
         headers["content-encoding"] = content_encoding(headers["content-encoding"])
     user_metadata = request.headers_under(USER_METADATA_PREFIX)
@@ -51,7 +55,7 @@ def write_facts(
         if not value.isprintable() and any(ord(c) < 32 or ord(c) == 127 for c in value):
             raise Malformed(f"The value of {name[:64]} is not valid.", reason="InvalidArgument")
     return PutFacts(
-        headers={name: value for name, value in headers.items() if value},
+        headers={name: value for name, value in headers.items() if value} if headers else {},
         user_metadata=user_metadata,
         tags=parse_tagging_header(request.header("x-amz-tagging")),
         checksums=dict(checksums or {}),
@@ -89,6 +93,8 @@ def document(call: Call, bytes_max: int, *, checksums_of_body: bool = True) -> R
 def write_condition(request: S3Request) -> Condition:
     """Return what must hold at the destination of a write."""
     asked = parse_write(request.header)
+    if asked is UNCONDITIONAL:
+        return ALWAYS
     return Condition(
         if_match=asked.if_match,
         absent=asked.absent,

@@ -8,7 +8,6 @@ store never gets new ones in clear.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hyok.errors import HyokError, Malformed, Refused
@@ -96,7 +95,7 @@ def _judge(services: Services, call: Call, facts: ObjectFacts, tags: Mapping[str
     try:
         before = admission.judge(bucket, request.key, facts.tags, user_metadata)
     except HyokError:  # a label of then that nobody knows any more
-        before = replace(after, classification=ClassificationName(facts.classification))
+        before = after._replace(classification=ClassificationName(facts.classification))
     if admission.is_lower(after.classification, before.classification):
         raise Refused(
             f"These tags would lower the classification of the object from "
