@@ -13,17 +13,23 @@ import os
 import shutil
 from typing import TYPE_CHECKING
 
+from hyok.audit.checkpoint import parse_public_key
 from hyok.audit.tree import HASH_BYTES, TILE_HASHES, tile_path
 from hyok.errors import Tampered
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
+
+    from hyok.audit.checkpoint import PublicKey
 
 LATEST = "checkpoint"
 HISTORY = "checkpoints.jsonl"
 STATE = "state.json"
 PROBLEM = "problem.txt"
+MEMORY = "sent.json"
+"""What a host that shares its log remembers of itself; of no meaning to others."""
+
 TAIL_BYTES = 128 << 10
 
 
@@ -35,6 +41,11 @@ def folder_of(log: Path) -> Path:
 def pinned_key(log: Path, name: str) -> Path:
     """Return where the public half of the signing key of this name is kept, as first seen."""
     return folder_of(log) / f"key-{name.rpartition('/')[2]}.pem"
+
+
+def pinned_keys(log: Path) -> Sequence[PublicKey]:
+    """Return every public key of the log that was seen here."""
+    return [parse_public_key(path.read_bytes()) for path in folder_of(log).glob("key-*.pem")]
 
 
 class TreeFolder:

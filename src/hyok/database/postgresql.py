@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 WRITE_LOCK = 0x68796F6B77
 """Advisory lock of the installation's writer: "hyokw" in ASCII."""
 
+APART = "hyok_apart"
+"""Execution option of transactions that need no order with others: `hyok.database.audit_rows`."""
+
 CONNECT_SECONDS_MAX = 5
 STATEMENT_MS_MAX = 10_000
 GONE_SECONDS_MAX = 10
@@ -59,7 +62,8 @@ def engines(url: URL, threads: int, busy_seconds: int) -> tuple[Engine, Engine]:
 
     @event.listens_for(writer, "begin")
     def begun(connection: Connection) -> None:
-        if connection.get_execution_options().get("postgresql_readonly"):
+        options = connection.get_execution_options()
+        if options.get("postgresql_readonly") or options.get(APART):
             return
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": WRITE_LOCK})
 
