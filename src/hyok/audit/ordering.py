@@ -265,6 +265,8 @@ class OrderThread:
             return {}
         run = self._runs([newest.run]).get(newest.run)
         if run is None or newest.last != head.size:
+            if self._shared.head() != head:
+                raise Conflict("another host puts the log in order now", code="HY-5124")
             raise _not_one(f"the log has {head.size} records and its rows end with {newest.last}")
         check_chunk(newest, run)
         return state_of(newest)

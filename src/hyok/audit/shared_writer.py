@@ -37,7 +37,7 @@ class Named:
     host: str
 
 
-class _Checkpoints:
+class Checkpoints:
     """Fills `SharedCheckpoints`."""
 
     def __init__(self, shared: SharedLog, mine: RowLog) -> None:
@@ -80,7 +80,7 @@ async def serve_shared(
         named.host,
         wake.set,
     )
-    checkpoints = _Checkpoints(shared, mine)
+    checkpoints = Checkpoints(shared, mine)
     tree = CheckpointThread(file_path, lambda: log.durable_bytes, rules, signer, checkpoints)
     order = OrderThread(
         file_path, log, shared, mine, signer, named.installation, lambda: tree.covered, wake
@@ -90,17 +90,19 @@ async def serve_shared(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, writer.stop)
-    server = await loop.create_unix_server(writer.connect, sock=listen(socket_path))
     order.start()
     tree.start()
+    server: asyncio.Server | None = None
     try:
         with contextlib.suppress(Unavailable):  # then the first record tries again
             await writer.before(mine.begin)
+        server = await loop.create_unix_server(writer.connect, sock=listen(socket_path))
         await writer.run()
         with contextlib.suppress(Unavailable):  # the next run says that this one did not end well
             mine.end(now_ms())
     finally:
-        server.close()
+        if server is not None:
+            server.close()
         writer.close()
         await asyncio.to_thread(order.stop)
         await asyncio.to_thread(tree.stop)

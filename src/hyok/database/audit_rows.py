@@ -139,10 +139,9 @@ class AuditRows:
                 "signature": batch.signature,
                 "refused": False,
             }
-            kept = connection.execute(
-                upsert(audit_waiting).values(**row).on_conflict_do_nothing()
-            ).rowcount
-            if not kept and not (again and self._is_there(connection, batch)):
+            kept = upsert(audit_waiting).values(**row).on_conflict_do_nothing()
+            is_new = connection.scalar(kept.returning(audit_waiting.c.run)) is not None
+            if not is_new and not (again and self._is_there(connection, batch)):
                 raise _occupied(batch.number)
 
         self._run(act)
@@ -245,12 +244,10 @@ class AuditRows:
 
     def registered(self, runs: Sequence[str]) -> Sequence[Registered]:
         """See `SharedLog`."""
-        asked = select(audit_runs).where(audit_runs.c.run.in_(runs))
+        known = (audit_runs.c.run, audit_runs.c.host, audit_runs.c.number, audit_runs.c.document)
+        asked = select(*known).where(audit_runs.c.run.in_(runs))
         return self._read(
-            lambda connection: [
-                self._registered(row.run, row.host, row.number, row.document)
-                for row in connection.execute(asked)
-            ]
+            lambda connection: [self._registered(*row) for row in connection.execute(asked)]
         )
 
     def extend(
@@ -310,18 +307,7 @@ class AuditRows:
 
     def _chunks(self, asked: Select[tuple[object, ...]]) -> Sequence[Chunk]:
         return self._read(
-            lambda connection: [
-                self._chunk(
-                    row.first_seq,
-                    row.records,
-                    row.lines,
-                    row.previous,
-                    row.state,
-                    row.run,
-                    row.signature,
-                )
-                for row in connection.execute(asked)
-            ]
+            lambda connection: [self._chunk(*row) for row in connection.execute(asked)]
         )
 
     def notes(self, after: int) -> Sequence[str]:
