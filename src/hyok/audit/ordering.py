@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from hyok.audit.rows import Batch, Chunk, Run, Spot
     from hyok.audit.shared import Head, SharedLog
 
-LOOK_SECONDS = 0.1
+LOOK_SECONDS = 0.25
 RETRY_SECONDS = 1.0
-LEAD_SECONDS = 0.5
+LEAD_SECONDS = 1.0
 """How often a host tries whether it is its turn."""
 
 VOUCH_SECONDS = 5.0

@@ -15,7 +15,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Engine, create_engine, event, text
+from psycopg.conninfo import make_conninfo
+from sqlalchemy import Engine, create_engine, event, make_url, text
+
+from hyok.database.config import check_url
 
 if TYPE_CHECKING:
     from sqlalchemy import URL, Connection
@@ -30,6 +33,27 @@ CONNECT_SECONDS_MAX = 5
 STATEMENT_MS_MAX = 10_000
 GONE_SECONDS_MAX = 10
 """How long data may stay without an acknowledgement before the connection counts as broken."""
+
+
+def conninfo(url: str, schema: str) -> str:
+    """Return where PostgreSQL is, as libpq writes it, for a library that connects by itself.
+
+    What has no schema in its name is looked for in ``schema``.
+    """
+    parts = make_url(check_url(url))
+    named = parts.translate_connect_args(username="user", database="dbname")
+    query = {
+        name: ",".join(value) if not isinstance(value, str) else value
+        for name, value in parts.query.items()
+    }
+    return make_conninfo(
+        **{**named, **query},
+        connect_timeout=CONNECT_SECONDS_MAX,
+        tcp_user_timeout=GONE_SECONDS_MAX * 1000,
+        keepalives_idle=GONE_SECONDS_MAX,
+        application_name="hyok",
+        options=f"-c search_path={schema} -c timezone=UTC",
+    )
 
 
 def engines(url: URL, threads: int, busy_seconds: int) -> tuple[Engine, Engine]:
