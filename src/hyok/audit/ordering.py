@@ -197,15 +197,25 @@ class OrderThread:
         self._log.add(b"".join(lines[have:]), len(lines) - have, sync=True)
         self._last_hash = line_hash(lines[-1])
 
-    def _runs(self, names: Sequence[str]) -> Mapping[str, Run]:
-        """Return those of the runs that the log's key vouches for."""
+    def _runs(self, names: Sequence[str], *, strict: bool = True) -> Mapping[str, Run]:
+        """Return those of the runs that the log's key vouches for.
+
+        ``strict``: a document that is not signed by it stops this host; else its run is a
+        stranger's, and waits for ever.
+        """
         unknown = sorted({name for name in names if name not in self._known})
         keys = pinned_keys(self._path) if unknown else ()
         for found in self._shared.registered(unknown) if keys else ():
-            if found.document:
+            if not found.document:
+                continue
+            try:
                 run = vouched(found.document, keys)
-                if run.run == found.run:
-                    self._known[run.run] = run
+            except Tampered:
+                if strict:
+                    raise
+                continue
+            if run.run == found.run:
+                self._known[run.run] = run
         return {name: self._known[name] for name in names if name in self._known}
 
     # ── from what waits into the rows ───────────────────────────────────────────────────────
@@ -230,7 +240,7 @@ class OrderThread:
         if not batches:
             return None
         names = [batch.run for batch in batches]
-        runs = self._runs(names)
+        runs = self._runs(names, strict=False)
         made = put_in_order(
             self._state(head), head.size + 1, batches, runs, self._unvouched(batches), _now_ms()
         )

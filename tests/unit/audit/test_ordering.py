@@ -8,12 +8,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from tests.fakes.shared_log import MemoryLog, Rows
 from tests.unit.audit.test_keeper import KEY, ORIGIN, Signer
 
+from hyok.audit.checkpoint import Checkpoint, PublicKey, parse_checkpoint, sign_line
 from hyok.audit.file import LogFile
 from hyok.audit.ordering import OrderThread
 from hyok.audit.row_log import RowLog, host_id
+from hyok.audit.rows import vouch
 from hyok.audit.sealing import CheckpointRules, CheckpointThread
 from hyok.audit.shared_writer import Checkpoints
 from hyok.audit.tiles import HISTORY, MEMORY, PROBLEM, folder_of, pinned_key
@@ -23,7 +28,21 @@ from hyok.errors import Conflict, Tampered, Unavailable
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from hyok.audit.checkpoint import NoteSignature
     from hyok.audit.shared import SharedLog
+    from hyok.vocabulary import TreeHead
+
+
+class Forger:
+    """Signs with a key that is not the log's."""
+
+    software = False
+
+    def sign(self, head: TreeHead) -> NoteSignature:
+        private = ec.derive_private_key(8, ec.SECP256R1())
+        public = private.public_key()
+        key = PublicKey(public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
+        return sign_line(head.origin, key, private.sign(head.text().encode(), ec.ECDSA(SHA256())))
 
 
 class Host:
@@ -249,15 +268,22 @@ def test_a_row_that_was_edited_after_it_had_its_place_reaches_no_file(
         turns(a)
 
 
+@pytest.mark.parametrize("forged", [False, True])
 def test_a_run_that_a_stranger_wrote_into_the_rows_never_gets_a_place(
-    hosts: tuple[Host, Host], tmp_path: Path
+    hosts: tuple[Host, Host], tmp_path: Path, *, forged: bool
 ) -> None:
     a, b = hosts
     a.write("a1")
     stranger = Host(tmp_path, "z", a.rows)
     stranger.write("forged")
+    assert stranger.mine.run is not None
+    if forged:
+        document = vouch(stranger.mine.run, Forger(), "hyok", 1)
+        stranger.shared.vouch(stranger.mine.run.run, document)
     turns(a, b, seal=True)
-    assert "forged" not in a.actions()
+    a.write("a2")
+    turns(a, b, seal=True)
+    assert a.said() == ["a1", "a2"]
     assert len(a.rows.waiting) == 2
 
 
@@ -277,8 +303,9 @@ def test_a_log_that_was_rolled_back_in_the_database_does_not_go_on(
         assert caught.value.code == "HY-5121"
 
 
+@pytest.mark.parametrize("wrong", ["key", "root", "origin"])
 def test_a_checkpoint_that_is_not_the_keys_or_of_another_tree_is_not_taken(
-    hosts: tuple[Host, Host],
+    hosts: tuple[Host, Host], wrong: str
 ) -> None:
     a, b = hosts
     a.write("a1")
@@ -286,9 +313,11 @@ def test_a_checkpoint_that_is_not_the_keys_or_of_another_tree_is_not_taken(
     a.turn(seal=True)
     b.turn()
     size, note = next(iter(a.rows.notes.items()))
-    lines = note.split("\n")
-    lines[2] = "A" * 43 + "="
-    a.rows.notes[size] = "\n".join(lines)
+    head = parse_checkpoint(note).head
+    head = replace(head, root=bytes(32)) if wrong == "root" else head
+    head = replace(head, origin="audit.example/other") if wrong == "origin" else head
+    signer = Forger() if wrong == "key" else Signer()
+    a.rows.notes[size] = Checkpoint(head, (signer.sign(head),)).note()
     with pytest.raises(Tampered):
         b.tree._look(last=True)
     assert not (folder_of(b.path) / HISTORY).exists()
