@@ -176,6 +176,7 @@ class _Memory:
             self._runs.append(run)
             self.clean = False
             self._write()
+            os.fsync(self._descriptor)  # once a run: after a power cut it did not end well
 
     def committed(self, spot: Spot) -> None:
         with self._lock:

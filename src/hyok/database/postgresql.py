@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from psycopg.conninfo import make_conninfo
 from sqlalchemy import Engine, create_engine, event, make_url, text
 
 from hyok.database.config import check_url
@@ -40,6 +39,8 @@ def conninfo(url: str, schema: str) -> str:
 
     What has no schema in its name is looked for in ``schema``.
     """
+    from psycopg.conninfo import make_conninfo  # noqa: PLC0415 - where there is PostgreSQL only
+
     parts = make_url(check_url(url))
     named = parts.translate_connect_args(username="user", database="dbname")
     query = {
