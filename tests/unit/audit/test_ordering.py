@@ -378,6 +378,19 @@ def test_rows_go_once_every_host_has_them_and_a_checkpoint_covers_them(
     assert b.actions()[-1] == "on"
 
 
+def test_a_file_that_a_crash_tore_goes_on_inside_a_chunk(hosts: tuple[Host, Host]) -> None:
+    a, b = hosts
+    a.write("a1", "a2", "a3")
+    turns(a, b)
+    b.kill()
+    raw = b.path.read_bytes()
+    b.path.write_bytes(raw[: raw.index(b'"a3"') + 2])
+    b.start()
+    turns(a, b, seal=True)
+    assert a.path.read_bytes() == b.path.read_bytes()
+    assert verify(b.path, [KEY]).good
+
+
 def test_a_second_writer_with_the_same_name_ends_the_first(tmp_path: Path, rows: Rows) -> None:
     a = Host(tmp_path, "a", rows)
     a.write("a1")
