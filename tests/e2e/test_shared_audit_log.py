@@ -5,6 +5,7 @@ Real processes, a real PostgreSQL that keeps `fsync`, one HSM token; files read 
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+import tomllib
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -22,6 +24,10 @@ from tests.e2e import operated
 from tests.e2e.test_postgresql import moved
 from tests.fakes.hsm_tokens import HAS_SOFTHSM
 from tests.peers.postgresql import PostgreSQL, children
+
+from hyok.database.engine import Database
+from hyok.jobs.catalog import DONE, REWRAP, Planned
+from hyok.jobs.ledger import JobLedger, NewJob
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -90,7 +96,8 @@ def on_its_own_disk(made: operated.Operated, name: str, more: str = "") -> Path:
     folder.mkdir()
     text, count = re.subn(
         r'(\[audit\]\n)file = ".*"\n',
-        rf'\1file = "{folder}/audit.jsonl"\nsequencer = "database"\nhost = "{name}"\n{more}',
+        rf'\1file = "{folder}/audit.jsonl"\nsequencer = "database"\nhost = "{name}"\n'
+        rf"checkpoint_seconds = 1.0\n{more}",
         made.config.read_text(),
     )
     assert count == 1
@@ -154,6 +161,9 @@ def test_a_host_dies_under_load_and_the_log_has_every_acknowledged_record_once(
         one.serve()  # what it was handed before it died is in the log, and its file catches up
         acknowledged = [each for load in loads for each in load.acknowledged]
         wait_for(lambda: len(acknowledged) <= sum(puts(records(files[0])).values()), files)
+        shared_work(one)
+        signed = [file.parent / "audit.jsonl.tree" / "checkpoint" for file in files]
+        wait_for(lambda: all(each.exists() for each in signed), signed)
         found = one.alone("audit", "search", "--request", acknowledged[0], "--json")
         assert [row["outcome"] for row in json.loads(found)][-1] == "done"
     finally:
@@ -173,6 +183,19 @@ def test_a_host_dies_under_load_and_the_log_has_every_acknowledged_record_once(
     sent = [json.loads(line)["metadata"]["sequence"] for line in exported.read_text().splitlines()]
     assert sent == sorted(set(sent))
     assert len(sent) > len(acknowledged)
+
+
+def shared_work(made: operated.Operated) -> None:
+    """A job that nobody works at any more is done by a worker, beside two gateways."""
+    database = Database(tomllib.loads(made.config.read_text())["database"]["url"])
+    ledger = JobLedger(database)
+    new = NewJob("left", REWRAP, BUCKET, "operator:gone", 1)
+    asyncio.run(ledger.begin(new, Planned(1, 0, [("", "")])))
+    made.alone("work", "--once")
+    ended = asyncio.run(ledger.progress("left"))[0]
+    database.close()
+    assert (ended.state, ended.failed) == (DONE, 0)
+    assert ended.looked_at > 0
 
 
 def wait_for(done: Callable[[], bool], told: object) -> None:

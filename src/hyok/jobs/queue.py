@@ -23,7 +23,7 @@ from procrastinate.schema import SchemaManager
 from sqlalchemy import inspect, text
 
 from hyok.database.postgresql import conninfo
-from hyok.errors import HyokError, Refused
+from hyok.errors import HyokError, Refused, Unavailable
 from hyok.jobs.catalog import EXPIRE, OPEN
 
 if TYPE_CHECKING:
@@ -84,12 +84,23 @@ class ShardQueue:
         self._app.task(name=TASK, queue=QUEUE)(runner.shard)
 
     async def work(self, stop: asyncio.Event, *, parallel: int, once: bool = False) -> None:
-        """Work at open jobs until ``stop``; with ``once`` until no shard is left that can go on.
+        """Work at open jobs until ``stop``; with ``once`` until none is left.
 
         Raises:
-            Unavailable: the database did not answer at the start.
+            Unavailable: the database does not answer.
         """
         await self._database.run(_prepare)
+        try:
+            await self._work(stop, parallel=parallel, once=once)
+        except ConnectorException as error:
+            raise Unavailable(
+                "The database does not answer.",
+                code="HY-3101",
+                effect="This worker ends; another goes on with its shards.",
+                next_step="start it again when the database is back",
+            ) from error
+
+    async def _work(self, stop: asyncio.Event, *, parallel: int, once: bool) -> None:
         async with self._app.open_async():
             worker = asyncio.create_task(
                 self._app.run_worker_async(
