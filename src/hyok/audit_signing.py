@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import TYPE_CHECKING
 
 from hyok.audit.signed import ORIGIN as DOCUMENT_ORIGIN
@@ -31,6 +32,11 @@ def audit_origin(settings: Settings) -> str:
             next_step="choose another audit.origin",
         )
     return origin
+
+
+def audit_host(settings: Settings) -> str:
+    """Return the name of this host in a log that several write."""
+    return settings.audit.host or socket.gethostname()
 
 
 def audit_key_name(settings: Settings) -> str:

@@ -64,6 +64,11 @@ class Settings(BaseModel, extra="forbid", frozen=True):
             raise ValueError("gateway.default_store names no store of [[stores]]")
         if (self.gateway.tls_certificate is None) != (self.gateway.tls_key is None):
             raise ValueError("gateway.tls_certificate and gateway.tls_key go together")
+        if self.audit.sequencer == "database" and self.database.url.startswith("sqlite"):
+            raise ValueError(
+                "audit.sequencer = 'database' needs PostgreSQL in database.url: SQLite is one "
+                "host's, whose log needs no other order"
+            )
         if self.installation.mode == "production":
             self._check_production()
         return self

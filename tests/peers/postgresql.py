@@ -35,9 +35,13 @@ def programs() -> Path:
 
 @dataclass
 class PostgreSQL:
-    """A server; `start` and `kill` may alternate, the data stay."""
+    """A server; `start` and `kill` may alternate, the data stay.
+
+    ``certificate``: key and chain, PEM; it speaks TLS then.
+    """
 
     durable: bool = True
+    certificate: tuple[bytes, bytes] | None = None
     folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="hyok-pg-")))
     port: int = 0
     process: subprocess.Popen[bytes] | None = None
@@ -85,6 +89,7 @@ class PostgreSQL:
         options = {"listen_addresses": "127.0.0.1", "port": self.port}
         options |= {"unix_socket_directories": self.folder, "max_connections": 100}
         options |= {} if self.durable else {"fsync": "off"}
+        options |= self._tls()
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 [
@@ -98,6 +103,18 @@ class PostgreSQL:
             assert self.process.poll() is None, (self.folder / "log").read_text()
             assert time.monotonic() < deadline, (self.folder / "log").read_text()
             time.sleep(0.05)
+
+    def _tls(self) -> dict[str, object]:
+        if self.certificate is None:
+            return {}
+        files = {"ssl_key_file": "server.key", "ssl_cert_file": "server.pem"}
+        for name, raw in zip(files.values(), self.certificate, strict=True):
+            path = self.folder / name
+            path.write_bytes(raw)
+            path.chmod(0o600)
+            if os.getuid() == 0:
+                os.chown(path, pwd.getpwnam(OWNER).pw_uid, -1)
+        return {"ssl": "on"} | {name: self.folder / file for name, file in files.items()}
 
     def answers(self) -> bool:
         try:

@@ -91,6 +91,8 @@ def test_defaults_of_the_example_are_those_of_the_models() -> None:
         ("[gateway]\nhost = '0.0.0.0'", "tls_certificate"),
         ("[gateway]\ntls_key = '/k'", "go together"),
         ("[gateway]\ndefault_store = 'other'", "default_store"),
+        ("[audit]\nsequencer = 'database'", "needs PostgreSQL in database.url"),
+        ("[audit]\nsequencer = 'postgresql'", "audit.sequencer"),
     ],
 )
 def test_a_wrong_setting_is_named(change: str, said: str) -> None:

@@ -66,6 +66,8 @@ class ExportSettings(BaseModel, extra="forbid", frozen=True):
 
 class AuditSettings(BaseModel, extra="forbid", frozen=True):
     file: Path = Path("/var/lib/hyok/audit/audit.jsonl")
+    sequencer: Literal["host", "database"] = "host"
+    host: str = Field(default="", pattern=r"^[!-~]{0,200}$")
     origin: str = Field(default="", pattern=r"^[!-*,-~]{0,200}$")
     checkpoint_records: int = Field(default=1000, ge=1, le=1_000_000)
     checkpoint_seconds: float = Field(default=60.0, ge=1, le=3600)

@@ -144,13 +144,13 @@ class LogFile:
         lines: list[dict[str, object]] = []
         if not self.ending.clean:
             gap = {"torn_bytes": self.ending.torn_bytes, "torn_sha256": self.ending.torn_sha256}
-            lines.append({**_ours(at_ms, GAP, "failed"), **gap})
-        lines.append(_ours(at_ms, START, "done"))
+            lines.append({**ours(at_ms, GAP, "failed"), **gap})
+        lines.append(ours(at_ms, START, "done"))
         self.append(lines, sync=True)
 
     def end(self, at_ms: int) -> None:
         """Write that the writer ended by itself, so that nothing is missing before this line."""
-        self.append([_ours(at_ms, STOP, "done")], sync=True)
+        self.append([ours(at_ms, STOP, "done")], sync=True)
 
     def append(self, records: Sequence[Mapping[str, object]], *, sync: bool) -> None:
         """Add all records, numbered, or none; with ``sync`` they are on disk on return.
@@ -162,6 +162,15 @@ class LogFile:
         raw = b"".join(
             canonical({**record, "seq": self._seq + 1 + i}) for i, record in enumerate(records)
         )
+        self.add(raw, len(records), sync=sync)
+
+    @property
+    def seq(self) -> int:
+        """The number of the last record."""
+        return self._seq
+
+    def add(self, raw: bytes, records: int, *, sync: bool) -> None:
+        """Add so many whole lines that bear the next numbers; raises as `append`."""
         try:
             self._write(raw)
         except OSError as error:
@@ -171,7 +180,7 @@ class LogFile:
             # Not translated: after a failed sync the pages may be gone, whatever a second one says.
             os.fdatasync(self._descriptor)
         self._size += len(raw)
-        self._seq += len(records)
+        self._seq += records
         if sync:
             self.durable_bytes = self._size
 
@@ -204,7 +213,8 @@ def _lock(descriptor: int, wait_seconds: float) -> bool:
             return True
 
 
-def _ours(at_ms: int, action: str, outcome: str) -> dict[str, object]:
+def ours(at_ms: int, action: str, outcome: str) -> dict[str, object]:
+    """Return a record of the writer itself."""
     return {
         "at_ms": at_ms,
         "phase": "conclude",

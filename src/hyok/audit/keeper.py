@@ -20,8 +20,10 @@ from hyok.errors import HyokError, Tampered
 from hyok.vocabulary import TreeHead
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from hyok.audit.checkpoint import PublicKey
     from hyok.audit.port import CheckpointSigner
     from hyok.audit.segments import Segment
 
@@ -85,24 +87,24 @@ class TreeKeeper:
         self._tree = Tree(self.folder.write_tile)
         self._ahead, self._offset = list(segments_of(self._log)), 0
 
-    def follow(self, durable_bytes: int) -> None:
-        """Take in the records up to ``durable_bytes`` of the log's own file."""
+    def follow(self, durable_bytes: int, size_max: int = 1 << 62) -> None:
+        """Take in the records up to ``durable_bytes`` of the log's own file, or so many."""
         if not self._ahead:
             self._ahead = list(segments_of(self._log))
         while self._ahead:
             segment = self._ahead[0]
             own = segment.path == self._log
-            self._read(segment, durable_bytes if own else None)
-            if own:
+            self._read(segment, durable_bytes if own else None, size_max)
+            if own or self.size >= size_max:
                 return
             del self._ahead[0]
             self._offset = 0
 
-    def _read(self, segment: Segment, stop: int | None) -> None:
+    def _read(self, segment: Segment, stop: int | None, size_max: int) -> None:
         with segment.open() as file:
             file.seek(self._offset)
             rest = b""
-            while stop is None or self._offset + len(rest) < stop:
+            while self.size < size_max and (stop is None or self._offset + len(rest) < stop):
                 room = BLOCK_BYTES
                 if stop is not None:
                     room = min(room, stop - self._offset - len(rest))
@@ -110,7 +112,7 @@ class TreeKeeper:
                 if not block:
                     break
                 *lines, rest = (rest + block).split(b"\n")
-                self._take(lines)
+                self._take(lines[: size_max - self.size])
                 if self.size - self._flushed >= FLUSH_RECORDS:
                     self.flush()
                 if len(rest) > LINE_BYTES_MAX:
@@ -140,8 +142,15 @@ class TreeKeeper:
         self.folder.settle()
         self._flushed = self.size
 
-    def make_checkpoint(self, signer: CheckpointSigner, now_ms: int) -> Checkpoint:
+    def make_checkpoint(
+        self,
+        signer: CheckpointSigner,
+        now_ms: int,
+        publish: Callable[[str, int], None] = lambda *_: None,
+    ) -> Checkpoint:
         """Sign the tree as it is and keep the checkpoint.
+
+        ``publish`` is called with note and size before it is kept; what it raises passes.
 
         Raises:
             Unavailable: the key cannot be reached; nothing changed.
@@ -152,9 +161,32 @@ class TreeKeeper:
         extensions = (f"{TIME}{now_ms}", *([SOFTWARE] if signer.software else []))
         head = TreeHead(self._origin, self.size, self._tree.root(), extensions)
         made = Checkpoint(head, (signer.sign(head),))
+        publish(made.note(), head.size)
         self.folder.add_checkpoint(made.note())
         self._last, self.covered = head, head.size
         return made
+
+    def take(self, note: str, keys: Sequence[PublicKey], durable_bytes: int) -> bool:
+        """Keep a checkpoint that another host of this log made; say whether the file is so far.
+
+        Raises:
+            Tampered: it is not signed by one of ``keys``, or signs other records (code HY-5107).
+        """
+        made = parse_checkpoint(note)
+        head = made.head
+        made.verify(keys)
+        if self.size > head.size:  # tiles are kept for the sizes of checkpoints
+            self._begin_anew()
+        self.follow(durable_bytes, head.size)
+        if self.size < head.size:
+            return False
+        if (head.origin, head.root) != (self._origin, self._tree.root()):
+            raise _not_ours(head.size, "the log's checkpoint has another root there")
+        self.flush()
+        self._check_extends()
+        self.folder.add_checkpoint(note)
+        self._last, self.covered = head, head.size
+        return True
 
     def _check_extends(self) -> None:
         """Return quietly if the last checkpoint's tree is the beginning of ours."""

@@ -11,14 +11,14 @@ import os
 import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from hyok.audit.keeper import TreeKeeper
-from hyok.audit.tiles import PROBLEM, folder_of
+from hyok.audit.tiles import PROBLEM, folder_of, pinned_keys
 from hyok.errors import HyokError, NotFound, Tampered
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from hyok.audit.port import CheckpointSigner
@@ -41,11 +41,24 @@ class CheckpointRules:
     seconds: float = 60.0
 
 
+class SharedCheckpoints(Protocol):
+    """How the hosts of one log share its checkpoints; see `hyok.audit.shared.SharedLog`."""
+
+    def is_my_turn(self) -> bool:
+        """Is this host the one that signs now?"""
+        ...
+
+    def notes(self, after: int) -> Sequence[str]: ...
+
+    def publish(self, note: str, size: int) -> None: ...
+
+
 class CheckpointThread:
     """Follows the log at ``log``; ``durable`` tells how many of its bytes are on disk.
 
     ``signer`` is called once, in the thread: what it imports must not hold up the writer's start.
-    None: nobody signs, and only tiles are kept.
+    None: nobody signs, and only tiles are kept.  ``shared``: of a log that several hosts write;
+    then one of them signs, and the others take its checkpoints.
     """
 
     def __init__(
@@ -54,7 +67,9 @@ class CheckpointThread:
         durable: Callable[[], int],
         rules: CheckpointRules,
         signer: Callable[[], CheckpointSigner] | None,
+        shared: SharedCheckpoints | None = None,
     ) -> None:
+        self._shared = shared
         self._log, self._durable, self._rules = log, durable, rules
         self._make_signer = signer
         self._signer: CheckpointSigner | None = None
@@ -81,7 +96,7 @@ class CheckpointThread:
                 self._look(last=last)
             except Tampered as error:
                 self._tell(error)
-                self._note_problem(error)
+                note_problem(self._log, error)
                 return  # whoever looks into it starts the writer again
             except (HyokError, OSError) as error:
                 self._tell(error)
@@ -97,6 +112,8 @@ class CheckpointThread:
                 return
             self._keeper = TreeKeeper(self._log, self._rules.origin)
         keeper = self._keeper
+        if self._shared is not None and not self._take_notes(keeper, self._shared):
+            return
         keeper.follow(self._durable())
         if keeper.size == keeper.covered:
             self._waiting_since = None
@@ -108,6 +125,20 @@ class CheckpointThread:
         if last or (due and now >= self._not_before):
             self._seal(keeper)
 
+    @property
+    def covered(self) -> int:
+        """How many records the newest checkpoint has; 0: none is known yet."""
+        return self._keeper.covered if self._keeper is not None else 0
+
+    def _take_notes(self, keeper: TreeKeeper, shared: SharedCheckpoints) -> bool:
+        """Keep what other hosts signed; say whether it is this one's turn to sign."""
+        notes = shared.notes(keeper.covered)
+        keys = pinned_keys(self._log) if notes else ()
+        for note in notes:
+            if not keys or not keeper.take(note, keys, self._durable()):
+                return False
+        return shared.is_my_turn()
+
     def _seal(self, keeper: TreeKeeper) -> None:
         if self._make_signer is None:
             keeper.flush()
@@ -115,12 +146,13 @@ class CheckpointThread:
             return
         if self._signer is None:
             self._signer = self._make_signer()
-        made = keeper.make_checkpoint(self._signer, time.time_ns() // 1_000_000)
+        publish = self._shared.publish if self._shared is not None else _keep_here
+        made = keeper.make_checkpoint(self._signer, time.time_ns() // 1_000_000, publish)
         self._waiting_since = None
         self._not_before = time.monotonic() + PAUSE_SECONDS_MIN
         (keeper.folder.path / PROBLEM).unlink(missing_ok=True)
         if self._told:
-            _log("audit.checkpoint_made_again", records=made.head.size)
+            tell("audit.checkpoint_made_again", records=made.head.size)
             self._told = ""
 
     def _tell(self, error: Exception) -> None:
@@ -130,18 +162,24 @@ class CheckpointThread:
             said += " Next: hyok audit key --create"
         if said != self._told:
             self._told = said
-            _log("audit.checkpoint_failed", cause=said)
-
-    def _note_problem(self, error: Tampered) -> None:
-        """Leave word for `hyok doctor`."""
-        folder = folder_of(self._log)
-        try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            (folder / PROBLEM).write_text(error.explain() + "\n")
-        except OSError as failed:
-            _log("audit.problem_not_noted", cause=str(failed))
+            tell("audit.checkpoint_failed", cause=said)
 
 
-def _log(event: str, **fields: object) -> None:
+def _keep_here(_note: str, _size: int) -> None:
+    """Tell nobody."""
+
+
+def note_problem(log: Path, error: Tampered) -> None:
+    """Leave word for `hyok doctor`."""
+    folder = folder_of(log)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (folder / PROBLEM).write_text(error.explain() + "\n")
+    except OSError as failed:
+        tell("audit.problem_not_noted", cause=str(failed))
+
+
+def tell(event: str, **fields: object) -> None:
+    """Say something on standard error, for the process's log."""
     # One write per line: other processes share this descriptor.
     os.write(2, (json.dumps({"event": event, **fields}) + "\n").encode())

@@ -13,6 +13,7 @@ import os
 import shutil
 from typing import TYPE_CHECKING
 
+from hyok.audit.checkpoint import parse_public_key
 from hyok.audit.tree import HASH_BYTES, TILE_HASHES, tile_path
 from hyok.errors import Tampered
 
@@ -20,10 +21,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from hyok.audit.checkpoint import PublicKey
+
 LATEST = "checkpoint"
 HISTORY = "checkpoints.jsonl"
 STATE = "state.json"
 PROBLEM = "problem.txt"
+MEMORY = "sent.json"
+"""What a host that shares its log remembers of itself; of no meaning to others."""
+
 TAIL_BYTES = 128 << 10
 
 
@@ -37,9 +43,11 @@ def pinned_key(log: Path, name: str) -> Path:
     return folder_of(log) / f"key-{name.rpartition('/')[2]}.pem"
 
 
-def pinned_keys(log: Path) -> Sequence[Path]:
-    """Return the public halves that lie beside a log, of every version of its key."""
-    return sorted(folder_of(log).glob("key-*.pem"))
+def pinned_keys(log: Path) -> Sequence[PublicKey]:
+    """Return the public keys that lie beside a log, of every version of its key."""
+    return [
+        parse_public_key(path.read_bytes()) for path in sorted(folder_of(log).glob("key-*.pem"))
+    ]
 
 
 class TreeFolder:

@@ -18,7 +18,7 @@ import struct
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from typing_extensions import override
 
@@ -28,7 +28,7 @@ from hyok.audit.wire import BATCHED, DURABLE
 from hyok.errors import Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from hyok.audit.port import CheckpointSigner
@@ -45,10 +45,18 @@ LOCK_SECONDS_MAX = 10.0
 """How long a writer before us may take for its last checkpoint."""
 
 
+class Log(Protocol):
+    """What batches are committed to: `LogFile`, or `hyok.audit.row_log.RowLog`."""
+
+    def append(self, records: Sequence[Mapping[str, object]], *, sync: bool) -> None: ...
+
+    def sync(self) -> None: ...
+
+
 class AuditWriter:
     """Gathers records of all connections and commits them in batches."""
 
-    def __init__(self, log: LogFile) -> None:
+    def __init__(self, log: Log) -> None:
         self._log = log
         self._waiting: list[tuple[_Peer, bool, dict[str, object]]] = []
         self._work = asyncio.Event()
@@ -134,6 +142,10 @@ class AuditWriter:
             self._unsynced_since = None
         return kept
 
+    async def before(self, act: Callable[[], None]) -> None:
+        """Have this done before the next batch, in the disk's thread; raises what it raises."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, act)
+
     def close(self) -> None:
         """Close every connection and end the disk's thread."""
         for peer in list(self._peers):
@@ -210,7 +222,7 @@ def _peer_uid(sock: socket.socket) -> int:
     return uid
 
 
-def _listen(path: Path) -> socket.socket:
+def listen(path: Path) -> socket.socket:
     """Return the socket at ``path``; one left by a dead writer is replaced (the file is locked)."""
     path.unlink(missing_ok=True)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -239,17 +251,17 @@ async def serve(
         OSError: the disk failed.
     """
     log = LogFile(file_path, LOCK_SECONDS_MAX)
-    log.begin(_now_ms())
+    log.begin(now_ms())
     writer = AuditWriter(log)
     tree = CheckpointThread(file_path, lambda: log.durable_bytes, rules, signer)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, writer.stop)
-    server = await loop.create_unix_server(writer.connect, sock=_listen(socket_path))
+    server = await loop.create_unix_server(writer.connect, sock=listen(socket_path))
     tree.start()
     try:
         await writer.run()
-        log.end(_now_ms())
+        log.end(now_ms())
     finally:
         server.close()
         writer.close()
@@ -259,5 +271,6 @@ async def serve(
         log.close()
 
 
-def _now_ms() -> int:
+def now_ms() -> int:
+    """Return unix time in milliseconds."""
     return time.time_ns() // 1_000_000

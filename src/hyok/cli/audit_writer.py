@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from hyok.audit.sealing import CheckpointRules
 from hyok.audit.tiles import pinned_key
-from hyok.audit.writer import serve
+from hyok.audit.writer import now_ms, serve
 from hyok.errors import HyokError
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def main() -> int:
     wanted = _arguments()
     rules = CheckpointRules(wanted.origin, wanted.checkpoint_records, wanted.checkpoint_seconds)
     try:
-        asyncio.run(serve(wanted.socket, wanted.file, rules, _signer(wanted)))
+        asyncio.run(_serve(wanted, rules))
     except HyokError as error:
         sys.stderr.write(f"audit writer: {error.explain()}\n")
         return 1
@@ -39,6 +39,22 @@ def main() -> int:
         sys.stderr.write(f"audit writer: {error.strerror}\n")
         return EXIT_DISK
     return 0
+
+
+async def _serve(wanted: argparse.Namespace, rules: CheckpointRules) -> None:
+    if not wanted.database:
+        await serve(wanted.socket, wanted.file, rules, _signer(wanted))
+        return
+    # SQLAlchemy takes half a second to load, which a host with a log of its own does not need.
+    from hyok.audit.rows import Batch, Chunk  # noqa: PLC0415
+    from hyok.audit.shared import Head, Registered  # noqa: PLC0415
+    from hyok.audit.shared_writer import Named, serve_shared  # noqa: PLC0415
+    from hyok.database.audit_rows import AuditRows  # noqa: PLC0415
+
+    rows = AuditRows(wanted.database, (Batch, Chunk, Head, Registered), now_ms)
+    named = Named(wanted.installation, wanted.host)
+    signer = partial(_load_signer, wanted)
+    await serve_shared(wanted.socket, wanted.file, rules, signer, rows, named)
 
 
 def _signer(wanted: argparse.Namespace) -> Callable[[], CheckpointSigner] | None:
@@ -66,6 +82,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--key", default="", help="the signing key's name; empty: none signs")
     parser.add_argument("--agent", action="append", default=[], help="socket of a token's agent")
     parser.add_argument("--software-file", type=Path)
+    parser.add_argument("--database", default="", help="URL; the log is one of several hosts")
+    parser.add_argument("--installation", default="hyok")
+    parser.add_argument("--host", default="", help="this host's name")
     return parser.parse_args()
 
 

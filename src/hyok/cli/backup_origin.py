@@ -105,8 +105,7 @@ def origin_of(
         )
     if unsigned:
         return Origin(unsigned=True)
-    found = pinned_keys(log) if not named else []
-    return Origin([*named, *(parse_public_key(file.read_bytes()) for file in found)])
+    return Origin(named or pinned_keys(log))
 
 
 def verify(file: Path, head: BackupHead, origin: Origin) -> str:

@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from hyok.audit_signing import audit_key_name, audit_origin, audit_software_file
+from hyok.audit_signing import audit_host, audit_key_name, audit_origin, audit_software_file
 from hyok.errors import Unavailable
 from hyok.hsm.supervise import AgentSupervisor
 from hyok.sockets import agent_socket, agent_specs, journal_socket
@@ -185,6 +185,9 @@ def _writer_command(settings: Settings) -> list[str]:
     command += ["--origin", audit_origin(settings), "--key", audit_key_name(settings)]
     command += ["--checkpoint-records", str(audit.checkpoint_records)]
     command += ["--checkpoint-seconds", str(audit.checkpoint_seconds)]
+    if audit.sequencer == "database":
+        command += ["--database", settings.database.url, "--host", audit_host(settings)]
+        command += ["--installation", settings.installation.name]
     software = audit_software_file(settings)
     if software is not None:
         return [*command, "--software-file", str(software)]

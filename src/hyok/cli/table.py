@@ -58,6 +58,7 @@ TABLE = (
     _group("apps"),
     _group("buckets"),
     _group("jobs"),
+    Entry("work", ("work",)),
     _group("objects"),
     _group("officers"),
     _group("approvals"),

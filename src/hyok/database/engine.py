@@ -81,12 +81,12 @@ class Database:
 
     def run_sync(self, act: Callable[[Connection], T]) -> T:
         """`run`, in the calling thread."""
-        with _translated(), self._writer.begin() as connection:
+        with translated(), self._writer.begin() as connection:
             return act(connection)
 
     def read_sync(self, act: Callable[[Connection], T]) -> T:
         """`read`, in the calling thread."""
-        with _translated(), self._reader.connect() as connection, connection.begin():
+        with translated(), self._reader.connect() as connection, connection.begin():
             return act(connection)
 
     def migrate(self) -> None:
@@ -142,7 +142,7 @@ def _damaged() -> Unavailable:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def translated() -> Iterator[None]:
     """Turn the driver's errors into ours.  A statement that is wrong is our bug and passes."""
     try:
         yield

@@ -15,7 +15,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy import Engine, create_engine, event, make_url, text
+
+from hyok.database.config import check_url
 
 if TYPE_CHECKING:
     from sqlalchemy import URL, Connection
@@ -23,10 +25,36 @@ if TYPE_CHECKING:
 WRITE_LOCK = 0x68796F6B77
 """Advisory lock of the installation's writer: "hyokw" in ASCII."""
 
+APART = "hyok_apart"
+"""Execution option of transactions that need no order with others: `hyok.database.audit_rows`."""
+
 CONNECT_SECONDS_MAX = 5
 STATEMENT_MS_MAX = 10_000
 GONE_SECONDS_MAX = 10
 """How long data may stay without an acknowledgement before the connection counts as broken."""
+
+
+def conninfo(url: str, schema: str) -> str:
+    """Return where PostgreSQL is, as libpq writes it, for a library that connects by itself.
+
+    What has no schema in its name is looked for in ``schema``.
+    """
+    from psycopg.conninfo import make_conninfo  # noqa: PLC0415 - where there is PostgreSQL only
+
+    parts = make_url(check_url(url))
+    named = parts.translate_connect_args(username="user", database="dbname")
+    query = {
+        name: ",".join(value) if not isinstance(value, str) else value
+        for name, value in parts.query.items()
+    }
+    return make_conninfo(
+        **{**named, **query},
+        connect_timeout=CONNECT_SECONDS_MAX,
+        tcp_user_timeout=GONE_SECONDS_MAX * 1000,
+        keepalives_idle=GONE_SECONDS_MAX,
+        application_name="hyok",
+        options=f"-c search_path={schema} -c timezone=UTC",
+    )
 
 
 def engines(url: URL, threads: int, busy_seconds: int) -> tuple[Engine, Engine]:
@@ -59,7 +87,8 @@ def engines(url: URL, threads: int, busy_seconds: int) -> tuple[Engine, Engine]:
 
     @event.listens_for(writer, "begin")
     def begun(connection: Connection) -> None:
-        if connection.get_execution_options().get("postgresql_readonly"):
+        options = connection.get_execution_options()
+        if options.get("postgresql_readonly") or options.get(APART):
             return
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": WRITE_LOCK})
 

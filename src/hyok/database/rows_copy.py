@@ -14,13 +14,14 @@ from sqlalchemy import delete, func, insert, select
 from hyok.database import copy
 from hyok.database.engine import Database
 from hyok.database.migrate import upgrade
-from hyok.database.tables import metadata
+from hyok.database.tables import NOT_COPIED, metadata
 from hyok.errors import Conflict
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Table
 
 ROWS_AT_A_TIME = 1000
 
@@ -68,7 +69,7 @@ def fill(source: Path, database: Database, *, replace: bool) -> None:
             upgrade(into)
             if not replace and not _is_empty(into):
                 raise Conflict("the database holds rows already")
-            for table in reversed(metadata.sorted_tables):
+            for table in reversed(_tables()):
                 into.execute(delete(table))
             rows.read_sync(lambda connection: _copy(connection, into))
 
@@ -87,13 +88,17 @@ def is_empty(database: Database) -> bool:
 
 def _is_empty(connection: Connection) -> bool:
     return not any(
-        connection.scalar(select(func.count()).select_from(table))
-        for table in metadata.sorted_tables
+        connection.scalar(select(func.count()).select_from(table)) for table in _tables()
     )
 
 
+def _tables() -> Sequence[Table]:
+    """Return the tables that a backup has, those that others refer to first."""
+    return [table for table in metadata.sorted_tables if table not in NOT_COPIED]
+
+
 def _copy(rows: Connection, into: Connection) -> None:
-    for table in metadata.sorted_tables:
+    for table in _tables():
         found = rows.execution_options(yield_per=ROWS_AT_A_TIME).execute(select(table))
         for some in found.mappings().partitions(ROWS_AT_A_TIME):
             into.execute(insert(table), [dict(row) for row in some])

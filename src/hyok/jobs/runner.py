@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from hyok.database.leases import KEPT_MS
-from hyok.errors import Conflict, NotFound, Unavailable
+from hyok.errors import Conflict, HyokError, NotFound, Unavailable
 from hyok.jobs.catalog import ATTEMPTS_MAX, DONE, OPEN, PAUSED, backoff_ms
 from hyok.jobs.ledger import NewJob
 
@@ -27,6 +27,7 @@ log = structlog.get_logger("hyok.jobs")
 
 PARALLEL = 4
 WAIT_SECONDS = 0.5
+_BUG = "HY-2342 a worker failed in a way that is no trouble of store or HSM; its log says how"
 
 
 class Runner:
@@ -38,6 +39,7 @@ class Runner:
         work: returns what a job of this kind does with this bucket, on behalf of who began it.
         clock_ms: unix time in milliseconds.
         entropy: random bytes, for ids.
+        hold_ms: how long a shard is lost after its runner was killed.
     """
 
     def __init__(
@@ -47,7 +49,9 @@ class Runner:
         work: Callable[[str, str], Awaitable[Work]],
         clock_ms: Callable[[], int],
         entropy: Callable[[int], bytes],
+        hold_ms: int = KEPT_MS,
     ) -> None:
+        self._hold_ms = hold_ms
         self.ledger = ledger
         self._leases = leases
         self._work = work
@@ -99,12 +103,42 @@ class Runner:
             moved = await asyncio.gather(*(one(shard) for shard in waiting))
             if not any(moved):
                 await asyncio.sleep(WAIT_SECONDS)
+        found = await self._end(job_id, work)
+        tell(found)
+        return found
+
+    async def shard(self, job_id: str, number: int) -> None:
+        """Work at one shard as far as it goes now, and end the job with its last one.
+
+        For workers that share jobs: a job that cannot go on is left to people.
+        """
+        shard = await self.ledger.shard(job_id, number)
+        if shard is None:
+            return
+        try:
+            found = await self._now(job_id)
+            work = await self._work(found.kind, found.bucket_id)
+            if not shard.finished:
+                await self._shard(shard, work, _tell_nobody)
+            if not await self.ledger.unfinished(job_id):
+                await self._end(job_id, work)
+        except Unavailable as error:
+            await self._rest(shard, error)
+        except HyokError as error:
+            await self.ledger.set_state(job_id, PAUSED, self._clock_ms(), cause=error.explain())
+            log.warning("job.paused", job=job_id, shard=number, error=error.explain())
+        except Exception:
+            # Left in the queue it would fail again, and again, with nobody looking.
+            log.exception("job.bug", job=job_id, shard=number)
+            await self.ledger.set_state(job_id, PAUSED, self._clock_ms(), cause=_BUG)
+
+    async def _end(self, job_id: str, work: Work) -> Progress:
+        """End a job of which no shard is left; return it as it is then."""
         found = await self._now(job_id)
         if found.state == OPEN:
             note = await work.finish()
             await self.ledger.set_state(job_id, DONE, self._clock_ms(), cause=note)
             found = await self._now(job_id)
-        tell(found)
         return found
 
     async def _now(self, job_id: str) -> Progress:
@@ -116,7 +150,7 @@ class Runner:
             return False
         try:
             async with (
-                self._leases.hold(f"job:{shard.job_id}:{shard.number}", KEPT_MS) as lease,
+                self._leases.hold(f"job:{shard.job_id}:{shard.number}", self._hold_ms) as lease,
                 lease.kept(),
             ):
                 return await self._steps(shard, work, tell)
@@ -168,3 +202,7 @@ class Runner:
             return [(await work.describe(item), cause, text) for item, cause, text in rows]
         except NotFound:  # the bucket was removed since, and with it the key of the names
             return [("", cause, text) for _, cause, text in rows]
+
+
+def _tell_nobody(_progress: Progress) -> None:
+    """Say nothing: nobody looks at a worker."""

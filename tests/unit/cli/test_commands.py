@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 NEEDS_NO_JSON = {
-    *("dev", "init", "serve gateway", "serve worker"),
+    *("dev", "init", "serve gateway", "serve worker", "work"),
     *("serve officer", "serve officer-worker", "serve door-worker"),
     *("audit prove", "audit prove-growth", "audit witness"),  # print documents
     # acts, whose answer is the exit code

@@ -6,6 +6,7 @@ import secrets
 from typing import TYPE_CHECKING
 
 from hyok.cli.diagnosis.audit import audit_log
+from hyok.cli.diagnosis.audit_order import audit_order
 from hyok.cli.diagnosis.check import Check
 from hyok.cli.diagnosis.doors import xks
 from hyok.cli.diagnosis.policies import exceptions, in_force, in_shadow
@@ -49,6 +50,8 @@ async def ask_all(core: Core, checks: Checklist, now_ms: int) -> None:
     await checks.ask("backup", _backup(core, now_ms))
     await checks.ask("restore drill", _drill(core, now_ms))
     checks.look("audit log", lambda: audit_log(core.settings, now_ms))
+    if core.settings.audit.sequencer == "database":
+        await checks.ask("audit order", audit_order(core.database, now_ms))
 
 
 async def _tokens(core: Core) -> Sequence[Check]:
