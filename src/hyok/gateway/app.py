@@ -81,6 +81,10 @@ class Gateway:
             await self._fail(exchange, call, fault_of(error), request_id, host_id)
             self._finish(call, begun, request_id, type(error).__name__, error.reason, error.code)
             return
+        except ConnectionError:  # the client's: what breaks elsewhere is an error of ours by now
+            exchange.abort()
+            self._finish(call, begun, request_id, "client-gone")
+            return
         except Exception:
             log.exception("s3.bug", request_id=request_id)
             await self._fail(exchange, call, INTERNAL, request_id, host_id)
@@ -157,7 +161,10 @@ class Gateway:
         if exchange.head.method != "HEAD" and fault.status != 304:
             headers.append(("content-type", "application/xml"))
             body = self._document(exchange, fault, request_id, host_id)
-        await exchange.respond(fault.status, headers, body)
+        try:
+            await exchange.respond(fault.status, headers, body)
+        except ConnectionError:  # nobody is left to be told
+            exchange.abort()
 
     def _document(self, exchange: Exchange, fault: Fault, request_id: str, host_id: str) -> bytes:
         return error_document(

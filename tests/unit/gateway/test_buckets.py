@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import structlog.testing
-from tests.unit.gateway.door import Door
+from tests.unit.gateway.door import Door, FakeExchange
 
 from hyok.errors import Refused
 from hyok.gateway.handlers import TABLE
@@ -123,6 +123,23 @@ async def test_the_log_has_one_line_per_request_and_no_name_of_an_object() -> No
     assert requests[0]["classification"] == "intern"
     assert requests[1]["status"] == 404
     assert "bsn" not in repr(lines)
+
+
+@pytest.mark.parametrize(("key", "error"), [("there", "client-gone"), ("absent", "NotFound")])
+async def test_a_client_that_went_away_is_no_fault_of_ours(
+    key: str, error: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door = Door()
+    await door.send("PUT /bucket/there", b"x")
+
+    async def gone(*_args: object) -> None:
+        raise ConnectionResetError("the client is gone")
+
+    monkeypatch.setattr(FakeExchange, "respond", gone)
+    with structlog.testing.capture_logs() as lines:
+        answer = await door.send(f"HEAD /bucket/{key}")
+    assert answer.aborted
+    assert [(line["event"], line["error"]) for line in lines] == [("s3.request", error)]
 
 
 @pytest.mark.parametrize(
