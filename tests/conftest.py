@@ -1,4 +1,4 @@
-"""The order of the suite: what takes long begins first, so that two lanes end together."""
+"""The order of the suite: what takes long begins first, so that the lanes end together."""
 
 from __future__ import annotations
 

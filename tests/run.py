@@ -19,8 +19,8 @@ CHECKS = (
     ("types", [str(BIN / "mypy")]),
     ("floors", [str(BIN / "lint-imports"), "--no-cache"]),
 )
-# Two files at a time: much of the suite waits, for processes that start and for time-outs.
-LANES = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder", "--durations", "25")
+# Three files at a time on two cores: much of the suite waits, for processes and for time-outs.
+LANES = ("-n", "3", "--dist", "loadfile", "--no-loadscope-reorder", "--durations", "25")
 
 
 def main(arguments: list[str]) -> int:
