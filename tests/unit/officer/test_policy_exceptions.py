@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["office"]
 
-BELOW = replace(
-    MAY_READ,
+BELOW = MAY_READ._replace(
     classification="vertrouwelijk",
     level=30,
     principal=replace(MAY_READ.principal, clearance=20),
