@@ -58,7 +58,7 @@ ALLOWED: Mapping[tuple[str, str], Sequence[object]] = {
     ("keyring", "destroyed_ms"): (None, 7),
     ("keyring", "current"): (True, False),
 }
-ONE_ROW = {"officer_register": "register", "policy_shadow": "shadow"}
+ONE_ROW = {"officer_register": "register", "policy_shadow": "shadow", "audit_log": "log"}
 """Tables of a single row, whose key must be 1."""
 
 ADDED: Mapping[tuple[str, str], object] = {
