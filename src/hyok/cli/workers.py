@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import uvloop
 
 from hyok import settings as settings_file
-from hyok.cli.allocator import keep_freed_memory
+from hyok.cli.allocator import collect_rarely, keep_freed_memory
 from hyok.cli.supervisor import forbid_core_dumps
 from hyok.telemetry.logs import configure
 
@@ -28,6 +28,7 @@ def serve_worker(config: Path, index: int) -> None:
     keep_freed_memory()
     settings = settings_file.load(config)
     configure(settings.log.level, settings.log.file)
+    collect_rarely()
     _until_ended(lambda stop: run_worker(settings, index, stop))
 
 
