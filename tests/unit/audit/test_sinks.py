@@ -178,6 +178,55 @@ def test_a_receiver_that_ends_otherwise_did_not_acknowledge(
         sink.send(MESSAGES)
 
 
+def ending_late(line: socket.socket, context: ssl.SSLContext, end: str) -> bytes:
+    """Hold back all of TLS that follows the handshake until the client ended; return its bytes."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = context.wrap_bio(incoming, outgoing, server_side=True)
+    while True:
+        try:
+            tls.do_handshake()
+            break
+        except ssl.SSLWantReadError:
+            line.sendall(outgoing.read())
+            incoming.write(line.recv(1 << 16))
+    got = b""
+    while len(got) < len(WIRE):
+        try:
+            got += tls.read(len(WIRE) - len(got))
+        except ssl.SSLWantReadError:
+            incoming.write(line.recv(1 << 16))
+    ended = incoming.pending or incoming.write(line.recv(1 << 16))
+    assert ended
+    if end == "alert":
+        incoming.read()
+        incoming.write(b"\x17\x03\x03\x00\x20" + bytes(32))  # no record of this connection
+        with contextlib.suppress(ssl.SSLError):
+            tls.read(1)
+    elif end == "in order":
+        tls.unwrap()
+    line.sendall(outgoing.read())
+    threading.Event().wait(0.1)
+    return got
+
+
+@pytest.mark.parametrize("end", ["in order", "killed", "alert"])
+def test_session_tickets_and_alerts_that_come_late_are_no_acknowledgement(
+    ca: trustme.CA, ca_file: Path, end: str
+) -> None:
+    context, got = server_of(ca, "127.0.0.1"), []
+    receiver = Receiver(lambda line: got.append(ending_late(line, context, end)), None)
+    sink = SyslogSink("127.0.0.1", receiver.port, client_context(ca_file), seconds_max=3.0)
+    try:
+        if end == "in order":
+            sink.send(MESSAGES)
+        else:
+            with pytest.raises(Unavailable):
+                sink.send(MESSAGES)
+    finally:
+        receiver.close()
+    assert got == [WIRE]
+
+
 def test_bytes_that_the_host_has_can_be_enough(
     ca: trustme.CA, ca_file: Path, serve: Callable[..., Receiver]
 ) -> None:

@@ -13,6 +13,7 @@ Source: RFC 5425 sections 4.3 and 4.4 (octet counting, close_notify); RFC 6587 3
 from __future__ import annotations
 
 import array
+import contextlib
 import fcntl
 import socket
 import ssl
@@ -29,6 +30,85 @@ FIN = 1
 """Counts as a byte; that it is confirmed as well is not waited for."""
 
 _WAIT_SECONDS = 0.01
+_READ_BYTES = 1 << 14
+
+
+class _Line:
+    """TLS over a socket, whose end is seen for what it is.
+
+    `ssl.SSLSocket.unwrap` takes a fatal alert that comes after our close_notify for the receiver's
+    own, since OpenSSL notes both as an end; reading on tells them apart.
+
+    Blocking, until the moment ``until`` of the monotonic clock.
+    """
+
+    def __init__(
+        self, plain: socket.socket, context: ssl.SSLContext, host: str, until: float
+    ) -> None:
+        self._plain, self._until = plain, until
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
+        while True:
+            try:
+                self._tls.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                self._flush()
+                self._fill()
+        self._flush()
+
+    def send(self, raw: bytes) -> None:
+        """Send all of it."""
+        self._tls.write(raw)
+        self._flush()
+
+    def closed_already(self) -> bool:
+        """Has the receiver ended TLS before we did?"""
+        self._plain.settimeout(0)
+        try:
+            while raw := self._plain.recv(_READ_BYTES):
+                self._incoming.write(raw)
+            return True
+        except BlockingIOError:
+            pass
+        try:
+            return not self._tls.read(1)
+        except ssl.SSLWantReadError:
+            return False
+
+    def close(self) -> None:
+        """Send close_notify; return when the receiver's own has come.
+
+        Raises:
+            ssl.SSLEOFError: the connection ended without.
+            TimeoutError: nothing came in time.
+        """
+        with contextlib.suppress(ssl.SSLWantReadError):  # ours is on its way out
+            self._tls.unwrap()
+        self._flush()
+        while True:
+            try:
+                self._tls.read(_READ_BYTES)  # of a receiver that speaks: nobody listens
+            except ssl.SSLZeroReturnError:
+                return
+            except ssl.SSLWantReadError:
+                self._fill()
+            except (ssl.SSLEOFError, ssl.SSLSyscallError):
+                # Not the connection's end, which `_fill` sees: a session ticket that came late.
+                _left(self._until)
+                if not self._incoming.pending:
+                    self._fill()
+
+    def _flush(self) -> None:
+        self._plain.settimeout(_left(self._until))
+        self._plain.sendall(self._outgoing.read())
+
+    def _fill(self) -> None:
+        self._plain.settimeout(_left(self._until))
+        raw = self._plain.recv(_READ_BYTES)
+        if not raw:
+            raise ssl.SSLEOFError("the connection ended without close_notify")
+        self._incoming.write(raw)
 
 
 class SyslogSink:
@@ -74,17 +154,15 @@ class SyslogSink:
             plain.sendall(raw)
             self._end_plain(plain, until)
             return
-        with self._context.wrap_socket(plain, server_hostname=self._host) as line:
-            line.settimeout(_left(until))
-            line.sendall(raw)
-            if not self._wait_for_close:
-                _wait_until_taken(line, until)
-                return
-            if _closed_already(line):
-                raise ConnectionResetError
-            line.settimeout(_left(until))
-            with line.unwrap() as rest:  # raises where there is no close_notify
-                self._end(rest, until)
+        line = _Line(plain, self._context, self._host, until)
+        line.send(raw)
+        if not self._wait_for_close:
+            _wait_until_taken(plain, until)
+            return
+        if line.closed_already():
+            raise ConnectionResetError
+        line.close()
+        self._end(plain, until)
 
     def _end_plain(self, plain: socket.socket, until: float) -> None:
         if self._wait_for_close:
@@ -114,15 +192,6 @@ class SyslogSink:
 def framed(message: bytes) -> bytes:
     """Return a message with its length before it (RFC 5425 section 4.3)."""
     return b"%d %s" % (len(message), message)
-
-
-def _closed_already(line: ssl.SSLSocket) -> bool:
-    """Has the receiver ended TLS before we did?"""
-    line.settimeout(0)
-    try:
-        return not line.recv(1)
-    except ssl.SSLWantReadError:
-        return False
 
 
 def _unconfirmed(line: socket.socket) -> int:
