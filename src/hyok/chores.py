@@ -13,9 +13,12 @@ import structlog
 from hyok.errors import HyokError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
+    from typing import TypeAlias
 
     from hyok.wiring import Core
+
+    Chore: TypeAlias = tuple[float, Callable[[], Awaitable[object]]]  # every so many seconds
 
 log = structlog.get_logger("hyok.chores")
 
@@ -43,8 +46,8 @@ GRANTS_SECONDS = 2.0
 
 
 async def keep_house(core: Core, clock_ms: Callable[[], int]) -> None:
-    """Run each chore at its own pace; one that fails has its next turn.  Runs for ever."""
-    chores: tuple[tuple[float, Callable[[], Awaitable[object]]], ...] = (
+    """Run the chores of a gateway's worker.  Runs for ever."""
+    chores: Sequence[Chore] = (
         (UPLOADS_LOOK_SECONDS, core.multipart.forget_ended),
         (USES_SECONDS, core.access_keys.write_uses),
         (GRANTS_SECONDS, core.break_glass.end_past),
@@ -54,6 +57,14 @@ async def keep_house(core: Core, clock_ms: Callable[[], int]) -> None:
         (STORE_SWEEP_SECONDS, partial(sweep_stores, core, clock_ms)),
         (MIRROR_SECONDS, partial(keep_mirrors, core)),
     )
+    await run_chores(core, chores)
+
+
+async def run_chores(core: Core, chores: Sequence[Chore]) -> None:
+    """Run each at its own pace, and wipe keys whose time is over.  Runs for ever.
+
+    One that fails has its next turn.
+    """
     due = [0.0] * len(chores)
     while True:
         core.custodian.sweep()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from hyok import __version__
+from hyok.chores import POLICY_SECONDS, USES_SECONDS, run_chores
 from hyok.doors.xks.door import XksDoor
 from hyok.doors.xks.health import Health
 from hyok.errors import HyokError
@@ -21,16 +22,16 @@ from hyok.telemetry.metrics import Metrics
 from hyok.wiring import clock_ms, open_core
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Sequence
 
+    from hyok.chores import Chore
     from hyok.http1.server import Server
     from hyok.settings import Settings
     from hyok.wiring import Core
 
 log = structlog.get_logger("hyok.doors")
 
-POLICY_SECONDS = 1.0
-USES_SECONDS = 60.0
+HEALTH_SECONDS = 20.0
 IDLE_SECONDS_MAX = 120.0
 """KMS keeps its connections, and a handshake costs it part of a quarter of a second."""
 
@@ -122,13 +123,6 @@ async def _open_management(
     )
 
 
-async def _every(seconds: float, work: Callable[[], Awaitable[object]]) -> None:
-    while True:
-        with contextlib.suppress(HyokError):
-            await work()
-        await asyncio.sleep(seconds)
-
-
 async def run_doors(settings: Settings, index: int, stop: asyncio.Event) -> None:
     """Serve until ``stop``, then end without losing a request."""
     core = open_core(settings)
@@ -141,11 +135,15 @@ async def run_doors(settings: Settings, index: int, stop: asyncio.Event) -> None
         await health.look()
     door = await open_xks(core, health, metrics)
     management = await _open_management(core, health, metrics, index, door)
+    chores: Sequence[Chore] = (
+        (POLICY_SECONDS, core.policy.look),
+        (USES_SECONDS, core.access_keys.write_uses),
+    )
     tasks = [
         asyncio.create_task(core.watch.run()),
-        asyncio.create_task(_every(POLICY_SECONDS, core.policy.look)),
-        asyncio.create_task(_every(USES_SECONDS, core.access_keys.write_uses)),
-        asyncio.create_task(health.run()),
+        asyncio.create_task(run_chores(core, chores)),
+        # A token that hangs takes its time; nothing else waits for it.
+        asyncio.create_task(run_chores(core, [(HEALTH_SECONDS, health.look)])),
     ]
     log.info("xks.ready", port=door.port, worker=index)
     try:

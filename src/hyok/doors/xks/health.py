@@ -7,7 +7,6 @@ Source: AWS "XKS Proxy API Specification", version 1, "GetHealthStatus".
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from hyok.doors.xks.wire import render
@@ -15,7 +14,6 @@ from hyok.doors.xks.wire import render
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-EVERY_SECONDS = 20.0
 AGE_SECONDS_MAX = 60.0
 TRIAL_SECONDS = 2.0
 TOKENS_MAX = 10
@@ -23,7 +21,7 @@ ACTIVE, UNAVAILABLE = "ACTIVE", "UNAVAILABLE"
 
 
 class Health:
-    """One in each process; `run` keeps it young.
+    """One in each process; `look` at times keeps it young.
 
     Args:
         probe: what fails in each token, empty where it is well.
@@ -58,12 +56,6 @@ class Health:
         self._seen = await self._probe(seconds)
         self._seen_at = self._monotonic()
         return self._seen
-
-    async def run(self) -> None:
-        """Look for ever."""
-        while True:
-            await self.look()
-            await asyncio.sleep(EVERY_SECONDS)
 
     async def answer(self, seconds: float) -> bytes:
         """Return the answer to GetHealthStatus; a trial that is too old is made again first."""
