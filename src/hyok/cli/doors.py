@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path  # noqa: TC003 - typer reads the annotation
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
@@ -171,8 +171,7 @@ def xks_file(
 
     A store has two live keys at most, so that the old one serves until AWS has the new one.
     """
-    if output.exists():
-        raise Conflict(f"{output} is there already", effect="No access key was made.")
+    file = _new_file(output)  # first: the secret of a key that was made is shown nowhere else
 
     async def act(core: Core) -> tuple[XksStoreSettings, IssuedAccessKey]:
         store = core.settings.doors.xks.store_of(prefix)
@@ -190,21 +189,45 @@ def xks_file(
         await record(core, "access-key:create", found.tenant, *facts)
         return store, issued
 
-    store, issued = run(config, act)
-    told = {
-        "XksProxyUriPath": f"{store.prefix}/kms/xks/v1",
-        "XksProxyAuthenticationCredential": {
-            "AccessKeyId": issued.access_key,
-            "RawSecretAccessKey": issued.secret.get_secret_value(),
-        },
-    }
-    descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
+    try:
+        store, issued = run(config, act)
+        told = {
+            "XksProxyUriPath": f"{store.prefix}/kms/xks/v1",
+            "XksProxyAuthenticationCredential": {
+                "AccessKeyId": issued.access_key,
+                "RawSecretAccessKey": issued.secret.get_secret_value(),
+            },
+        }
         json.dump(told, file)
         file.write("\n")
+    except BaseException:
+        output.unlink()
+        raise
+    finally:
+        file.close()
     row = {"file": str(output), "access_key": issued.access_key, "app": issued.app_id}
     if as_json:
         show([row], as_json=True, empty="")
         return
     say(f"{output} has the access key {issued.access_key} of {issued.app_id} and its secret")
     say("Next: give it to AWS (docs/keyservices/xks.md), then delete the file")
+
+
+def _new_file(path: Path) -> TextIO:
+    """Open a file for a secret.
+
+    Raises:
+        Conflict: it is there already.
+        Malformed: it cannot be written.
+    """
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError as error:
+        raise Conflict(f"{path} is there already", effect="No access key was made.") from error
+    except OSError as error:
+        raise Malformed(
+            f"{path} cannot be written: {error.strerror}",
+            effect="No access key was made.",
+            next_step="name a file in a folder that is there",
+        ) from error
+    return os.fdopen(descriptor, "w")
