@@ -12,9 +12,11 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import struct
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias, cast
 
+import structlog
 from typing_extensions import override
 
 from hyok.errors import Malformed
@@ -23,6 +25,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+log = structlog.get_logger("hyok.http1")
+
+TOLD_AGAIN_SECONDS = 60.0
+_told: dict[str, float] = {}
 
 SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"
 HEADER_BYTES_MAX = 16 + 2048
@@ -76,6 +84,14 @@ def parse_networks(texts: Sequence[str]) -> tuple[Network, ...]:
     return tuple(ipaddress.ip_network(text) for text in texts)
 
 
+def _address_of(peername: object) -> Address | None:
+    """Return the address of a peer; an IPv4 one on a socket of IPv6 as what it is."""
+    if not isinstance(peername, tuple):  # it is gone already
+        return None
+    address = ipaddress.ip_address(str(peername[0]).partition("%")[0])
+    return getattr(address, "ipv4_mapped", None) or address
+
+
 class Preamble(asyncio.BufferedProtocol):
     """The first bytes of a connection from a balancer; afterwards another protocol goes on.
 
@@ -101,10 +117,9 @@ class Preamble(asyncio.BufferedProtocol):
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        name = transport.get_extra_info("peername")
-        peer = ipaddress.ip_address(name[0].partition("%")[0])
-        if not any(peer in network for network in self._trusted):
-            self._transport.abort()
+        peer = _address_of(transport.get_extra_info("peername"))
+        if peer is None or not any(peer in network for network in self._trusted):
+            self._close("http1.not_a_balancer", peer)
             return
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(self._seconds_max, self._transport.abort)
@@ -121,10 +136,20 @@ class Preamble(asyncio.BufferedProtocol):
         try:
             told = parse_header(held)
         except Malformed:
-            self._transport.abort()
+            name = self._transport.get_extra_info("peername")
+            self._close("http1.no_proxy_header", _address_of(name))
             return
         if told is not None and not self._transport.is_closing():
             self._go_on(told.client, held[told.length :])
+
+    def _close(self, event: str, peer: Address | None) -> None:
+        """Close, and tell whoever runs this, who is told nowhere else; not of each connection."""
+        assert self._transport is not None
+        self._transport.abort()
+        now = time.monotonic()
+        if now >= _told.get(event, float("-inf")) + TOLD_AGAIN_SECONDS:
+            _told[event] = now
+            log.warning(event, peer=str(peer), next_step="gateway.proxy_protocol_from")
 
     def _go_on(self, client: str | None, rest: bytes) -> None:
         assert self._transport is not None

@@ -10,11 +10,13 @@ import struct
 from typing import TYPE_CHECKING
 
 import pytest
+import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hyok.cli.certificates import make_development_certificates
 from hyok.errors import Malformed
+from hyok.http1 import proxy
 from hyok.http1.limits import Limits
 from hyok.http1.proxy import SIGNATURE, Told, parse_header, parse_networks
 from hyok.http1.pump import PumpPool
@@ -136,6 +138,32 @@ async def test_the_client_is_the_one_that_the_balancer_names(door: Server) -> No
 async def test_without_a_header_there_is_no_answer(door: Server) -> None:
     assert await say(door.port, ASK) == b""
     assert await say(door.port, tcp4("192.0.2.7")[:20]) == b"", "too slow"
+
+
+async def test_who_runs_this_is_told_why_nobody_gets_in(
+    door: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(proxy, "_told", {})
+    with structlog.testing.capture_logs() as lines:
+        for _ in range(3):
+            assert await say(door.port, ASK) == b""
+    assert [(one["event"], one["peer"]) for one in lines] == [
+        ("http1.no_proxy_header", "127.0.0.1")
+    ]
+
+
+async def test_a_balancer_of_ipv4_is_known_on_a_socket_of_ipv6() -> None:
+    pump = PumpPool(2)
+    sock = socket.socket(socket.AF_INET6)
+    sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    sock.bind(("::", 0))
+    sock.setblocking(False)
+    server = await serve(tell, pump=pump, sock=sock, balancers=LOOPBACK)
+    try:
+        assert (await say(server.port, tcp4("192.0.2.7") + ASK)).endswith(b"192.0.2.7")
+    finally:
+        await server.close()
+        pump.close()
 
 
 async def test_only_a_balancer_may_say_who_the_client_is() -> None:
