@@ -223,10 +223,10 @@ def _new_file(path: Path) -> TextIO:
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError as error:
-        raise Conflict(f"{path} is there already", effect="No access key was made.") from error
+        raise Conflict(f"{path} is there already.", effect="No access key was made.") from error
     except OSError as error:
         raise Malformed(
-            f"{path} cannot be written: {error.strerror}",
+            f"{path} cannot be written: {error.strerror}.",
             effect="No access key was made.",
             next_step="name a file in a folder that is there",
         ) from error
