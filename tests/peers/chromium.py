@@ -117,7 +117,7 @@ class Chromium:
         await self.wait("document.readyState === 'complete' && location.href !== 'about:blank'")
 
     async def click(self, selector: str) -> None:
-        await self.wait(f"document.querySelector({json.dumps(selector)}) !== null")
+        await self.wait(f"document.querySelector({json.dumps(selector + ':not(:disabled)')}) !== null")
         await self.run(f"document.querySelector({json.dumps(selector)}).click()")
 
     async def fill(self, selector: str, value: str) -> None:

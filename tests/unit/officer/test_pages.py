@@ -131,7 +131,7 @@ async def test_a_form_refuses_and_withdraws_and_approves_nothing(door: Door) -> 
         page = await client.get(path, headers=HTML)
         found = re.search(r'name="csrf" content="([0-9a-f]{64})"', page.text)
         assert found is not None
-        assert 'value="approve" data-sign' in page.text
+        assert 'value="approve" data-sign disabled' in page.text
         form = {"csrf": found[1], "verdict": "approve", "reason": ""}
         answer = await client.post(f"{path}/decisions", data=form, headers=HTML)
         assert answer.status_code == 403

@@ -110,6 +110,11 @@ function run(form, work, after) {
     });
 }
 
+// Buttons that sign come disabled: pressed before this script listens, they would only be refused.
+function enable(form) {
+  form.querySelectorAll("button:disabled").forEach((button) => { button.disabled = false; });
+}
+
 const decide = document.getElementById("decide");
 if (decide) {
   decide.addEventListener("submit", (event) => {
@@ -118,6 +123,7 @@ if (decide) {
     event.preventDefault();
     run(decide, () => sign(decide, button.value), () => location.reload());
   });
+  enable(decide);
 }
 
 const registering = document.getElementById("register");
@@ -128,4 +134,5 @@ if (registering) {
       location.assign(`/proposals/${said.id}`);
     });
   });
+  enable(registering);
 }
