@@ -130,7 +130,9 @@ def test_a_lost_server_fails_closed_in_time_and_is_used_again_by_itself(
             assert operated.status_of(caught.value) == 503
             while not load.failed or load.failed[-1] != 503 or done_within(load, 2.0):
                 assert time.monotonic() - killed < AGE_SECONDS_MAX + 8, "still served from memory"
-            assert made.readyz()[0] == 503
+            # Writes end with what was leased of them, perhaps before memory does.
+            while made.readyz()[0] != 503:
+                assert time.monotonic() - killed < AGE_SECONDS_MAX + 8, "ready without a database"
             server.start()
             started = time.monotonic()
             while not done_within(load, 0.5):
