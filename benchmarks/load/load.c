@@ -106,6 +106,18 @@ static void need_tls(const char *ca) {
   control(tls_context, 33 /* SSL_CTRL_MODE */, 1 | 2 /* partial write, moving buffer */, NULL);
 }
 
+static void show_certificate(const char *pem) {
+  void *lib = dlopen("libssl.so.3", RTLD_NOW);
+  int (*chain)(void *, const char *) =
+      (int (*)(void *, const char *))dlsym(lib, "SSL_CTX_use_certificate_chain_file");
+  int (*key)(void *, const char *, int) =
+      (int (*)(void *, const char *, int))dlsym(lib, "SSL_CTX_use_PrivateKey_file");
+  if (!tls_context || chain(tls_context, pem) != 1 || key(tls_context, pem, 1) != 1) {
+    fprintf(stderr, "no certificate and key in %s, or no --ca before it\n", pem);
+    exit(2);
+  }
+}
+
 /* >0 bytes, 0 end, -1 later, -2 broken */
 static int64_t tls_result(Connection *c, int result) {
   if (result > 0) return result;
@@ -447,6 +459,7 @@ int main(int argc, char **argv) {
     else if (!strcmp(name, "--requests")) request_file = value;
     else if (!strcmp(name, "--pattern")) pattern_file = value;
     else if (!strcmp(name, "--ca")) need_tls(value);
+    else if (!strcmp(name, "--cert")) show_certificate(value);
     else { fprintf(stderr, "%s is no option\n", name); return 2; }
   }
   if (!request_file || !pattern_file || !connection_count || connection_count > CONNECTIONS_MAX)

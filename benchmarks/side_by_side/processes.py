@@ -16,6 +16,7 @@ PROC = Path("/proc")
 
 ROLES = (
     ("serve worker", "worker"),
+    ("serve door-worker", "door"),
     ("serve gateway", "supervisor"),
     ("audit_writer", "audit writer"),
     ("hsm.agent", "hsm agent"),
