@@ -16,11 +16,12 @@ from hyok.objects.uploads import UploadLedger
 from hyok.officer.actions import OfficerActions
 from hyok.officer.break_glass import GrantBreakGlass
 from hyok.officer.bucket_acts import LowerBucket, PublishBucket
-from hyok.officer.door_acts import CreateDoorKey
+from hyok.officer.door_acts import CreateDoorKey, DestroyDoorKey
+from hyok.officer.door_break_glass import GrantDoorCalls
 from hyok.officer.key_acts import DestroyKey
 from hyok.officer.key_uses import KeyUses
 from hyok.officer.object_acts import ExportBucket, LowerObject
-from hyok.officer.officer_acts import AddIdentity, AddOfficer, RevokeOfficer
+from hyok.officer.officer_acts import AddIdentity, AddOfficer, RemoveIdentity, RevokeOfficer
 from hyok.officer.policy_acts import PublishPolicy
 from hyok.officer.shadow_acts import ShadowDesk
 from hyok.officer.shred_acts import ShredCase
@@ -126,6 +127,7 @@ def build_actions(core: Core, progress: Callable[[int, int], None] = _silent) ->
             Act.ADD_OFFICER: AddOfficer(core.register),
             Act.REVOKE_OFFICER: RevokeOfficer(core.register),
             Act.ADD_IDENTITY: AddIdentity(core.register),
+            Act.REMOVE_IDENTITY: RemoveIdentity(core.register),
             Act.PUBLISH: PublishBucket(registry, keeper, classes),
             Act.LOWER_BUCKET: LowerBucket(registry, keeper, classes),
             Act.LOWER_OBJECT: LowerObject(core.vault, registry, classes, clock_ms),
@@ -151,10 +153,20 @@ def build_actions(core: Core, progress: Callable[[int, int], None] = _silent) ->
             Act.BREAK_GLASS: GrantBreakGlass(
                 core.break_glass.book, registry, core.access_keys, classes
             ),
+            Act.BREAK_GLASS_DOOR: GrantDoorCalls(
+                core.break_glass.book, core.doors.catalog, core.access_keys, classes
+            ),
             Act.CREATE_DOOR_KEY: CreateDoorKey(
                 catalog=core.doors.catalog,
                 hsm=core.hsm,
                 apps=core.access_keys,
+                custodian=core.custodian,
+                classifications=classes,
+            ),
+            Act.DESTROY_DOOR_KEY: DestroyDoorKey(
+                catalog=core.doors.catalog,
+                hsm=core.hsm,
+                freezes=core.freezes,
                 custodian=core.custodian,
                 classifications=classes,
             ),

@@ -5,28 +5,31 @@ It needs neither gateway nor database, so the stand-alone decryptor builds on it
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from hyok.backends.filesystem import FileStore
-from hyok.hsm.door_pool import DoorPool
 from hyok.hsm.pool import HsmPool, TokenSpec
+from hyok.hsm.private_pool import PrivatePool
 from hyok.hsm.software import SoftwareHsm
 from hyok.http1.tls import client_context
 from hyok.sockets import agent_socket
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from hyok.backends.config import StoreSettings
     from hyok.backends.port import ObjectStore
-    from hyok.hsm.port import DoorHsm, Hsm
+    from hyok.hsm.port import Hsm, WrapHsm
     from hyok.settings import Settings
 
 
-def build_hsm(settings: Settings) -> DoorHsm:
+def build_hsm(settings: Settings) -> WrapHsm:
     """Return the HSM: a pool over the agents' sockets, or software keys for development."""
     if settings.hsm.kind == "software":
         return SoftwareHsm(settings.hsm.software_file)
-    return DoorPool(
+    return PrivatePool(
         [
             TokenSpec(token.name, str(agent_socket(settings, token.name)))
             for token in settings.hsm.tokens
@@ -45,8 +48,13 @@ def build_token(settings: Settings, name: str) -> Hsm:
     )
 
 
-def build_store(settings: StoreSettings) -> ObjectStore:
-    """Return the store of these settings."""
+def build_store(settings: StoreSettings, trials: Path | None = None) -> ObjectStore:
+    """Return the store of these settings.
+
+    Args:
+        settings: one `[[stores]]`.
+        trials: the folder where what races at stores showed is kept; None: nowhere.
+    """
     if settings.kind == "files":
         return FileStore(settings.path)
     # Imports that take long, and that an installation without an S3 store does not need.
@@ -54,6 +62,7 @@ def build_store(settings: StoreSettings) -> ObjectStore:
     from hyok.backends.retries import Retries, RetryRules  # noqa: PLC0415
     from hyok.backends.s3 import S3Store, Sizes  # noqa: PLC0415
     from hyok.backends.s3_credentials import CredentialChain  # noqa: PLC0415
+    from hyok.backends.s3_trial_file import TrialFile  # noqa: PLC0415
     from hyok.http1.client import Pool  # noqa: PLC0415
 
     context = client_context(settings.ca_file) if settings.endpoint.startswith("https") else None
@@ -71,6 +80,11 @@ def build_store(settings: StoreSettings) -> ObjectStore:
         ),
         virtual_host=settings.addressing == "virtual-host",
         sizes=Sizes(settings.single_put_bytes_max, settings.split_part_bytes),
+        races=(
+            TrialFile(trials / f"{settings.name}.json", settings.endpoint, time.time)
+            if trials is not None
+            else None
+        ),
     )
     rules = RetryRules(
         attempts_max=settings.attempts_max,

@@ -1,116 +1,100 @@
-"""A worker of the doors for clouds and SaaS: AWS's external key store proxy, until it stops."""
+"""A worker of one of the doors for clouds and SaaS, until it stops."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
 
-from hyok import __version__
 from hyok.chores import POLICY_SECONDS, USES_SECONDS, run_chores
-from hyok.doors.xks.door import XksDoor
-from hyok.doors.xks.health import Health
+from hyok.doors.listener import ListenerSettings
+from hyok.doors.trials import Trials
 from hyok.errors import HyokError
-from hyok.gateway.management import Management
+from hyok.gateway.management import Management, cause_of
 from hyok.http1.limits import Limits
-from hyok.http1.server import serve
+from hyok.http1.server import serve, xml_refusal
 from hyok.http1.tls import TlsSettings
+from hyok.openings.each import OPENINGS
+from hyok.openings.opening import OwnServer
 from hyok.telemetry.metrics import Metrics
-from hyok.wiring import clock_ms, open_core
+from hyok.wiring import open_core
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hyok.chores import Chore
+    from hyok.doors.listener import ServedSettings
     from hyok.http1.server import Server
+    from hyok.openings.opening import Handle, OpenDoor, Opening
     from hyok.settings import Settings
     from hyok.wiring import Core
 
 log = structlog.get_logger("hyok.doors")
 
-HEALTH_SECONDS = 20.0
-IDLE_SECONDS_MAX = 120.0
-"""KMS keeps its connections, and a handshake costs it part of a quarter of a second."""
+
+async def _open(
+    core: Core, settings: ServedSettings, built: Handle | OwnServer, opening: Opening
+) -> OpenDoor:
+    if isinstance(built, OwnServer):
+        return await built.start()
+    assert isinstance(settings, ListenerSettings)
+    return await _listen(core, settings, built, opening)
 
 
-def build_health(core: Core) -> Health:
-    """Return what tells KMS how the HSM is."""
-    settings = core.settings
-    family = settings.hsm.profile if settings.hsm.kind == "pkcs11" else "software keys"
-    return Health(
-        core.doors.probe,
-        model=family,
-        proxy=f"hyok {__version__}",
-        fleet=settings.doors.xks.workers,
-        monotonic=time.monotonic,
-    )
-
-
-async def open_xks(core: Core, health: Health, metrics: Metrics) -> Server:
-    """Open the door that AWS KMS calls."""
-    settings, limits = core.settings.doors.xks, core.settings.limits
-    door = XksDoor(
-        stores=settings.stores,
-        credentials=core.access_keys,
-        custody=core.doors,
-        health=health,
-        reachable=lambda: core.watch.reachable,
-        deadline_seconds=settings.deadline_ms / 1000,
-        in_flight_max=settings.requests_in_flight_max,
-        clock_ms=clock_ms,
-        monotonic=time.monotonic,
-        meter=metrics,
-        share=1 / settings.workers,
-    )
-    tls = None
-    if settings.tls_certificate is not None and settings.tls_key is not None:
-        tls = TlsSettings(
-            settings.tls_certificate,
-            settings.tls_key,
-            settings.client_ca,
-            frozenset(settings.client_names),
-        )
+async def _listen(
+    core: Core, settings: ListenerSettings, handle: Handle, opening: Opening
+) -> Server:
+    limits = core.settings.limits
     return await serve(
-        door.handle,
+        handle,
         pump=core.pump,
         host=settings.host,
         port=settings.port,
-        tls=tls,
+        tls=_tls_of(settings),
         reuse_port=settings.workers > 1,
+        refusal=opening.refusal or xml_refusal,
         limits=Limits(
             head_seconds_max=limits.head_seconds_max,
-            idle_seconds_max=IDLE_SECONDS_MAX,
+            idle_seconds_max=opening.idle_seconds_max or limits.idle_seconds_max,
             connections_per_client_max=limits.connections_per_client_max,
             requests_in_flight_max=2 * settings.requests_in_flight_max,
         ),
     )
 
 
+def _tls_of(settings: ListenerSettings) -> TlsSettings | None:
+    if settings.tls_certificate is None or settings.tls_key is None:
+        return None
+    return TlsSettings(
+        settings.tls_certificate,
+        settings.tls_key,
+        settings.authority,
+        settings.names,
+        settings.only_tls_1_3,
+    )
+
+
 async def _open_management(
-    core: Core, health: Health, metrics: Metrics, index: int, door: Server
+    core: Core, trials: Trials, metrics: Metrics, index: int, door: OpenDoor
 ) -> Server:
     """Open /livez, /readyz and /metrics, on the ports after those of the gateway's workers."""
 
     async def ready() -> dict[str, str]:
-        failing = {name: said for name, said in health.seen.items() if said}
         causes = {
             "hsm": core.watch.cause,
             "drain": "draining" if door.draining else "",
-            "doors": "; ".join(failing.values()) if len(failing) == len(health.seen) else "",
+            "doors": trials.ill,
         }
-        try:
-            await core.doors.catalog.all()
-            causes["database"] = ""
-        except HyokError as error:
-            causes["database"] = str(error)
+        causes["database"] = await cause_of(core.doors.catalog.all, "the database")
         return causes
 
     def render() -> bytes:
         metrics.hsm_reachable.set(core.watch.reachable)
-        metrics.door_tokens_failing.set(sum(map(bool, health.seen.values())))
+        metrics.door_tokens_failing.set(sum(map(bool, trials.seen.values())))
         return metrics.render()
 
     settings = core.settings
@@ -123,18 +107,29 @@ async def _open_management(
     )
 
 
-async def run_doors(settings: Settings, index: int, stop: asyncio.Event) -> None:
-    """Serve until ``stop``, then end without losing a request."""
+def _place(settings: Settings, which: str, index: int) -> int:
+    """Return the place of a worker among the management ports of all doors."""
+    doors = settings.doors.each
+    before = list(doors)[: list(doors).index(which)]
+    return index + sum(doors[name].workers for name in before if doors[name].enabled)
+
+
+async def run_doors(settings: Settings, index: int, stop: asyncio.Event, which: str) -> None:
+    """Serve one door until ``stop``, then end without losing a request."""
     core = open_core(settings)
     metrics = Metrics()
-    health = build_health(core)
+    listener, opening = settings.doors.each[which], OPENINGS[which]
+    trials = Trials(opening.probe(core), monotonic=time.monotonic)
     await core.watch.look()
     with contextlib.suppress(HyokError):  # without it every decision is a no, until it is there
         await core.policy.look()
+    look = partial(trials.look, opening.trial_seconds)
     with contextlib.suppress(HyokError):
-        await health.look()
-    door = await open_xks(core, health, metrics)
-    management = await _open_management(core, health, metrics, index, door)
+        await look()
+    built = opening.build(core, trials, metrics)
+    door = await _open(core, listener, built, opening)
+    place = _place(settings, which, index)
+    management = await _open_management(core, trials, metrics, place, door)
     chores: Sequence[Chore] = (
         (POLICY_SECONDS, core.policy.look),
         (USES_SECONDS, core.access_keys.write_uses),
@@ -143,12 +138,12 @@ async def run_doors(settings: Settings, index: int, stop: asyncio.Event) -> None
         asyncio.create_task(core.watch.run()),
         asyncio.create_task(run_chores(core, chores)),
         # A token that hangs takes its time; nothing else waits for it.
-        asyncio.create_task(run_chores(core, [(HEALTH_SECONDS, health.look)])),
+        asyncio.create_task(run_chores(core, [(opening.health_seconds, look)])),
     ]
-    log.info("xks.ready", port=door.port, worker=index)
+    log.info("door.ready", door=which, address=door.address, worker=index)
     try:
         await stop.wait()
-        await door.drain(settings.doors.xks.drain_seconds)
+        await door.drain(listener.drain_seconds)
     finally:
         for task in tasks:
             task.cancel()
@@ -156,4 +151,4 @@ async def run_doors(settings: Settings, index: int, stop: asyncio.Event) -> None
         with contextlib.suppress(HyokError):
             await core.access_keys.write_uses()
         await core.close()
-    log.info("xks.ended", worker=index)
+    log.info("door.ended", door=which, worker=index)

@@ -27,7 +27,8 @@ from hyok.sign_in import build_sign_in
 from hyok.wiring import clock_ms, open_core
 
 if TYPE_CHECKING:
-    from hyok.officer.config import OfficerSettings
+    from hyok.officer.api.guard import Guard
+    from hyok.officer.config import OfficerApiSettings, OfficerSettings
     from hyok.settings import Settings
     from hyok.wiring import Core
 
@@ -79,12 +80,12 @@ async def _keep_policy(core: Core) -> None:
         await asyncio.sleep(POLICY_SECONDS)
 
 
-async def run_officer_door(settings: Settings, stop: asyncio.Event) -> None:
-    """Serve officers until ``stop``."""
-    core = open_core(settings)
-    api = settings.officers.api
-    app = build_door(build_services(core), body_bytes_max=api.body_bytes_max)
-    server = Server(
+def build_server(app: Guard, api: OfficerApiSettings) -> Server:
+    """Return the server of the door.
+
+    Its TLS is rustls: 1.2 and 1.3, forward secrecy and authenticated ciphers, nothing else.
+    """
+    return Server(
         app,
         address=api.host,
         port=api.port,
@@ -99,6 +100,14 @@ async def run_officer_door(settings: Settings, stop: asyncio.Event) -> None:
         ssl_key=api.tls_key,
         ssl_protocol_min=SSLProtocols.tls12,
     )
+
+
+async def run_officer_door(settings: Settings, stop: asyncio.Event) -> None:
+    """Serve officers until ``stop``."""
+    core = open_core(settings)
+    api = settings.officers.api
+    app = build_door(build_services(core), body_bytes_max=api.body_bytes_max)
+    server = build_server(app, api)
     policy = asyncio.create_task(_keep_policy(core))
     serving = asyncio.create_task(server.serve())
     ending = asyncio.create_task(stop.wait())

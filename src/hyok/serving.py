@@ -20,7 +20,7 @@ from hyok.gateway.admission import Admission
 from hyok.gateway.app import Gateway
 from hyok.gateway.call import NewBuckets, Services
 from hyok.gateway.handlers.sts import StsDoor
-from hyok.gateway.management import Management
+from hyok.gateway.management import Management, cause_of
 from hyok.http1.limits import Limits
 from hyok.http1.proxy import parse_networks
 from hyok.http1.server import serve
@@ -28,6 +28,7 @@ from hyok.http1.tls import TlsSettings
 from hyok.identity.guesses import FailureLimit
 from hyok.objects.bucket_states import BucketStates
 from hyok.objects.version_listing import VersionListings
+from hyok.s3.algorithms import load_crt
 from hyok.telemetry.metrics import Metrics
 from hyok.vocabulary import ClassificationName
 from hyok.wiring import clock_ms, open_core
@@ -125,11 +126,7 @@ async def open_management(core: Core, metrics: Metrics, index: int, door: Server
 
     async def ready() -> dict[str, str]:
         causes = {"hsm": core.watch.cause, "drain": "draining" if door.draining else ""}
-        try:
-            await core.registry.all()
-            causes["database"] = ""
-        except HyokError as error:
-            causes["database"] = str(error)
+        causes["database"] = await cause_of(core.registry.all, "the database")
         metrics.hsm_reachable.set(core.watch.reachable)
         return causes
 
@@ -181,6 +178,7 @@ def tell_shadow(shadow: ShadowWatch, metrics: Metrics) -> None:
 
 async def run_worker(settings: Settings, index: int, stop: asyncio.Event) -> None:
     """Serve until ``stop``, then end without losing a request."""
+    load_crt()  # not while the first client waits
     core = open_core(settings)
     metrics = Metrics()
     await core.watch.look()

@@ -18,6 +18,7 @@ from hyok.backends.config import StoreSettings
 from hyok.custody.config import PolicySettings
 from hyok.database.config import DatabaseSettings
 from hyok.doors.config import DoorSettings
+from hyok.doors.listener import ListenerSettings
 from hyok.errors import Malformed
 from hyok.gateway.config import GatewaySettings, LimitSettings, ManagementSettings
 from hyok.hsm.config import HsmSettings
@@ -97,11 +98,14 @@ class Settings(BaseModel, extra="forbid", frozen=True):
                 "officers.api.tls_certificate is missing; plain http is served on loopback only"
             )
 
-        xks = self.doors.xks
-        if xks.enabled and xks.tls_certificate is None and xks.host not in LOOPBACK:
-            raise ValueError(
-                "doors.xks.tls_certificate is missing; plain http is served on loopback only"
-            )
+        for name, door in self.doors.each.items():
+            if not (door.enabled and isinstance(door, ListenerSettings)):
+                continue
+            if door.tls_certificate is None and door.host not in LOOPBACK:
+                raise ValueError(
+                    f"doors.{name}.tls_certificate is missing; plain http is served on loopback "
+                    "only"
+                )
 
     @property
     def default_store(self) -> str:

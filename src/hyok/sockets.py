@@ -14,6 +14,7 @@ from hyok.hsm.supervise import AgentSpec
 
 if TYPE_CHECKING:
     from hyok.hsm.config import TokenSettings
+    from hyok.hsm.profile import Family
     from hyok.settings import Settings
 
 
@@ -27,6 +28,26 @@ def agent_socket(settings: Settings, token: str) -> Path:
     return settings.installation.run_directory / f"hsm-{token}.sock"
 
 
+def hsm_title(settings: Settings) -> tuple[str, str]:
+    """Return who makes the HSM and what it is called, as its family's profile says.
+
+    Raises:
+        Malformed: the profile cannot be read (code HY-1003).
+    """
+    if settings.hsm.kind == "software":
+        return "hyok", "software keys"
+    family = _family_of(settings)
+    return family.vendor, family.title
+
+
+def _family_of(settings: Settings) -> Family:
+    path = settings.hsm.profiles_directory / f"{settings.hsm.profile}.toml"
+    try:
+        return parse_family(path.read_text())
+    except OSError as error:
+        raise Malformed(f"the HSM profile {path} cannot be read", code="HY-1003") from error
+
+
 def agent_specs(settings: Settings) -> list[AgentSpec]:
     """Return how to start the agents of this host; none for software keys.
 
@@ -35,11 +56,7 @@ def agent_specs(settings: Settings) -> list[AgentSpec]:
     """
     if settings.hsm.kind == "software":
         return []
-    path = settings.hsm.profiles_directory / f"{settings.hsm.profile}.toml"
-    try:
-        family = parse_family(path.read_text())
-    except OSError as error:
-        raise Malformed(f"the HSM profile {path} cannot be read", code="HY-1003") from error
+    family = _family_of(settings)
     specs = []
     for token in settings.hsm.tokens:
         known = [found for found in family.modules if Path(found).exists()]

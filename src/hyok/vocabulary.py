@@ -202,6 +202,7 @@ class KeyUse:
     via: str = ""  # the service through which they came
     resource: str = ""  # the other side's name of the key
     caller_id: str = field(default="", compare=False)  # opaque
+    correlation: str = field(default="", compare=False)  # the other side's id of the whole call
 
     @property
     def key(self) -> str:
@@ -218,6 +219,7 @@ class KeyUse:
             "caller": self.caller_id,
             "via": self.via,
             "resource": self.resource,
+            "correlation": self.correlation,
         }
         return tuple(f"{name}:{value}" for name, value in said.items() if value)
 
@@ -240,6 +242,7 @@ class Ask:
     subject: DataSubject | None = None
     approval: str = ""  # the proposal of officers that is being executed
     use: KeyUse | None = None  # of a door's key; then there is no bucket
+    door: str = ""  # through which a bucket's keys are asked for, where it is not the S3 door
 
     @property
     def ref(self) -> ObjectRef:
@@ -256,6 +259,26 @@ class Did(Enum):
     """Nothing was to do."""
     KEPT = "kept"
     """It was its turn, and something keeps it: object lock, its classification."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignHow:
+    """What a private key signs: a digest made elsewhere; ``padding``: pkcs1 or pss."""
+
+    padding: str
+    hash: str  # SHA1, SHA256 or SHA512
+    digest: bytes
+    salt_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DecryptHow:
+    """What a private key opens; ``padding``: pkcs1 or oaep."""
+
+    padding: str
+    sealed: bytes
+    hash: str = "SHA1"
+    label: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from hyok.custody.break_glass import GrantBook
 from hyok.custody.bundles import PolicyBook, PolicyKeeper
 from hyok.custody.custodian import KeyCustodian
 from hyok.custody.door_catalog import DoorCatalog
-from hyok.custody.doors import DoorCustody
+from hyok.custody.door_wraps import DoorWraps
 from hyok.custody.exceptions import ExceptionWatch
 from hyok.custody.exposure import Exposures
 from hyok.custody.failing_tokens import FailingTokens
@@ -39,6 +39,7 @@ from hyok.database.leases import Leases
 from hyok.errors import Malformed
 from hyok.http1.pump import PumpPool
 from hyok.identity.access_keys import AccessKeys
+from hyok.identity.door_tokens import DoorTokens
 from hyok.identity.issuer_keys import IssuerKeys, KeyTimes
 from hyok.identity.sessions import Sessions
 from hyok.identity.web_identity import WebIdentities
@@ -68,7 +69,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hyok.backends.port import ObjectStore
-    from hyok.hsm.port import DoorHsm
+    from hyok.hsm.port import WrapHsm
     from hyok.policy.classifications import Classifications
     from hyok.settings import Settings
 
@@ -110,7 +111,7 @@ class Core:
 
     settings: Settings
     database: Database
-    hsm: DoorHsm
+    hsm: WrapHsm
     watch: HsmWatch
     journal: JournalClient
     classifications: Classifications
@@ -119,8 +120,9 @@ class Core:
     rotation: KeyRotation
     exposures: Exposures
     custodian: KeyCustodian
-    doors: DoorCustody
+    doors: DoorWraps
     access_keys: AccessKeys
+    door_tokens: DoorTokens
     sessions: Sessions
     identities: WebIdentities
     stores: dict[str, ObjectStore]
@@ -198,7 +200,8 @@ def open_core(settings: Settings) -> Core:
     tokens = FailingTokens(hsm, clock_ms)
     watch = HsmWatch(hsm, keks)
     journal = JournalClient(journal_socket(settings))
-    stores = {store.name: build_store(store) for store in settings.stores}
+    trials = settings.installation.run_directory / "stores"
+    stores = {store.name: build_store(store, trials) for store in settings.stores}
     facts = {
         store.name: StoreFacts(
             jurisdiction=store.jurisdiction, control=store.control, use_case=store.use_case
@@ -216,8 +219,8 @@ def open_core(settings: Settings) -> Core:
         clock_ms=clock_ms,
     )
     box = HsmSecretBox(hsm, keks, urandom)
-    register = OfficerRegister(database, box, clock_ms)
     development = settings.installation.mode == "development"
+    register = OfficerRegister(database, box, clock_ms, development=development)
     approvals = Approvals(database, box, register, development=development, clock_ms=clock_ms)
     book = PolicyBook(database, clock_ms)
     policy = PolicyKeeper(
@@ -230,7 +233,8 @@ def open_core(settings: Settings) -> Core:
         journal=journal,
         clock_ms=clock_ms,
     )
-    freezes = Freezes(database, clock_ms)
+    parents = {store.name: store.parent for store in settings.stores}
+    freezes = Freezes(database, clock_ms, parents)
     grants = GrantBook(database, box, journal, clock_ms)
     notes = ShadowNotes()
     custodian = KeyCustodian(
@@ -328,13 +332,15 @@ def open_core(settings: Settings) -> Core:
         ),
         exposures=Exposures(keks, KeyringRows(database)),
         custodian=custodian,
-        doors=DoorCustody(
+        doors=DoorWraps(
             hsm=hsm,
             catalog=DoorCatalog(database, clock_ms),
             decisions=custodian.decisions,
             opaque_id=custodian.opaque_id,
+            entropy=urandom,
         ),
         access_keys=access_keys,
+        door_tokens=DoorTokens(database),
         sessions=sessions,
         identities=build_identities(settings, database, sessions),
         stores=stores,

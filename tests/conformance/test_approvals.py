@@ -14,7 +14,7 @@ from tests.unit.officer.desk import Desk, furnished
 
 from hyok.custody.approvals import CARRY_ON_MS
 from hyok.custody.proposal import Decision
-from hyok.custody.quorum import Act, Quorum, Verdict
+from hyok.custody.quorum import Act, Officer, Quorum, Role, Verdict
 from hyok.custody.signing import KeySigner
 from hyok.database.engine import Database
 from hyok.database.tables import (
@@ -195,6 +195,116 @@ async def test_nobody_joins_or_leaves_by_one_persons_will(desk: Desk) -> None:
     with pytest.raises(NotAuthenticated):
         await desk.actions.decide(desk.sign("bram"), proposal, REFUSE)
     await refused(desk, proposal, Refused, "HY-2506")  # bram's no longer counts
+
+
+async def taken(desk: Desk, person: str, identity: str, author: str, other: str) -> None:
+    """Take one thing that somebody signs with away, by two officers."""
+    case = await desk.actions.propose(
+        desk.sign(author),
+        Act.REMOVE_IDENTITY,
+        {"person": person, "identity": identity},
+        "laptop gestolen",
+    )
+    number = case.proposal.proposal_id
+    with pytest.raises(Refused):
+        await desk.actions.execute(desk.sign(author), number)
+    await desk.actions.decide(desk.sign(other), number, APPROVE)
+    await desk.actions.execute(desk.sign(author), number)
+
+
+async def test_a_key_that_was_taken_away_signs_nothing_and_what_it_approved_stops_counting(
+    desk: Desk,
+) -> None:
+    stolen, new = desk.sign("bram"), KeySigner(Ed25519PrivateKey.generate())
+    done, waiting = await approved(desk), await approved(desk)
+    begun = await desk.propose("bram")
+    await desk.actions.execute(desk.sign("anna"), done)
+    adding = await desk.actions.propose(
+        desk.sign("anna"),
+        Act.ADD_IDENTITY,
+        {"person": "bram", "identity": new.identity},
+        "nieuwe laptop",
+    )
+    await desk.actions.decide(desk.sign("dewi"), adding.proposal.proposal_id, APPROVE)
+    await desk.actions.execute(desk.sign("anna"), adding.proposal.proposal_id)
+    await taken(desk, "bram", stolen.identity, "anna", "chris")
+    with pytest.raises(NotAuthenticated):
+        await desk.actions.decide(stolen, begun, WITHDRAW)
+    with pytest.raises(Refused, match="1 more"):  # bram's approval with it
+        await desk.actions.execute(desk.sign("anna"), waiting)
+    await desk.actions.decide(desk.sign("anna"), begun, APPROVE)
+    await desk.actions.decide(desk.sign("chris"), begun, APPROVE)
+    with pytest.raises(Refused, match="1 more"):  # who proposed it may have been the thief
+        await desk.actions.execute(desk.sign("anna"), begun)
+    case = await desk.actions.get(done)  # what was done with it stays what it was
+    assert str(case.standing(desk.now[0]).state) == "executed"
+    await desk.actions.execute(new, begun)  # bram, with a hand that is his
+    for add in (
+        lambda: desk.register.add_identity("bram", stolen.identity),
+        lambda: desk.register.add_identity("anna", stolen.identity),
+    ):
+        with pytest.raises(Conflict) as said:
+            await add()
+        assert said.value.code == "HY-2491"
+    await edit(desk, update(officer_identities).values(removed_ms=None))
+    with pytest.raises(Tampered):
+        await desk.actions.decide(stolen, waiting, REFUSE)
+
+
+async def test_the_row_of_what_was_taken_away_cannot_be_taken_away_or_given_to_another(
+    desk: Desk,
+) -> None:
+    """Else somebody could register the stolen key once more."""
+    await taken(desk, "dewi", desk.keys["dewi"].identity, "anna", "bram")
+    row = officer_identities.c
+    gone = row.removed_ms.is_not(None)
+    await edit(desk, update(officer_identities).where(gone).values(person="bram"))
+    with pytest.raises(Tampered):
+        await desk.register.read()
+    await edit(desk, delete(officer_identities).where(gone))
+    with pytest.raises(Tampered):
+        await desk.register.read()
+
+
+async def test_a_stolen_key_does_not_stand_in_the_way_of_its_own_removal(desk: Desk) -> None:
+    stolen = desk.sign("bram")
+    case = await desk.actions.propose(
+        desk.sign("anna"),
+        Act.REMOVE_IDENTITY,
+        {"person": "bram", "identity": stolen.identity},
+        "gestolen",
+    )
+    for verdict in (REFUSE, APPROVE):
+        with pytest.raises(Refused) as said:
+            await desk.actions.decide(stolen, case.proposal.proposal_id, verdict)
+        assert said.value.code == "HY-2492"
+
+
+async def test_nobody_becomes_the_only_officer_by_taking_the_others_keys_away(desk: Desk) -> None:
+    for person in ("bram", "chris", "dewi"):
+        await desk.register.add_identity(person, f"oidc:https://idp.example#{person}")
+    await taken(desk, "dewi", desk.keys["dewi"].identity, "anna", "bram")
+    await taken(desk, "chris", desk.keys["chris"].identity, "anna", "bram")
+    with pytest.raises(Conflict) as said:  # he could still sign in, and decide nothing
+        await taken(desk, "bram", desk.keys["bram"].identity, "anna", "dewi")
+    assert said.value.code == "HY-2510"
+    with pytest.raises(Conflict):
+        await desk.register.remove_identity("bram", desk.keys["bram"].identity)
+    with pytest.raises(Conflict):
+        await desk.register.revoke("bram")
+    assert desk.keys["bram"].identity in (await desk.register.read()).identities
+
+
+async def test_an_archivist_or_a_custodian_is_no_second_who_registers_officers(
+    desk: Desk,
+) -> None:
+    key = KeySigner(Ed25519PrivateKey.generate())
+    gone = frozenset({Role.ARCHIVIST})
+    await desk.register.add(Officer("arie", "Arie", gone), frozenset({key.identity}))
+    await desk.register.revoke("chris")
+    await desk.register.revoke("dewi")
+    with pytest.raises(Conflict):
+        await desk.register.revoke("bram")
 
 
 @pytest.mark.parametrize("person", ["els", "fatma"])

@@ -15,6 +15,7 @@ from sqlalchemy import insert, select, text, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from tests.peers.postgresql import PostgreSQL
 
+from hyok.custody.keyring_rows import KeyringRows
 from hyok.database import engine as engine_module
 from hyok.database.engine import Database
 from hyok.database.migrate import _config, newest
@@ -294,6 +295,29 @@ def test_the_next_ik_replaces_only_the_one_it_meant(database: Database) -> None:
         lambda c: c.execute(select(keyring.c.ik_id, keyring.c.current).order_by("ik_id")).all()
     )
     assert [tuple(row) for row in rows] == [(first.ik_id, False), (second.ik_id, True)]
+
+
+async def test_records_are_moved_where_they_still_are_what_was_read(database: Database) -> None:
+    database.run_sync(add_kek)
+    for number in range(1, 6):
+        new = new_ik(number, f"bucket:{number}")
+        database.run_sync(lambda c, n=new: make_current(c, n, instead_of=None))
+    rows = KeyringRows(database)
+    every = update(keyring).values(kek_id=keyring.c.kek_id)
+    assert database.run_sync(lambda c: c.execute(every).rowcount) == 5
+    found = await rows.behind("gemeente", "intern", "gemeente/intern/2", limit=3)
+    rest = await rows.behind(
+        "gemeente", "intern", "gemeente/intern/2", after=found[-1].ik_id, limit=3
+    )
+    assert [kept.ik_id for kept in (*found, *rest)] == [new_ik(n).ik_id for n in range(1, 6)]
+    assert not await rows.behind("ander", "intern", "gemeente/intern/2", limit=3)
+    changed = update(keyring).where(keyring.c.ik_id == found[1].ik_id).values(record=b"another")
+    database.run_sync(lambda c: c.execute(changed))
+    moved = [(kept, b"moved") for kept in found]
+    assert await rows.rewrite(moved, found[0].kek_id) == 2
+    assert await rows.rewrite([], found[0].kek_id) == 0
+    held = [await rows.kept(kept.ik_id) for kept in found]
+    assert [kept and kept.raw for kept in held] == [b"moved", b"another", b"moved"]
 
 
 def test_scopes_have_current_iks_of_their_own(database: Database) -> None:

@@ -42,6 +42,7 @@ VERSIONS = versions()
 OURS = "alembic_version"
 
 ALLOWED: Mapping[tuple[str, str], Sequence[object]] = {
+    ("door_tokens", "state"): ("active", "revoked"),
     # What a CHECK lets stand there: of the first row and of the second.
     ("apps", "state"): ("active", "revoked"),
     ("access_keys", "state"): ("active", "revoked"),
@@ -69,6 +70,7 @@ ADDED: Mapping[tuple[str, str], object] = {
     ("job_shards", "kept"): 0,
     ("apps", "processing_activity"): "",
     ("executions", "method"): "",
+    ("door_keys", "kind"): "aes-256",
 }
 
 Rows = dict[str, list[dict[str, Any]]]

@@ -64,8 +64,8 @@ async def test_the_versions_of_no_bucket_are_not_found(place: Place) -> None:
 async def test_the_store_says_that_it_keeps_versions(place: Place) -> None:
     await put(place, "a", b"x")  # the first write asks a store what it can do
     assert place.store.features.versioning
-    assert place.store.features.tags
     assert place.store.features.object_lock
+    assert (await place.store.features_of(place.bucket)).tags
 
 
 # ── a bucket that never had versions ─────────────────────────────────────────────────────────

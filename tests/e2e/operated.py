@@ -8,8 +8,6 @@ import itertools
 import json
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -21,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from botocore.exceptions import ClientError
-from tests.e2e import running
+from tests.e2e import forked, running
 from typer.testing import CliRunner
 
 from hyok.cli.main import app
@@ -35,34 +33,11 @@ ROOT = Path(__file__).parents[2]
 TENANT = "gemeente"
 CLASSES = ("intern", "vertrouwelijk", "geheim")
 
-# Many commands in one process: agents and audit writer are started once, where none run.
-_SCRIPT = """
-import json, os, sys
-from pathlib import Path
-from hyok.cli.main import app
-from hyok.cli.options import load
-from hyok.cli.session import services
-from hyok.errors import HyokError
-path = Path(os.environ["HYOK_CONFIG"])
-try:
-    with services(*load(path)):
-        for command in json.loads(sys.argv[1]):
-            app(command, standalone_mode=False)
-            print("\\x1e", end="", flush=True)
-except HyokError as error:
-    sys.exit(error.explain())
-"""
-
 
 def cli(config: Path, commands: Sequence[Sequence[str]], ok: Sequence[int] = (0,)) -> list[str]:
     """Run commands of `hyok`, one after the other in one process; return what each printed."""
-    done = subprocess.run(
-        [sys.executable, "-c", _SCRIPT, json.dumps(commands)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "HOME": "/nonexistent", "HYOK_CONFIG": str(config)},
-    )
+    environment = {**os.environ, "HOME": "/nonexistent", "HYOK_CONFIG": str(config)}
+    done = forked.several(commands, environment)
     assert done.returncode in ok, done.stdout + done.stderr
     return done.stdout.split("\x1e")
 
@@ -114,12 +89,7 @@ class Operated:
 
     def alone(self, *command: str, ok: int = 0) -> str:
         """Run one command in a process of its own, for its exit code; return what it said."""
-        done = subprocess.run(
-            [sys.executable, "-m", "hyok", *command, "--config", str(self.config)],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = forked.hyok(*command, "--config", str(self.config))
         assert done.returncode == ok, done.stdout + done.stderr
         return done.stdout or done.stderr  # an error is told there, what was found here
 
@@ -156,10 +126,10 @@ class Operated:
 
     def agents(self, token: str = "") -> list[int]:
         """Return the pids of the agents, or of the one of a token."""
-        return list(_processes("hyok.hsm.agent", f"{self.run_directory}/hsm-{token}"))
+        return list(processes_of("hyok.hsm.agent", f"{self.run_directory}/hsm-{token}"))
 
 
-def _processes(*parts: str) -> Iterator[int]:
+def processes_of(*parts: str) -> Iterator[int]:
     for folder in Path("/proc").iterdir():
         if not folder.name.isdigit():
             continue

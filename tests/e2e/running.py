@@ -18,10 +18,14 @@ import urllib.request
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
+from tests.e2e import forked
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 READY_SECONDS_MAX = 180.0
 """On a machine with eight other jobs for each core Python alone takes long to start."""
@@ -33,9 +37,12 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def client_of(home: Path, endpoint: str, **more: Any) -> Any:
-    """Return a boto3 client of a gateway that serves the data of ``home``; it never retries."""
-    demo = json.loads((home / "demo.json").read_text())
+def client_of(home: Path, endpoint: str, key: Mapping[str, str] | None = None, **more: Any) -> Any:
+    """Return a boto3 client of a gateway that serves the data of ``home``; it never retries.
+
+    ``key``: an access key as `hyok apps create` tells it; else that of the demonstration.
+    """
+    demo = key or json.loads((home / "demo.json").read_text())
     return boto3.client(
         "s3",
         endpoint_url=endpoint,
@@ -187,7 +194,7 @@ def make_bucket(config: Path, name: str, classification: str, store: str) -> Non
     """Make a bucket as an operator does."""
     command = ["buckets", "create", name, "--tenant", "gemeente", "--store", store]
     command += ["--classification", classification, "--config", str(config)]
-    subprocess.run([sys.executable, "-m", "hyok", *command], check=True, stdout=subprocess.DEVNULL)
+    forked.hyok(*command).check_returncode()
 
 
 def serve(config: Path, until: str = "readyz") -> Gateway:

@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.e2e import operated
+from tests.e2e import forked, operated
 from tests.fakes.hsm_tokens import HAS_SOFTHSM
 
 from hyok.audit.file import canonical
@@ -113,12 +113,7 @@ def test_each_attack_on_a_real_log_is_found_offline(tmp_path: Path) -> None:
         while True:  # the checkpoint that covers the last request
             time.sleep(1)
             kept.write_text(made.cli(["audit", "checkpoint"])[0])
-            done = subprocess.run(
-                [sys.executable, "-m", "hyok", "audit", "prove", request, "--log", str(audit)],
-                capture_output=True,
-                text=True,
-                check=False,
-            )
+            done = forked.hyok("audit", "prove", request, "--log", str(audit))
             if done.returncode == 0:
                 break
             assert time.monotonic() < deadline, done.stderr

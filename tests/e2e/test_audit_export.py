@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 import trustme
+from tests.e2e import forked
 from tests.peers.rsyslog import HAS_RSYSLOG, Rsyslog
 from tests.unit.audit.logs import add, line
 
@@ -181,9 +182,8 @@ def test_a_receiver_of_another_ca_gets_nothing_until_that_is_mended(
     until(lambda: "certificate is refused" in error())
     assert exporter.end() == 0
     assert siem.lines() == []
-    command = [sys.executable, "-m", "hyok", "audit", "export", "status", "--json"]
-    command += ["--config", str(exporter.config)]
-    shown = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    command = ("audit", "export", "status", "--json", "--config", str(exporter.config))
+    shown = json.loads(forked.hyok(*command).stdout)
     states = {row["name"]: (row["state"], row["waiting"]) for row in shown}
     assert states == {"siem": ("failing", 20), "lines": ("ok", 0)}
     exporter = Exporter(home, siem.port)

@@ -6,13 +6,13 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
 from botocore.config import Config
+from tests.e2e import forked
 from tests.e2e.running import configure, make_bucket, serve, start
 from tests.fakes.hsm_tokens import HAS_SOFTHSM
 
@@ -33,13 +33,8 @@ FORMATS = ("ocsf", "ldv", "adl")
 
 
 def command(config: Path, *arguments: str, given: str = "") -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "hyok", *arguments, "--config", str(config)],
-        input=given,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    done = forked.hyok(*arguments, "--config", str(config), given=given)
+    assert done.returncode == 0, done.stderr
     return done.stdout
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ssl
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from botocore.exceptions import ClientError
-from tests.e2e import four_eyes, running
+from tests.e2e import forked, four_eyes, running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,13 +36,7 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[running.R
 
 
 def hyok(installation: running.Running, *words: str) -> subprocess.CompletedProcess[str]:
-    config = str(installation.home / "hyok.toml")
-    return subprocess.run(
-        [sys.executable, "-m", "hyok", *words, "--config", config],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return forked.hyok(*words, "--config", str(installation.home / "hyok.toml"))
 
 
 def unsigned(installation: running.Running, path: str, method: str = "GET") -> tuple[int, bytes]:

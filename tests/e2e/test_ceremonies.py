@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.e2e import four_eyes, operated, running
+from tests.e2e import forked, four_eyes, operated, running
 
 from hyok.audit.checkpoint import parse_public_key
 
@@ -47,12 +47,7 @@ def read_all(home: running.Running | running.Gateway) -> None:
 
 
 def refused(config: Path, *command: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "hyok", *command, "--config", str(config)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = forked.hyok(*command, "--config", str(config))
     assert done.returncode == 1, done.stdout
     return done.stderr
 
@@ -155,8 +150,8 @@ def test_custodians_hold_a_backup_that_a_drill_proves_beside_the_running_gateway
     for path in home.home.glob("hyok.db*"):
         path.unlink()
     restore = ["restore", str(backup), *shares, "--audit-key", public, "--json"]
-    command = [sys.executable, "-m", "hyok", *restore, "--config", str(config)]
-    back = subprocess.run(command, check=True, capture_output=True, text=True)
+    back = forked.hyok(*restore, "--config", str(config))
+    assert back.returncode == 0, back.stderr
     fingerprint = parse_public_key(Path(public).read_bytes()).fingerprint
     assert json.loads(back.stdout)[0]["signed_by"] == fingerprint
     gateway = running.serve(config)

@@ -7,15 +7,13 @@ import json
 import os
 import secrets
 import signal
-import subprocess
-import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
-from tests.e2e import running
+from tests.e2e import forked, running
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -127,8 +125,7 @@ def test_kills_lose_nothing_that_was_acknowledged(tmp_path: Path) -> None:
 def check_after_the_database_is_gone(home: Path, writer: Writer) -> None:
     for name in ("hyok.db", "hyok.db-wal", "hyok.db-shm", "demo.json"):
         (home / name).unlink(missing_ok=True)
-    command = [sys.executable, "-m", "hyok", "recover", "--config", str(home / "hyok.toml")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = forked.hyok("recover", "--config", str(home / "hyok.toml"))
     assert done.returncode == 3, done.stdout + done.stderr  # the other bucket is shreddable
     installation = running.start(home)
     try:

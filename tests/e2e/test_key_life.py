@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.exceptions import ClientError
-from tests.e2e import four_eyes, operated, running
+from tests.e2e import forked, four_eyes, operated, running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,12 +22,15 @@ pytestmark = [pytest.mark.integration, pytest.mark.e2e, pytest.mark.slow]
 LONG_RUN = bool(os.environ.get("HYOK_LONG"))
 CASES = 2_000 if LONG_RUN else 30
 SEEN_SECONDS_MAX = 5.0
+LOOK_SECONDS = 2.0
+"""How often each process looks at the database."""
+
 ROTATE = ["keys", "rotate", "--tenant", "gemeente", "--json", "--classification"]
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[running.Running]:
-    made = running.fresh(tmp_path_factory.mktemp("keys") / "home")
+    made = running.fresh(tmp_path_factory.mktemp("keys") / "home", "--workers", "2")
     yield made
     assert made.stop() == 0
 
@@ -114,12 +117,7 @@ def test_a_key_that_keeps_objects_is_not_destroyed(home: running.Running) -> Non
     old = newest(home, "geheim")
     operated.cli(config, [[*ROTATE, "geheim"]])
     command = ["keys", "destroy", old, "--reason", "oud", "--as", "demo-anna"]
-    refused = subprocess.run(
-        [sys.executable, "-m", "hyok", *command, "--config", str(config)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    refused = forked.hyok(*command, "--config", str(config))
     assert refused.returncode == 1
     assert "HY-2311" in refused.stderr
     assert "hyok jobs rewrap geheim" in refused.stderr
@@ -148,6 +146,7 @@ def test_a_suspended_key_serves_nobody_within_five_seconds_until_it_is_resumed(
             break
         assert time.monotonic() - began < SEEN_SECONDS_MAX
         time.sleep(0.1)
+    time.sleep(LOOK_SECONDS)
     with pytest.raises(ClientError):
         client.put_object(Bucket="intern", Key="nota", Body=b"anders")
     operated.cli(config, [["keys", "resume", key, *why]])
@@ -250,3 +249,54 @@ def test_what_is_frozen_serves_nobody_and_the_last_decryption_is_known(
     assert max(uses, default=begun) - begun < 1000 * SEEN_SECONDS_MAX
     denied = [r for r in records if f"freeze:{kind}:{name}" in r.get("reasons", [])]
     assert denied
+
+
+def test_the_last_decryption_for_an_app_ends_within_five_seconds_of_its_revocation(
+    home: running.Running,
+) -> None:
+    """Eight clients read at two workers as fast as they can, each on a connection of its own."""
+    config = home.home / "hyok.toml"
+    home.client().put_object(Bucket="intern", Key="dossier", Body=b"dossier")
+    create = ["apps", "create", "lezer", "--tenant", "gemeente", "--clearance", "intern"]
+    [key] = json.loads(
+        operated.cli(config, [[*create, "--purpose", "zaakafhandeling", "--json"]])[0]
+    )
+    stop, ends, refused, wrong = threading.Event(), [0.0] * 8, [0] * 8, []
+
+    def load(number: int) -> None:
+        mine = running.client_of(home.home, home.endpoint, key)
+        while not stop.is_set():
+            try:
+                assert mine.get_object(Bucket="intern", Key="dossier")["Body"].read() == b"dossier"
+                ends[number], refused[number] = time.time(), 0
+            except ClientError as error:
+                refused[number] += 1
+                if error.response["ResponseMetadata"]["HTTPStatusCode"] != 403:
+                    wrong.append(error)
+                time.sleep(0.05)
+
+    threads = [threading.Thread(target=load, args=(number,)) for number in range(len(ends))]
+    for thread in threads:
+        thread.start()
+    try:
+        time.sleep(1)
+        assert all(ends), "everybody reads"
+        operated.cli(config, [["apps", "revoke", "lezer"]])
+        revoked = time.time()
+        while time.time() - max(ends) < LOOK_SECONDS or not all(refused):
+            assert max(ends) - revoked < SEEN_SECONDS_MAX
+            assert time.time() - revoked < 2 * SEEN_SECONDS_MAX, "somebody neither reads nor not"
+            time.sleep(0.1)
+        assert max(ends) - revoked < SEEN_SECONDS_MAX
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert not wrong, wrong[:3]
+    print(f"revoked: last decryption ended {max(ends) - revoked:+.2f} s after the command")
+    log = (home.home / "audit" / "audit.jsonl").read_text().splitlines()
+    mine = [record for line in log if (record := json.loads(line))["actor"] == "lezer"]
+    begun = [r["at_ms"] for line in log if (r := json.loads(line))["action"] == "app:revoke"]
+    uses = [r["at_ms"] for r in mine if r["action"] == "object:get" and r["outcome"] == "done"]
+    assert uses, "what was read is on the log"
+    assert max(uses) - begun[-1] < 1000 * SEEN_SECONDS_MAX

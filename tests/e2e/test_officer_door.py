@@ -15,6 +15,7 @@ import pytest
 from tests.e2e import operated
 from tests.e2e.four_eyes import propose
 from tests.e2e.officers_door import Place, place
+from tests.peers.axe import barriers
 from tests.peers.chromium import Chromium
 
 if TYPE_CHECKING:
@@ -50,6 +51,16 @@ async def sign_in(browser: Chromium, here: Place, login: str) -> None:
     await browser.wait("document.body.innerText.includes('Open proposals')")
 
 
+async def keeps_nobody_out(browser: Chromium, here: Place, *paths: str) -> None:
+    """See that axe finds nothing grave in these pages, in either language."""
+    for path in paths:
+        for language in ("nl", "en"):
+            sign = "&" if "?" in path else "?"
+            await browser.go(f"{here.origin}{path}{sign}lang={language}")
+            assert await browser.run("document.documentElement.lang") == language
+            assert await barriers(browser) == [], path
+
+
 async def register(browser: Chromium, here: Place) -> str:
     """Register the authenticator that is plugged in; return the proposal."""
     await browser.go(f"{here.origin}/authenticators")
@@ -64,8 +75,13 @@ async def test_an_officer_sees_the_bytes_and_signs_them_with_an_authenticator(
 ) -> None:
     async with Chromium(tmp_path) as browser:
         await browser.authenticator()
+        await keeps_nobody_out(browser, here, "/", "/sign-in/callback?error=access_denied")
         await sign_in(browser, here, "bram")
         registered = await register(browser, here)
+        await keeps_nobody_out(
+            browser, here, "/", "/authenticators", f"/proposals/{registered}", "/proposals/none"
+        )
+        browser.console.clear()  # of answers that are errors
         done(
             here,
             ["approvals", "approve", registered, *ANNA],

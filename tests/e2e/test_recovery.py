@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from boto3.s3.transfer import TransferConfig
 from tests.compat.matrix import ODD_KEYS, content
-from tests.e2e import four_eyes, running
+from tests.e2e import forked, four_eyes, running
 
 from hyok.backends.filesystem import FileStore
 
@@ -31,24 +31,14 @@ SIZES = (0, 1, 262_105, (1 << 20) + 1)
 
 
 def hyok(home: Path, *arguments: str, ok: tuple[int, ...] = (0,)) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "hyok", *arguments, "--config", str(home / "hyok.toml")],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "HOME": "/nonexistent"},
-    )
+    environment = {**os.environ, "HOME": "/nonexistent"}
+    done = forked.hyok(*arguments, "--config", str(home / "hyok.toml"), environment=environment)
     assert done.returncode in ok, done.stdout + done.stderr
     return done.stdout
 
 
 def failing(home: Path, *arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "hyok", *arguments, "--config", str(config_of(home))],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = forked.hyok(*arguments, "--config", str(config_of(home)))
     assert done.returncode == 1
     return done.stderr
 

@@ -11,14 +11,12 @@ import contextlib
 import json
 import shutil
 import sqlite3
-import subprocess
-import sys
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.exceptions import ClientError
-from tests.e2e import four_eyes, operated, running
+from tests.e2e import forked, four_eyes, operated, running
 from typer.testing import CliRunner
 
 from hyok.backends.filesystem import FileStore
@@ -113,7 +111,7 @@ def test_a_destroyed_case_opens_from_no_copy_and_the_statement_proves_it(
     for path in home.glob("hyok.db*"):
         path.unlink()
     restore = ["restore", str(tmp_path / "backup.hyok"), "--config", str(config)]
-    subprocess.run([sys.executable, "-m", "hyok", *restore], check=True, capture_output=True)
+    forked.hyok(*restore).check_returncode()
     sealed = _put_back(home, tmp_path)
     gateway = serve(home)
     for key in bodies:
@@ -245,15 +243,8 @@ def _check_statement(home: Path, tmp_path: Path, proposal: str) -> None:
     page = tmp_path / "verklaring.html"
     deadline = time.monotonic() + 90
     while True:
-        done = subprocess.run(
-            [
-                *(sys.executable, "-m", "hyok", "shred", "statement", proposal),
-                *("--html", str(page), "--config", str(home / "hyok.toml")),
-            ],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        shown = ("--html", str(page), "--config", str(home / "hyok.toml"))
+        done = forked.hyok("shred", "statement", proposal, *shown)
         if done.returncode == 0:
             break
         assert "no checkpoint covers it yet" in done.stderr + done.stdout

@@ -22,6 +22,7 @@ from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import ClientError
 from cryptography.hazmat.primitives.asymmetric import ec
+from tests.e2e import forked
 from tests.e2e.running import Gateway, configure, serve, start
 from tests.peers.oidc_issuer import KEYS, OidcIssuer
 
@@ -49,12 +50,8 @@ class Stage:
 
     def hyok(self, *command: str) -> Any:
         """Run a command of the operator; return what its JSON says, if it has any."""
-        done = subprocess.run(
-            [sys.executable, "-m", "hyok", *command, "--config", str(self.config)],
-            check=True,
-            capture_output=True,
-            text=True,
-        )
+        done = forked.hyok(*command, "--config", str(self.config))
+        assert done.returncode == 0, done.stderr
         return json.loads(done.stdout) if "--json" in command else done.stdout
 
     def environment(self, token: str, role: str = ROLE, **more: str) -> dict[str, str]:

@@ -93,6 +93,9 @@ class MemoryStore:
         del bucket
         return self.features
 
+    async def changes_tags(self, bucket: str) -> bool:
+        return (await self.features_of(bucket)).tags
+
     def check_name(self, name: str) -> None:
         if not 0 < len(name.encode()) <= NAME_BYTES_MAX:
             raise Refused("this store holds names of 1 to 16384 bytes", reason="KeyTooLongError")

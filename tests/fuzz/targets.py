@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from hyok.doors.payloads import jwe, literal_json, pointers
 from hyok.errors import HyokError
 from hyok.s3 import (
     attributes,
@@ -270,6 +271,29 @@ def policy(data: bytes) -> None:
     form_policy.check_fields(held, {"bucket": "b", "key": "k"}, now_ms=NOW)
 
 
+def literal(data: bytes) -> None:
+    value = literal_json.parse(data)
+    raw = literal_json.render(value)
+    assert literal_json.parse(raw) == value
+    assert json.loads(raw, parse_int=str, parse_float=str) == json.loads(
+        data, parse_int=str, parse_float=str
+    )
+    for place in pointers.walk(value):
+        (again,) = pointers.find(value, pointers.parse(place.pointer))
+        assert (again.value, again.canonical) == (place.value, place.canonical)
+
+
+def token(data: bytes) -> None:
+    text = data.decode("latin-1")
+    read = jwe.read(text)
+    parts = (read.key.wrapped, read.iv, read.sealed[:-16], read.sealed[-16:])
+    assert ".".join((read.head.decode(), *map(jwe.encode, parts))) == text
+    assert str(read.kid).count("/") == 2
+    assert read.alg in set(jwe.Alg)
+    assert bool(read.key.iv) is (read.alg is jwe.Alg.GCM)
+    assert jwe.open_content(read, bytes(32)) is None
+
+
 TARGETS: Mapping[str, Callable[[bytes], None]] = {
     "sigv4": sigv4,
     "chunked": chunked,
@@ -278,6 +302,8 @@ TARGETS: Mapping[str, Callable[[bytes], None]] = {
     "request": request,
     "form": form,
     "policy": policy,
+    "literal": literal,
+    "token": token,
 }
 
 
@@ -305,6 +331,16 @@ class Plant:
 
 
 PLANTS: Mapping[str, Plant] = {
+    "literal": Plant(
+        "doors/payloads/pointers.py",
+        'escaped = name.replace("~", "~0").replace("/", "~1")',
+        'escaped = name.replace("/", "~1")',
+    ),
+    "token": Plant(
+        "doors/payloads/jwe.py",
+        "if not _BASE64URL(text) or over == 1 or (over and text[-1] not in _LAST[over]):",
+        "if not _BASE64URL(text) or over == 1:",
+    ),
     "sigv4": Plant(
         "sigv4/claims.py",
         "if len(pieces) != 5 or pieces[4] != TERMINATOR or not all(pieces):",

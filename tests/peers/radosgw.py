@@ -139,8 +139,8 @@ def _ports(count: int) -> list[int]:
             probe.close()
 
 
-def start(directory: Path) -> Radosgw:
-    """Start a cluster of one and wait until its gateway answers."""
+def start(directory: Path, more: str = "") -> Radosgw:
+    """Start a cluster of one and wait until its gateway, with ``more`` settings, answers."""
     assert not missing(), f"not installed: {', '.join(missing())}"
     for name in ("run", "log", "mon", "mgr", "osd", "rgw"):
         (directory / name).mkdir()
@@ -151,6 +151,7 @@ def start(directory: Path) -> Radosgw:
         CONFIG.format(
             fsid=fsid, monitors=monitors, folder=directory, memory=MEMORY_BYTES, port=port
         )
+        + more
     )
     store = Radosgw(f"http://127.0.0.1:{port}", directory, [])
     processes: list[subprocess.Popen[bytes]] = []

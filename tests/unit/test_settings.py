@@ -11,7 +11,12 @@ from pydantic import BaseModel
 from hyok import settings
 from hyok.audit.config import ExportSettings
 from hyok.backends.config import FileStoreSettings, S3StoreSettings
-from hyok.doors.config import XksSettings, XksStoreSettings
+from hyok.doors.dke.config import DkeKeySettings, DkeSettings, DkeTenantSettings
+from hyok.doors.ekm.config import EkmPoolSettings, EkmSettings
+from hyok.doors.kubernetes.config import KubernetesSettings
+from hyok.doors.payloads.config import BsnTokenSettings, PayloadSettings
+from hyok.doors.transit.config import TransitSettings
+from hyok.doors.xks.config import XksSettings, XksStoreSettings
 from hyok.errors import Malformed
 from hyok.hsm.config import TokenSettings
 from hyok.identity.config import IssuerSettings
@@ -60,7 +65,17 @@ def test_the_example_file_explains_every_setting_and_no_other() -> None:
     assert set(written["officers"]["oidc"]) == names(OidcSettings)
     assert set(written["officers"]["api"]) == names(OfficerApiSettings)
     assert set(written["doors"]["xks"]) == names(XksSettings)
+    assert set(written["doors"]["transit"]) == names(TransitSettings)
+    assert set(written["doors"]["kubernetes"]) == names(KubernetesSettings)
+    assert set(written["doors"]["payloads"]) == names(PayloadSettings)
+    assert set(written["doors"]["payloads"]["bsn_tokens"][0]) == names(BsnTokenSettings)
     assert set(written["doors"]["xks"]["stores"][0]) == names(XksStoreSettings)
+    assert set(written["doors"]["dke"]) == names(DkeSettings)
+    assert set(written["doors"]["ekm"]) == names(EkmSettings)
+    assert set(written["doors"]["ekm"]["pools"][0]) == names(EkmPoolSettings)
+    tenants = [set(tenant) for tenant in written["doors"]["dke"]["tenants"]]
+    assert set.union(*tenants) == names(DkeTenantSettings)
+    assert set(written["doors"]["dke"]["keys"][0]) == names(DkeKeySettings)
     assert set(written["hsm"]["tokens"][0]) == names(TokenSettings)
     issuers = [set(issuer) for issuer in written["web_identity"]["issuers"]]
     assert set.union(*issuers) == names(IssuerSettings)  # a file and an address exclude each other
@@ -155,3 +170,20 @@ def test_a_store_is_reached_over_tls_or_on_loopback(endpoint: str, held: bool) -
     else:
         with pytest.raises(ValueError, match="endpoint"):
             S3StoreSettings.model_validate(store | {"endpoint": endpoint})
+
+
+@pytest.mark.parametrize("door", ["xks", "dke", "transit", "payloads"])
+@pytest.mark.parametrize(("host", "held"), [("127.0.0.1", True), ("0.0.0.0", False)])
+def test_every_door_is_reached_over_tls_or_on_loopback(door: str, host: str, held: bool) -> None:
+    before, table, after = EXAMPLE.read_text().partition(f"[doors.{door}]\n")
+    lines = [
+        {"enabled": "enabled = true", "host": f'host = "{host}"'}.get(line.partition(" ")[0], line)
+        for line in after.partition("\n[")[0].splitlines()
+        if not line.startswith(("tls_", "client_"))
+    ]
+    text = before + table + "\n".join(lines) + "\n[" + after.partition("\n[")[2]
+    if held:
+        assert settings.parse(text, "example").doors.each[door].enabled
+    else:
+        with pytest.raises(Malformed, match=f"doors.{door}.tls_certificate is missing"):
+            settings.parse(text, "example")

@@ -124,10 +124,14 @@ class JournalClient:
                 try:
                     await loop.create_unix_connection(lambda: _Line(self), self._path)
                 except OSError:
-                    await asyncio.sleep(pause)
-                    pause = min(2 * pause, RECONNECT_SECONDS_MAX)
+                    pass
                 else:
-                    return
+                    # A writer that was killed just now loses the line before we hear that it was
+                    # made; whoever noticed that saw us trying.
+                    if self._line is not None or not self._unconfirmed:
+                        return
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, RECONNECT_SECONDS_MAX)
         finally:
             self._connecting = None
 

@@ -34,6 +34,10 @@ START, STOP, GAP = "audit:start", "audit:stop", "audit:gap"
 
 _BLOCK_BYTES = 64 << 10
 
+# Made once: `json.dumps` makes an encoder for each line, and `json.loads` guesses its coding.
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
+_decode = json.JSONDecoder().decode
+
 
 @dataclass(frozen=True, slots=True)
 class Ending:
@@ -48,8 +52,7 @@ class Ending:
 
 def canonical(fields: Mapping[str, object]) -> bytes:
     """Return one line: sorted names, no blanks, UTF-8, LF."""
-    text = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return text.encode() + b"\n"
+    return _encode(fields).encode() + b"\n"
 
 
 def parse_line(line: bytes) -> dict[str, object] | None:
@@ -57,7 +60,7 @@ def parse_line(line: bytes) -> dict[str, object] | None:
     if not line.endswith(b"\n"):
         return None
     try:
-        fields = json.loads(line)
+        fields = _decode(line.decode())
     except (ValueError, RecursionError):
         return None
     return fields if isinstance(fields, dict) else None

@@ -10,6 +10,9 @@ from pydantic import BaseModel, Field, model_validator
 
 from hyok.vocabulary import LOOPBACK
 
+PARENT_CHARS_MAX = 100
+"""Of a supplier's name: it must fit in the row that freezes it."""
+
 
 class FileStoreSettings(BaseModel, extra="forbid", frozen=True):
     kind: Literal["files"]
@@ -17,7 +20,7 @@ class FileStoreSettings(BaseModel, extra="forbid", frozen=True):
     path: Path
     jurisdiction: str = "NL"
     control: str = "NL"
-    parent: str = ""
+    parent: str = Field(default="", max_length=PARENT_CHARS_MAX)
     use_case: Literal["UC1", "clear"] = "UC1"
 
 
@@ -32,7 +35,7 @@ class S3StoreSettings(BaseModel, extra="forbid", frozen=True):
     ca_file: Path | None = None
     jurisdiction: str
     control: str
-    parent: str = ""
+    parent: str = Field(default="", max_length=PARENT_CHARS_MAX)
     use_case: Literal["UC1", "clear"] = "UC1"
     connections_max: int = Field(default=128, ge=1, le=4096)
     deadline_seconds: float = Field(default=30.0, gt=0, le=600)

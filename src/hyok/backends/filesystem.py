@@ -21,26 +21,17 @@ import asyncio
 import fcntl
 import os
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from hyok.backends import catalogue_listing
-from hyok.backends.catalogue import (
-    Catalogue,
-    bucket_id,
-    is_known,
-    translated,
-)
-from hyok.backends.data_files import (
-    DIRECTORY_MODE,
-    FILE_MODE,
-    DataFiles,
-    translated_files,
-)
-from hyok.backends.filesystem_bodies import now_ms
+from hyok.backends.catalogue import Catalogue, bucket_id, translated
+from hyok.backends.data_files import DIRECTORY_MODE, FILE_MODE, DataFiles, translated_files
+from hyok.backends.filesystem_bodies import now_ms, write_whole
 from hyok.backends.filesystem_buckets import Buckets
 from hyok.backends.filesystem_labels import Labels
-from hyok.backends.filesystem_objects import Objects, check_name
+from hyok.backends.filesystem_objects import Objects, check_catalogue, check_name
 from hyok.backends.filesystem_upload import Uploads
 from hyok.backends.port import (
     ALWAYS,
@@ -57,7 +48,6 @@ from hyok.backends.port import (
     VersionListing,
 )
 from hyok.envelope.layout import PRODUCTION_SUITES
-from hyok.errors import Conflict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -121,7 +111,7 @@ class FileStore:
             fcntl.flock(lock, fcntl.LOCK_EX)
             self._files = DataFiles(root / "data", suites)
             path = root / "catalogue.sqlite3"
-            self._check_catalogue(path)
+            check_catalogue(path, self._files)
             self._catalogue = Catalogue(path)
             self._objects = Objects(self._catalogue, self._files, suites, clock_ms)
             self._objects.repair()
@@ -134,17 +124,6 @@ class FileStore:
         self._quick = ThreadPoolExecutor(threads, thread_name_prefix="file-store")
         self._slow = ThreadPoolExecutor(SLOW_THREADS, thread_name_prefix="file-store-slow")
 
-    def _check_catalogue(self, path: Path) -> None:
-        if not path.exists() and next(iter(self._files), None) is not None:
-            raise Conflict(
-                "the file store has data files and no catalogue",
-                code="HY-3306",
-                effect="The store was not opened, so that nothing is taken for rubbish.",
-                next_step="restore catalogue.sqlite3 with its folder, from one backup",
-            )
-        # SQLite gives its files the mode of the database's.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE))
-
     async def _run(self, work: Callable[[], T], *, slow: bool = False) -> T:
         pool = self._slow if slow else self._quick
         return await asyncio.get_running_loop().run_in_executor(pool, work)
@@ -152,6 +131,9 @@ class FileStore:
     async def features_of(self, bucket: str) -> StoreFeatures:
         del bucket
         return self.features
+
+    async def changes_tags(self, bucket: str) -> bool:
+        return (await self.features_of(bucket)).tags
 
     def check_name(self, name: str) -> None:
         check_name(name)
@@ -167,13 +149,7 @@ class FileStore:
         condition: Condition = ALWAYS,
     ) -> Stored:
         def work() -> Stored:
-            sink = self._objects.sink(bucket, name, len(body), facts, condition)
-            try:
-                sink.write(memoryview(body))
-                return sink.commit()
-            except BaseException:
-                sink.abort()
-                raise
+            return write_whole(self._objects.sink(bucket, name, len(body), facts, condition), body)
 
         return await self._run(work)
 
@@ -199,11 +175,8 @@ class FileStore:
         version_id: str = "",
     ) -> tuple[Stored, bytes]:
         def work() -> tuple[Stored, bytes]:
-            source = self._objects.source(bucket, name, span, if_match, version_id)
-            try:
+            with closing(self._objects.source(bucket, name, span, if_match, version_id)) as source:
                 return source.stored, source.read_all()
-            finally:
-                source.close()
 
         return await self._run(work)
 
@@ -343,13 +316,9 @@ class FileStore:
         body: bytes | bytearray | memoryview,
     ) -> StoredPart:
         def work() -> StoredPart:
-            sink = self._uploads.part(bucket, name, upload_id, number, len(body), self._clock_ms)
-            try:
-                sink.write(memoryview(body))
-                return sink.commit()
-            except BaseException:
-                sink.abort()
-                raise
+            size = len(body)
+            sink = self._uploads.part(bucket, name, upload_id, number, size, self._clock_ms)
+            return write_whole(sink, body)
 
         return await self._run(work)
 
@@ -378,13 +347,7 @@ class FileStore:
             sink = self._objects.sink(
                 bucket, name, joining.size, joining.facts, condition, lock_checked=True
             )
-            try:
-                for part in joining.parts:
-                    sink.copy_whole(part.file, part.size)
-                return sink.commit(lambda db: self._uploads.finish(db, upload_id, joining))
-            except BaseException:
-                sink.abort()
-                raise
+            return self._uploads.join(upload_id, joining, sink)
 
         return await self._run(work, slow=True)
 
@@ -423,17 +386,7 @@ class FileStore:
         await self._run(partial(self._buckets.set_object_lock, bucket, default))
 
     async def sweep(self) -> int:
-        def known(file: str) -> bool:
-            with translated():
-                return is_known(self._catalogue.reading, file)
-
-        def work() -> int:
-            self._objects.repair()
-            with translated_files():
-                strays = [file for file in self._files if not known(file)]
-            return sum(self._files.remove_if_idle(file, known) for file in strays)
-
-        return await self._run(work, slow=True)
+        return await self._run(self._objects.sweep, slow=True)
 
     async def close(self) -> None:
         def work() -> None:

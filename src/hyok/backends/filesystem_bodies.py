@@ -10,7 +10,7 @@ import threading
 import time
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from hyok.backends import catalogue_versions as versions
 from hyok.backends import object_lock
@@ -27,10 +27,30 @@ if TYPE_CHECKING:
     from hyok.backends.data_files import DataFiles, FileWriter
     from hyok.backends.port import Condition, Span, StoredFacts
 
+M_co = TypeVar("M_co", covariant=True)
+
 
 def now_ms() -> int:
     """Return the unix time in milliseconds."""
     return time.time_ns() // 1_000_000
+
+
+class _Sink(Protocol[M_co]):
+    def write(self, view: memoryview) -> None: ...
+
+    def commit(self) -> M_co: ...
+
+    def abort(self) -> None: ...
+
+
+def write_whole(sink: _Sink[M_co], body: bytes | bytearray | memoryview) -> M_co:
+    """Write a body that is held whole; return what `commit` tells of it."""
+    try:
+        sink.write(memoryview(body))
+        return sink.commit()
+    except BaseException:
+        sink.abort()
+        raise
 
 
 class FileSink:

@@ -19,18 +19,20 @@ from hyok.backends.catalogue import (
     bucket_row,
     check_condition,
     find,
+    is_known,
     store_row,
     translated,
 )
-from hyok.backends.data_files import etag_of, overwrite_block
+from hyok.backends.data_files import FILE_MODE, etag_of, overwrite_block, translated_files
 from hyok.backends.filesystem_bodies import FileSink, FileSource, resolve, told
 from hyok.backends.port import Condition, Deleted, Stored, StoredFacts
 from hyok.envelope.sealed_file import parse_block, render_block
-from hyok.errors import Malformed, Refused, Tampered, Unavailable
+from hyok.errors import Conflict, Malformed, Refused, Tampered, Unavailable
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from hyok.backends.catalogue import Catalogue
     from hyok.backends.data_files import DataFiles
@@ -269,6 +271,35 @@ class Objects:
             files = self._catalogue.reading.execute("SELECT file FROM blocks").fetchall()
         for (file,) in files:
             self._apply_block(file)
+
+    def sweep(self) -> int:
+        """Remove data files that no row knows, as crashes leave them; return how many."""
+
+        def known(file: str) -> bool:
+            with translated():
+                return is_known(self._catalogue.reading, file)
+
+        self.repair()
+        with translated_files():
+            strays = [file for file in self._files if not known(file)]
+        return sum(self._files.remove_if_idle(file, known) for file in strays)
+
+
+def check_catalogue(path: Path, files: DataFiles) -> None:
+    """Make an empty catalogue where there is none.
+
+    Raises:
+        Conflict: there are data files already (code HY-3306).
+    """
+    if not path.exists() and next(iter(files), None) is not None:
+        raise Conflict(
+            "the file store has data files and no catalogue",
+            code="HY-3306",
+            effect="The store was not opened, so that nothing is taken for rubbish.",
+            next_step="restore catalogue.sqlite3 with its folder, from one backup",
+        )
+    # SQLite gives its files the mode of the database's.
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE))
 
 
 def check_name(name: str) -> None:

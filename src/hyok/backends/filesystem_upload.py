@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from hyok.backends.catalogue import Catalogue
     from hyok.backends.data_files import DataFiles, FileWriter
+    from hyok.backends.filesystem_bodies import FileSink
+    from hyok.backends.port import Stored
 
 UPLOAD_ID_BYTES = 16
 PART_NUMBER_MAX = 10_000
@@ -142,6 +144,16 @@ class Uploads:
             if part.number not in rows or rows[part.number].etag != part.etag:
                 raise Malformed(f"part {part.number} is not there", reason="InvalidPart")
         return Joining(facts, [rows[number] for number in numbers])
+
+    def join(self, upload_id: str, joining: Joining, sink: FileSink) -> Stored:
+        """Make the object of its parts, and end the upload, in one transaction."""
+        try:
+            for part in joining.parts:
+                sink.copy_whole(part.file, part.size)
+            return sink.commit(lambda db: self.finish(db, upload_id, joining))
+        except BaseException:
+            sink.abort()
+            raise
 
     def finish(self, db: sqlite3.Connection, upload_id: str, joining: Joining) -> list[str]:
         """End the upload inside the transaction that makes its object; return the parts' files.

@@ -9,13 +9,12 @@ read until its first byte has come.
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
 from hyok.backends.port import ALWAYS, WHOLE
-from hyok.errors import HyokError, NotFound, Unavailable
+from hyok.backends.reopened import ReopenedSource
+from hyok.errors import NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -57,6 +56,11 @@ class ResilientStore:
     async def features_of(self, bucket: str) -> StoreFeatures:
         return await self._retries.run(
             partial(self._store.features_of, bucket), what="features", bounded=False
+        )
+
+    async def changes_tags(self, bucket: str) -> bool:
+        return await self._retries.run(
+            partial(self._store.changes_tags, bucket), what="changes_tags", bounded=False
         )
 
     def check_name(self, name: str) -> None:
@@ -123,7 +127,7 @@ class ResilientStore:
             )
 
         longest = self._retries.rules.deadline_seconds + REOPEN_SECONDS_GRACE
-        return _ReopenedSource(await open_it(if_match), open_it, longest)
+        return ReopenedSource(await open_it(if_match), open_it, longest)
 
     async def delete(
         self,
@@ -371,65 +375,3 @@ class ResilientStore:
                     raise
 
         await self._retries.run(attempt, what=what)
-
-
-class _ReopenedSource:
-    """A stored body that is asked for once more when it fails before its first byte.
-
-    The second answer must be of the same version as the first, whose facts the caller has seen.
-    """
-
-    def __init__(
-        self,
-        source: StoreSource,
-        open_it: Callable[[str], Awaitable[StoreSource]],
-        seconds_max: float,
-    ) -> None:
-        self.stored = source.stored
-        self._source = source
-        self._open_it = open_it
-        self._seconds_max = seconds_max
-        self._loop = asyncio.get_running_loop()
-        self._begun = False
-        self._closed = False
-
-    def read_into(self, buffer: memoryview) -> int:
-        begun, self._begun = self._begun, True
-        try:
-            return self._source.read_into(buffer)
-        except Unavailable as error:
-            if begun or self._closed or error.lasting or _on_a_loop():
-                raise
-            self._source.close()
-            self._reopen(error)
-        return self._source.read_into(buffer)
-
-    def _reopen(self, error: Unavailable) -> None:
-        waiting = asyncio.run_coroutine_threadsafe(self._again(), self._loop)
-        try:
-            source = waiting.result(self._seconds_max)
-        except (HyokError, TimeoutError):
-            waiting.cancel()
-            raise error from None
-        if source.stored.etag != self.stored.etag or source.stored.size != self.stored.size:
-            source.close()
-            raise error
-        self._source = source
-        if self._closed:
-            source.close()
-
-    async def _again(self) -> StoreSource:
-        return await self._open_it(self.stored.etag)
-
-    def close(self) -> None:
-        self._closed = True
-        with suppress(HyokError):
-            self._source.close()
-
-
-def _on_a_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True

@@ -38,10 +38,32 @@ class RetryRules:
     budget_back: float = 0.1  # of a retry, for each call that went well
 
 
+class _Call:
+    """A call on its way: in whose task, until when, and whether it was cut."""
+
+    __slots__ = ("_cancelled_before", "_task", "cut", "deadline")
+
+    def __init__(self, task: asyncio.Task[object], deadline: float) -> None:
+        self._task = task
+        self._cancelled_before = task.cancelling()
+        self.deadline = deadline
+        self.cut = False
+
+    def end(self) -> None:
+        """Break it off."""
+        self.cut = True
+        self._task.cancel()
+
+    def took_it(self) -> bool:
+        """Take the cancellation back; return whether it was ours and nobody else's beside it."""
+        return self.cut and self._task.uncancel() <= self._cancelled_before
+
+
 class Overdue:
     """Cuts calls that outlast their deadline; it looks at all of them now and then.
 
-    A timer for each call would cost more than all else that is done here for one that goes well.
+    A timer for each call, or an `asyncio.timeout` without one, would cost more than all else that
+    is done here for one that goes well.
 
     Args:
         seconds_between: two looks, so a call may last that much longer.
@@ -51,7 +73,7 @@ class Overdue:
     def __init__(self, seconds_between: float, clock: Callable[[], float]) -> None:
         self._seconds_between = seconds_between
         self._clock = clock
-        self._open: dict[asyncio.Timeout, float] = {}
+        self._open: set[_Call] = set()
         self._timer: asyncio.TimerHandle | None = None
 
     async def run(self, call: Callable[[], Awaitable[T]], deadline: float) -> T:
@@ -60,15 +82,24 @@ class Overdue:
         Raises:
             TimeoutError: it was cut.
         """
-        cut = asyncio.timeout(None)
-        self._open[cut] = deadline
+        task = asyncio.current_task()
+        assert task is not None
+        mine = _Call(task, deadline)
+        self._open.add(mine)
         if self._timer is None:
             self._set()
+        taken = False
         try:
-            async with cut:
-                return await call()
+            return await call()
+        except asyncio.CancelledError:
+            taken = True
+            if mine.took_it():
+                raise TimeoutError from None
+            raise
         finally:
-            self._open.pop(cut, None)
+            self._open.discard(mine)
+            if not taken:
+                mine.took_it()
 
     def _set(self) -> None:
         loop = asyncio.get_running_loop()
@@ -77,9 +108,9 @@ class Overdue:
     def _look(self) -> None:
         self._timer = None
         now = self._clock()
-        for cut in [cut for cut, deadline in self._open.items() if deadline <= now]:
-            del self._open[cut]
-            cut.reschedule(asyncio.get_running_loop().time())
+        for call in [call for call in self._open if call.deadline <= now]:
+            self._open.discard(call)
+            call.end()
         if self._open:
             self._set()
 

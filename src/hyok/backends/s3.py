@@ -53,7 +53,7 @@ if TYPE_CHECKING:
         StoreSink,
         StoreSource,
     )
-    from hyok.backends.s3_abilities import Decided
+    from hyok.backends.s3_abilities import Decided, Races
     from hyok.backends.s3_trailer import Outgoing
     from hyok.http1.client import Pool
     from hyok.sigv4.sign import Signer
@@ -79,6 +79,7 @@ class S3Store(Subresources):
         credentials: returns the signer to use now; may wait for a refresh.
         virtual_host: address buckets as ``bucket.host``.
         sizes: what the store takes in one request.
+        races: where what races at the store showed is kept; None: nowhere.
     """
 
     def __init__(
@@ -89,6 +90,7 @@ class S3Store(Subresources):
         credentials: Callable[[], Awaitable[Signer]],
         virtual_host: bool = False,
         sizes: Sizes | None = None,
+        races: Races | None = None,
     ) -> None:
         self._endpoint = Endpoint(
             pool=pool, host=host, credentials=credentials, virtual_host=virtual_host
@@ -104,6 +106,7 @@ class S3Store(Subresources):
                 conditional_copy=False,
                 single_put_bytes_max=self._sizes.single_put_bytes_max,
             ),
+            races=races,
         )
 
     # -- what this store can do -----------------------------------------------------------------
@@ -114,6 +117,9 @@ class S3Store(Subresources):
 
     async def features_of(self, bucket: str) -> StoreFeatures:
         return await self._known.features_of(bucket)
+
+    async def changes_tags(self, bucket: str) -> bool:
+        return await self._known.changes_tags(bucket)
 
     def check_name(self, name: str) -> None:
         """See the port; what is not known yet is asked again, and known, before bytes are sent."""
@@ -164,7 +170,7 @@ class S3Store(Subresources):
         size: int,
     ) -> Outgoing:
         # A content-encoding of the client's own would have to be joined with aws-chunked.
-        trailer = self.features.trailing_checksum and "content-encoding" not in headers
+        trailer = self._known.takes_trailers(bucket) and "content-encoding" not in headers
         return await self._endpoint.upload(bucket, name, query, headers, size, trailer=trailer)
 
     async def head(self, bucket: str, name: str, version_id: str = "") -> Stored:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from hyok.s3.rows import Rows
 
+BROKEN = "HY-2481"
 LISTING_BYTES_MAX = 8 << 20
 _COLUMNS = ("Key", "ETag", "Size", "LastModified")
 
@@ -30,7 +31,7 @@ def broken(what: str) -> Unavailable:
     return Unavailable(
         f"The store's answer breaks the protocol: {what}.",
         reason="ServiceUnavailable",
-        code="HY-4003",
+        code=BROKEN,
     )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from hyok.backends import s3_wire as wire
 from hyok.backends.port import WHOLE, Stored, StoredPart
+from hyok.backends.s3_answers import broken
 from hyok.backends.s3_errors import error_of, failure_of
 from hyok.errors import NotFound, Unavailable
 
@@ -56,7 +57,7 @@ def check_version(version_id: str, headers: Mapping[str, str]) -> None:
 def etag_of(answer: Response) -> str:
     etag = answer.headers.get("etag", "").strip('"')
     if not etag:
-        raise Unavailable("The store's answer has no ETag.", reason="ServiceUnavailable")
+        raise broken("it has no ETag")
     return etag
 
 

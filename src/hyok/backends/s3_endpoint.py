@@ -62,6 +62,7 @@ class Endpoint:
         self._host = host
         self._credentials = credentials
         self._virtual_host = virtual_host
+        self.server = ""  # what the store last said of itself; often its version
 
     async def _head_of(
         self,
@@ -116,6 +117,7 @@ class Endpoint:
         answer = await self._pool.request(method, target, lines, body, deadline=deadline, once=once)
         if answer.status // 100 != 2:
             raise error_of(failure_of(answer.status, answer.body, answer.headers), missing)
+        self.server = answer.headers.get("server", "")  # an error may be that of a proxy before it
         return answer
 
     def seconds_for(self, size: int) -> float:

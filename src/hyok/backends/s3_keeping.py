@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hyok.backends import s3_documents as documents
-from hyok.backends.s3_names import is_passing
+from hyok.backends import s3_wire as wire
+from hyok.backends.s3_answers import BROKEN
+from hyok.backends.s3_findings import REFUSED_CREDENTIALS, is_unfinished
 from hyok.backends.s3_probe import PROBE_PREFIX
 from hyok.errors import HyokError
 
@@ -35,14 +37,20 @@ class Keeping:
     object_lock: bool  # the store has object lock
     locks_all: bool  # the bucket locks every new object, so that nothing in it can be tried out
 
+    @property
+    def kind(self) -> str:
+        """Return a word for buckets that a store may treat alike."""
+        lock = "lockable" if self.object_lock else "unlockable"
+        return f"{'versions' if self.versions else 'single'} {lock}"
+
 
 async def probe_keeping(store: Subresources, bucket: str) -> Keeping:
     """Ask for a bucket's versions and default retention.
 
-    A store that refuses to tell is taken for one that keeps none.
+    A store that refuses to tell, or does not let us ask, is taken for one that keeps none.
 
     Raises:
-        Unavailable: the store does not answer.
+        HyokError: the store does not answer, or not as it should.
     """
     versioning = await _told(store.versioning(bucket))
     lock = await _told(_lock_of(store, bucket))
@@ -64,13 +72,18 @@ async def _told(asked: Awaitable[T]) -> T | None:
     try:
         return await asked
     except HyokError as error:
-        if is_passing(error) or error.reason == "NoSuchBucket":
+        if error.code == BROKEN or (is_unfinished(error) and error.code != REFUSED_CREDENTIALS):
             raise
         return None
 
 
 async def probe_tags(endpoint: Endpoint, bucket: str) -> bool:
-    """Can tags change without touching anything else of the object?"""
+    """Can tags change without making the object anew?
+
+    Last-Modified is not looked at: some stores (radosgw) move it with the tags, and then it is what
+    a client of such a store sees as well.  It counts whole seconds, so that a look at it would say
+    yes or no by how busy the store is.
+    """
     name = PROBE_PREFIX + secrets.token_hex(8)
     body, tags = b"tags", {"probe": "tags"}
     try:
@@ -80,7 +93,7 @@ async def probe_tags(endpoint: Endpoint, bucket: str) -> bool:
         await endpoint.send_document("PUT", bucket, name, query, documents.render_tags(tags))
         told = await endpoint.request("GET", bucket, name, query=query)
         after = await endpoint.request("GET", bucket, name)
-        kept = all(after.headers.get(key) == before.get(key) for key in ("etag", "last-modified"))
+        kept = all(after.headers.get(key) == before.get(key) for key in ("etag", wire.VERSION))
         return kept and documents.parse_tags(told.body) == tags and after.body == body
     finally:
         with suppress(HyokError):

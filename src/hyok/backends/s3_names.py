@@ -14,7 +14,8 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 from hyok.backends.port import StoredFacts
-from hyok.errors import HyokError, Refused, Unavailable
+from hyok.backends.s3_findings import is_unfinished
+from hyok.errors import HyokError, Refused
 
 if TYPE_CHECKING:
     from hyok.backends.port import ObjectStore
@@ -42,6 +43,14 @@ class NameRules:
         return NameRules(
             *(getattr(self, f.name) and getattr(other, f.name) for f in fields(NameRules))
         )
+
+    def holds(self, name: str) -> bool:
+        """Can the store hold this name?"""
+        try:
+            self.check(name)
+        except Refused:
+            return False
+        return True
 
     def check(self, name: str) -> None:
         """Return quietly if the store can hold this name.
@@ -92,16 +101,11 @@ def _cannot(what: str, *, sealing_helps: bool = False) -> Refused:
     )
 
 
-def is_passing(error: HyokError) -> bool:
-    """Is the store away or busy, so that the failure says nothing of what it can do?"""
-    return isinstance(error, Unavailable) and (error.untouched or error.code == "HY-4001")
-
-
 async def probe_names(store: ObjectStore, bucket: str) -> NameRules:
     """Try names in a bucket and return what it holds; nothing of it stays.
 
     Raises:
-        Unavailable: the store does not answer.
+        HyokError: the trial could not be finished.
     """
     root = f".hyok/probe/{secrets.token_hex(8)}/"
 
@@ -112,7 +116,7 @@ async def probe_names(store: ObjectStore, bucket: str) -> NameRules:
             page = await store.list(bucket, root)
             return body == b"probe" and root + name in {found.name for found in page.objects}
         except HyokError as error:
-            if is_passing(error) or error.code == "HY-4002":
+            if is_unfinished(error):
                 raise
             return False
         finally:

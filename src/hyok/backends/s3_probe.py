@@ -3,7 +3,8 @@
 A condition counts as decided when a wrong ETag is refused, the right one is taken, and of several
 writers at once exactly one wins, round after round: some stores look first and write later, and
 then two writers both believe that they were alone.  A race can show that, and never the opposite;
-the more rounds, the surer.  A store that is away or busy is asked again later.
+the more rounds, the surer.  What one writer alone can see is tried in every bucket; the races may
+be those of another bucket of the store (`s3_trial_file.py`).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from hyok.backends import s3_answers as answers
 from hyok.backends import s3_wire as wire
 from hyok.backends.port import Condition, StoredPart
 from hyok.backends.s3_bodies import etag_of, part_query
-from hyok.backends.s3_names import is_passing
+from hyok.backends.s3_findings import is_unfinished
 from hyok.backends.s3_trailer import render
 from hyok.errors import Conflict, HyokError
 
@@ -38,16 +39,6 @@ COMPLETE_ROUNDS = 4
 _ABSENT = Condition(absent=True)
 _PRESENT = Condition(exists=True)
 _WRONG = Condition(if_match="0" * 32)
-
-
-async def tried(trial: Awaitable[bool]) -> bool:
-    """Return the trial's result; a store that fails at the request as such cannot do it."""
-    try:
-        return await trial
-    except HyokError as error:
-        if is_passing(error):
-            raise
-        return False
 
 
 @asynccontextmanager
@@ -86,27 +77,49 @@ async def _decides(
     make: Callable[[str], Awaitable[Write]],
     rounds: int,
 ) -> bool:
-    """Try a kind of write; ``make`` readies one of a name, so that the race is of that alone."""
-    for _ in range(rounds):
+    """Try a kind of write; ``make`` readies one of a name, so that the race is of that alone.
+
+    Without ``rounds`` there is no race: one writer tries what it can see alone.
+    """
+    for _ in range(rounds or 1):
         async with _place(endpoint, bucket) as name:
-
-            async def etag(name: str = name) -> Condition:
-                return Condition(if_match=etag_of(await endpoint.request("HEAD", bucket, name)))
-
-            async def ready(name: str = name) -> list[Write]:
-                return [await make(name) for _ in range(RACERS)]
-
-            if not await _race(await ready(), _ABSENT):
-                return False
-            if await _wins((await make(name))(_WRONG)):
-                return False
-            if not await _race(await ready(), await etag()):
+            if not await (
+                _round(endpoint, bucket, name, make)
+                if rounds
+                else _alone(endpoint, bucket, name, make)
+            ):
                 return False
     return True
 
 
-async def probe_put(endpoint: Endpoint, bucket: str) -> bool:
-    """Does the store decide the condition of a PUT?"""
+async def _etag(endpoint: Endpoint, bucket: str, name: str) -> Condition:
+    return Condition(if_match=etag_of(await endpoint.request("HEAD", bucket, name)))
+
+
+async def _round(
+    endpoint: Endpoint, bucket: str, name: str, make: Callable[[str], Awaitable[Write]]
+) -> bool:
+    if not await _race([await make(name) for _ in range(RACERS)], _ABSENT):
+        return False
+    if await _wins((await make(name))(_WRONG)):
+        return False
+    writers = [await make(name) for _ in range(RACERS)]
+    return await _race(writers, await _etag(endpoint, bucket, name))
+
+
+async def _alone(
+    endpoint: Endpoint, bucket: str, name: str, make: Callable[[str], Awaitable[Write]]
+) -> bool:
+    if not await _wins((await make(name))(_ABSENT)):
+        return False
+    for wrong in (_ABSENT, _WRONG):
+        if await _wins((await make(name))(wrong)):
+            return False
+    return await _wins((await make(name))(await _etag(endpoint, bucket, name)))
+
+
+async def probe_put(endpoint: Endpoint, bucket: str, *, alone: bool = False) -> bool:
+    """Does the store decide the condition of a PUT?  ``alone``: as far as one writer can see."""
 
     async def make(name: str) -> Write:
         # Bodies that differ: of equal ones the ETag would hold for the next writer as well.
@@ -118,7 +131,7 @@ async def probe_put(endpoint: Endpoint, bucket: str) -> bool:
 
         return write
 
-    return await _decides(endpoint, bucket, make, ROUNDS)
+    return await _decides(endpoint, bucket, make, 0 if alone else ROUNDS)
 
 
 async def probe_rare(endpoint: Endpoint, bucket: str) -> bool:
@@ -144,7 +157,7 @@ async def probe_rare(endpoint: Endpoint, bucket: str) -> bool:
         return True
 
 
-async def probe_copy(endpoint: Endpoint, bucket: str) -> bool:
+async def probe_copy(endpoint: Endpoint, bucket: str, *, alone: bool = False) -> bool:
     """Does the store decide a condition at the destination of a copy?"""
     async with AsyncExitStack() as sources:
 
@@ -160,10 +173,10 @@ async def probe_copy(endpoint: Endpoint, bucket: str) -> bool:
 
             return write
 
-        return await _decides(endpoint, bucket, make, ROUNDS)
+        return await _decides(endpoint, bucket, make, 0 if alone else ROUNDS)
 
 
-async def probe_complete(endpoint: Endpoint, bucket: str) -> bool:
+async def probe_complete(endpoint: Endpoint, bucket: str, *, alone: bool = False) -> bool:
     """Does the store decide a condition when an upload in parts is completed?"""
     begun: list[tuple[str, str]] = []
 
@@ -181,7 +194,7 @@ async def probe_complete(endpoint: Endpoint, bucket: str) -> bool:
         return write
 
     try:
-        return await _decides(endpoint, bucket, make, COMPLETE_ROUNDS)
+        return await _decides(endpoint, bucket, make, 0 if alone else COMPLETE_ROUNDS)
     finally:
         for name, upload in begun:
             with suppress(HyokError):
@@ -211,7 +224,7 @@ async def probe_trailers(endpoint: Endpoint, bucket: str) -> bool:
         try:
             await endpoint.send_framed(bucket, name, len(body), render(body, damage=True))
         except HyokError as error:
-            if is_passing(error):
+            if is_unfinished(error):
                 raise
         else:
             return False

@@ -22,6 +22,7 @@ from hyok.cli.screen import say, show
 from hyok.cli.session import run
 from hyok.custody.quorum import Act
 from hyok.errors import Malformed
+from hyok.officer.door_break_glass import EVERY
 from hyok.wiring import clock_ms
 
 if TYPE_CHECKING:
@@ -78,6 +79,56 @@ def request(
     propose(config, login, Act.BREAK_GLASS, effect, reason, as_json=as_json)
 
 
+@app.command("request-door")
+def request_door(
+    door: Annotated[str, typer.Argument(help="The door: kacls.")],
+    tenant: Annotated[str, typer.Option("--tenant", help="Whose key.")],
+    door_key: Annotated[str, typer.Option("--door-key", help="The door's key.")],
+    user: Annotated[str, typer.Option("--app", help="The app in whose name the door uses it.")],
+    operation: Annotated[
+        list[str], typer.Option("--operation", help="privilegedunwrap, …; may be given again.")
+    ],
+    who: Annotated[
+        list[str],
+        typer.Option(
+            "--person", help="A mail address, or another key service's; may be given again."
+        ),
+    ],
+    minutes: Annotated[int, typer.Option("--minutes", min=1, help="For how long.")],
+    ticket: Annotated[str, typer.Option("--ticket", help="Where the reason is written down.")],
+    resource: Annotated[
+        list[str] | None,
+        typer.Option("--resource", help="A resource's name there; may be given again."),
+    ] = None,
+    every: Annotated[
+        bool,
+        typer.Option("--every-resource", help="Whatever another key service asks for."),
+    ] = False,
+    reason: ReasonOption = "",
+    person: AsOption = "",
+    key: KeyOption = None,
+    passphrase_file: PassphraseOption = None,
+    api: ApiOption = "",
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Propose that somebody may make privileged calls of a door, for a short time."""
+    effect: Effect = {
+        "door": door,
+        "tenant": tenant,
+        "key": door_key,
+        "app": user,
+        "operations": operation,
+        "people": who,
+        "resources": resource or [],
+        "reach": EVERY if every else "named",
+        "minutes": minutes,
+        "ticket": ticket,
+    }
+    login = Login(person, key, passphrase_file, api)
+    propose(config, login, Act.BREAK_GLASS_DOOR, effect, reason, as_json=as_json)
+
+
 @app.command("list")
 def list_grants(
     api: ApiOption = "", config: ConfigOption = None, as_json: JsonOption = False
@@ -89,6 +140,7 @@ def list_grants(
             {
                 "grant": one["id"],
                 **{name: one[name] for name in ("app", "bucket", "classification", "ticket")},
+                **({} if one["bucket"] else {"bucket": f"door {one['door']}"}),
                 "state": "running" if one["running"] else "ended",
                 "ends": moment(one["endsMs"]),
                 "review": _review(one["reviewer"], one["reviewDueMs"], now),
@@ -107,7 +159,7 @@ def list_grants(
         {
             "grant": found.grant.grant_id,
             "app": found.grant.app,
-            "bucket": found.grant.bucket,
+            "bucket": found.grant.bucket or f"door {found.grant.door}",
             "classification": found.grant.classification,
             "ticket": found.grant.ticket,
             "state": "running" if now < found.grant.ends_ms else "ended",

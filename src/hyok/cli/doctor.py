@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from functools import partial
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
-from hyok.cli.diagnosis import door, doors, host
+from hyok.cli.diagnosis import door, doors, ekm, host, kacls, kubernetes, payloads, transit
 from hyok.cli.diagnosis.check import Check, Checklist
 from hyok.cli.diagnosis.services import ask_all
 from hyok.cli.options import ConfigOption, JsonOption, load
 from hyok.cli.screen import mark, say, show
 from hyok.cli.session import is_running, services, with_core
+from hyok.doors.listener import ListenerSettings
 from hyok.errors import HyokError
 from hyok.telemetry.logs import keep_off_standard_output
 from hyok.wiring import clock_ms
@@ -77,6 +79,12 @@ def _examine(config: Path | None, checks: Checklist) -> None:
     checks.look("hsm profile", lambda: host.hsm_profile(settings))
     checks.look("certificate", lambda: host.certificate(settings, clock_ms()))
     checks.look("door xks certificate", lambda: doors.certificate(settings, clock_ms()))
+    checks.look("door dke certificate", lambda: doors.dke_certificate(settings, clock_ms()))
+    checks.look("door transit certificate", lambda: transit.certificate(settings, clock_ms()))
+    checks.look("door kubernetes folder", lambda: kubernetes.folder(settings))
+    checks.look("door ekm certificate", lambda: ekm.certificate(settings, clock_ms()))
+    checks.look("door kacls certificate", lambda: kacls.certificate(settings, clock_ms()))
+    checks.look("door payloads certificate", lambda: payloads.certificate(settings, clock_ms()))
     checks.look("disk", lambda: host.disks(settings))
     checks.look("clock", lambda: door.clock(settings))
     unfit = [c.name for c in checks.found if c.word == "FAIL" and c.name in NEEDED]
@@ -101,8 +109,11 @@ def _ask(settings: Settings, path: Path, checks: Checklist) -> None:
         checks.found.append(Check("services", "FAIL", error.cause, error.effect, error.next_step))
     if running:
         checks.look("door", lambda: door.door(settings))
-        if settings.doors.xks.enabled:
-            checks.look("door xks port", lambda: doors.listening(settings))
+        for name, one in settings.doors.each.items():
+            if one.enabled and isinstance(one, ListenerSettings):
+                checks.look(f"door {name} port", partial(doors.listening, settings, name))
+        if settings.doors.kubernetes.enabled:
+            checks.look("door kubernetes port", lambda: kubernetes.listening(settings))
     else:
         checks.found.append(
             Check(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
+from hyok.cli import transit_tokens
 from hyok.cli.acting import (
     AsOption,
     KeyOption,
@@ -21,7 +22,7 @@ from hyok.cli.options import ConfigOption, JsonOption, moment
 from hyok.cli.registrations import record
 from hyok.cli.screen import say, show
 from hyok.cli.session import run
-from hyok.custody.door_key import USES_MAX
+from hyok.custody.door_key import AES, PAIR, USES_MAX
 from hyok.custody.key_states import KeyState, check_transition
 from hyok.custody.quorum import Act
 from hyok.errors import Conflict, Malformed, NotFound
@@ -31,13 +32,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hyok.custody.door_key import DoorKey
-    from hyok.doors.config import XksStoreSettings
+    from hyok.doors.xks.config import XksStoreSettings
     from hyok.identity.access_keys import IssuedAccessKey
     from hyok.wiring import Core
 
 app = typer.Typer(help="Doors through which clouds and SaaS use your keys.", no_args_is_help=True)
 keys = typer.Typer(help="Keys that doors use for others.", no_args_is_help=True)
 app.add_typer(keys, name="keys")
+app.add_typer(transit_tokens.app, name="transit-token")
 
 TenantOption = Annotated[str, typer.Option("--tenant", help="Whose key.")]
 NameArgument = Annotated[str, typer.Argument(help="Its name: letters, digits and hyphens.")]
@@ -54,8 +56,17 @@ def create(
     ],
     usage: Annotated[
         list[str] | None,
-        typer.Option("--usage", help="encrypt or decrypt, where it is for one alone."),
+        typer.Option(
+            "--usage",
+            help="encrypt or decrypt, where it is for one alone; hmac, sign, wrap, private or bsn.",
+        ),
     ] = None,
+    kind: Annotated[
+        str,
+        typer.Option(
+            "--kind", help="aes-256; or rsa-2048, rsa-3072 or rsa-4096, to which others encrypt."
+        ),
+    ] = AES,
     reason: ReasonOption = "",
     person: AsOption = "",
     key: KeyOption = None,
@@ -71,6 +82,7 @@ def create(
         "classification": classification,
         "apps": serves,
         "usage": usage or [],
+        "kind": kind,
     }
     login = Login(person, key, passphrase_file)
     propose(config, login, Act.CREATE_DOOR_KEY, effect, reason, as_json=as_json)
@@ -93,6 +105,29 @@ def rotate(
     propose(config, login, Act.CREATE_DOOR_KEY, effect, reason, as_json=as_json)
 
 
+@keys.command()
+def destroy(
+    name: NameArgument,
+    tenant: TenantOption,
+    version: Annotated[
+        int, typer.Option("--version", min=0, help="This older version alone; 0: the whole key.")
+    ] = 0,
+    reason: ReasonOption = "",
+    person: AsOption = "",
+    key: KeyOption = None,
+    passphrase_file: PassphraseOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Propose to destroy a key in every token: nothing that it encrypted opens afterwards.
+
+    The whole key must be suspended or deactivated, and not frozen.
+    """
+    effect: dict[str, str | int | list[str]] = {"tenant": tenant, "key": name, "version": version}
+    login = Login(person, key, passphrase_file)
+    propose(config, login, Act.DESTROY_DOOR_KEY, effect, reason, as_json=as_json)
+
+
 @keys.command("list")
 def list_keys(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """List the keys of doors, with their versions and how much of each one's life is used."""
@@ -110,6 +145,7 @@ def list_keys(config: ConfigOption = None, as_json: JsonOption = False) -> None:
 def _row(key: DoorKey) -> dict[str, object]:
     return {
         "key": f"{key.tenant}/{key.name}",
+        "kind": key.kind,
         "state": str(key.state),
         "classification": key.classification,
         "apps": ",".join(sorted(key.apps)),
@@ -122,29 +158,43 @@ def _row(key: DoorKey) -> dict[str, object]:
 
 @keys.command()
 def suspend(
-    name: NameArgument, tenant: TenantOption, reason: WhyOption = "", config: ConfigOption = None
+    name: NameArgument,
+    tenant: TenantOption,
+    reason: WhyOption = "",
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Stop every use of a key through every door, until `resume`."""
-    _change(config, tenant, name, KeyState.SUSPENDED, reason)
+    _change(config, tenant, name, KeyState.SUSPENDED, reason, as_json=as_json)
 
 
 @keys.command()
 def resume(
-    name: NameArgument, tenant: TenantOption, reason: WhyOption = "", config: ConfigOption = None
+    name: NameArgument,
+    tenant: TenantOption,
+    reason: WhyOption = "",
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Let a suspended key be used again."""
-    _change(config, tenant, name, KeyState.ACTIVE, reason)
+    _change(config, tenant, name, KeyState.ACTIVE, reason, as_json=as_json)
 
 
 @keys.command()
 def deactivate(
-    name: NameArgument, tenant: TenantOption, reason: WhyOption = "", config: ConfigOption = None
+    name: NameArgument,
+    tenant: TenantOption,
+    reason: WhyOption = "",
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Let a key decrypt what it encrypted, and encrypt nothing more, for ever."""
-    _change(config, tenant, name, KeyState.DEACTIVATED, reason)
+    _change(config, tenant, name, KeyState.DEACTIVATED, reason, as_json=as_json)
 
 
-def _change(config: ConfigOption, tenant: str, name: str, to: KeyState, reason: str) -> None:
+def _change(
+    config: ConfigOption, tenant: str, name: str, to: KeyState, reason: str, *, as_json: bool
+) -> None:
     if not reason.strip():
         raise Malformed("a reason is wanted; it stands in the audit log", next_step="--reason TEXT")
 
@@ -157,7 +207,34 @@ def _change(config: ConfigOption, tenant: str, name: str, to: KeyState, reason: 
         await record(core, "door-key:state", tenant, *facts)
 
     run(config, act)
+    if as_json:
+        show([{"key": f"{tenant}/{name}", "state": str(to)}], as_json=True, empty="")
+        return
     say(f"key {tenant}/{name} is {to}; every door knows within five seconds")
+
+
+@app.command("dke-labels")
+def dke_labels(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """List what Purview is told for each sensitivity label: the address of its key here."""
+
+    async def act(core: Core) -> list[dict[str, object]]:
+        settings = core.settings.doors.dke
+        keys = [key for key in await core.doors.catalog.all() if key.sort is PAIR]
+        known = {key.name: key for key in keys if settings.app in key.apps}
+        return [
+            {
+                "label": one.label,
+                "address": f"{settings.public_url}/{one.name}",
+                "classification": one.classification,
+                "key": f"{known[one.name].kind} {known[one.name].state}"
+                if one.name in known
+                else "not made yet",
+                "key_id": known[one.name].newest.key_id if one.name in known else "",
+            }
+            for one in settings.keys
+        ]
+
+    show(run(config, act), as_json=as_json, empty="No labels.  Next: [[doors.dke.keys]]")
 
 
 @app.command("xks-file")

@@ -1,4 +1,4 @@
-"""Where `hyok` begins: a command is run without loading the others.
+"""Where `hyok` begins: a command is run without loading the others, and help without any.
 
 What needs no installation loads none: an auditor's machine has the log and the public key, and
 neither HSM nor database nor settings.
@@ -6,9 +6,15 @@ neither HSM nor database nor settings.
 
 from __future__ import annotations
 
+import os
 import sys
 
+from hyok import __version__
+
 OFFLINE = frozenset({"verify", "check-proof"})
+COMPLETING = "_HYOK_COMPLETE"
+LINES = ("_TYPER_COMPLETE_ARGS", "COMP_WORDS")
+"""Where the scripts that Typer makes for shells put the line so far."""
 
 
 def main() -> None:
@@ -19,13 +25,24 @@ def main() -> None:
         del sys.argv[1]
         offline()
         return
+    if sys.argv[1:2] == ["--version"]:
+        print(f"hyok {__version__}")
+        return
     from hyok.cli.table import build, entry_of  # noqa: PLC0415 - not where an auditor verifies
     from hyok.cli.telling import run_told  # noqa: PLC0415
 
-    entry = entry_of(sys.argv[1]) if len(sys.argv) > 1 else None
+    words = _words()
+    entry = entry_of(words[0]) if words else None
     if entry is not None:
         run_told(build([entry]), "hyok")
         return
-    from hyok.cli.main import main as everything  # noqa: PLC0415 - takes seconds
+    from hyok.cli.overview import build_overview  # noqa: PLC0415 - no command needs it
 
-    everything()
+    run_told(build_overview(), "hyok")
+
+
+def _words() -> list[str]:
+    """Return the words behind `hyok`: of this command, or of the line that a shell completes."""
+    if COMPLETING not in os.environ:
+        return sys.argv[1:]
+    return next((os.environ[name] for name in LINES if name in os.environ), "").split()[1:]

@@ -24,6 +24,7 @@ from hyok.cli.progress import bar
 from hyok.cli.screen import mark, say, show
 from hyok.cli.session import run
 from hyok.connections import tls_suites
+from hyok.custody.door_key import PAIRS
 from hyok.envelope.profiles import Profile
 from hyok.errors import HyokError, NotFound
 from hyok.officer.crypto_inventory import inventory
@@ -31,9 +32,10 @@ from hyok.officer.evidence import ASPECTS, Fact, as_rows, judge, parse_norm
 from hyok.wiring import clock_ms
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from hyok.cli.diagnosis.check import Word
+    from hyok.custody.door_key import DoorKey
     from hyok.custody.kek import Kek
     from hyok.settings import Settings
     from hyok.wiring import Core
@@ -105,10 +107,11 @@ def crypto(config: ConfigOption = None) -> None:
     """Print the cryptographic inventory as a CycloneDX CBOM (JSON)."""
     settings, _ = load(config)
 
-    async def act(core: Core) -> tuple[list[Kek], Mapping[str, int]]:
-        return list(await core.keks.all()), await core.rotation.count_by_kek()
+    async def act(core: Core) -> tuple[list[Kek], Mapping[str, int], Sequence[DoorKey]]:
+        keks, records = list(await core.keks.all()), await core.rotation.count_by_kek()
+        return keks, records, await core.doors.catalog.all()
 
-    keks, records = run(config, act)
+    keks, records, doors = run(config, act)
     name = audit_key_name(settings)
     pinned = pinned_key(settings.audit.file, name)
     software = settings.hsm.kind == "software"
@@ -122,6 +125,7 @@ def crypto(config: ConfigOption = None) -> None:
         signing={name: pinned.read_text()} if pinned.exists() else {},
         ciphers=tls_suites(),
         token="Software (development)" if software else f"HSM, {settings.hsm.profile}",
+        doors=doors,
     )
     sys.stdout.write(json.dumps(document, indent=2) + "\n")
 
@@ -148,8 +152,10 @@ def _of_core(config: Path | None) -> list[Fact]:
 async def _algorithms(core: Core) -> Fact:
     keks = await core.keks.all()
     public = [kek.kek_id for kek in keks if kek.spec.profile == Profile.RSA_OAEP_SHA256]
+    doors = await core.doors.catalog.all()
+    public += [f"{key.tenant}/{key.name}" for key in doors if key.kind in PAIRS and key.living]
     if public:
-        said = f"RSA, which a quantum computer would break, keeps {len(public)} keys: {public[0]}"
+        said = f"RSA, which a quantum computer would break, in {len(public)} keys: {public[0]}"
         return Fact("algorithms", "warn", said)
     return Fact("algorithms", "ok", f"AES-256 and HMAC-SHA-256 for {len(keks)} keys")
 

@@ -116,6 +116,29 @@ def add_identity(
     propose(config, by, Act.ADD_IDENTITY, effect, reason, as_json=as_json)
 
 
+@app.command("remove-identity")
+def remove_identity(
+    whose: PersonArgument,
+    identity: Annotated[
+        str, typer.Argument(help="As hyok officers list shows it: KIND:VALUE, whole.")
+    ],
+    reason: ReasonOption = "",
+    person: AsOption = "",
+    key: KeyOption = None,
+    passphrase_file: PassphraseOption = None,
+    api: ApiOption = "",
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Propose that a key, login or authenticator signs nothing any more; its person stays.
+
+    Sessions that began with it end, and what was approved with it stops counting.
+    """
+    effect: Effect = {"person": whose, "identity": identity}
+    by = Login(person, key, passphrase_file, api)
+    propose(config, by, Act.REMOVE_IDENTITY, effect, reason, as_json=as_json)
+
+
 async def found_officer(core: Core, effect: Effect) -> None:
     """Register one of the first officers, on the record; only until two who decide are there.
 

@@ -63,11 +63,12 @@ def officer_worker(config: Annotated[Path, typer.Option("--config")]) -> None:
 def door_worker(
     config: Annotated[Path, typer.Option("--config")],
     index: Annotated[int, typer.Option("--index")] = 0,
+    door: Annotated[str, typer.Option("--door")] = "xks",
 ) -> None:
     """One worker of the doors for clouds and SaaS; `serve gateway` starts them."""
     from hyok.cli.workers import serve_doors  # noqa: PLC0415 - see above
 
-    serve_doors(config, index)
+    serve_doors(config, index, door)
 
 
 @app.command(hidden=True)

@@ -114,10 +114,11 @@ class Supervisor:
             command = ["serve", "officer-worker", "--config", str(config)]
             door = Child("officers", [sys.executable, "-m", "hyok", *command])
             self._workers.append(door)
-        if settings.doors.xks.enabled:
-            for index in range(settings.doors.xks.workers):
+        for which, more in settings.doors.each.items():
+            for index in range(more.workers if more.enabled else 0):
                 command = ["serve", "door-worker", "--config", str(config), "--index", str(index)]
-                door = Child(f"doors {index}", [sys.executable, "-m", "hyok", *command])
+                command += ["--door", which]
+                door = Child(f"door {which} {index}", [sys.executable, "-m", "hyok", *command])
                 self._workers.append(door)
         self._stopping = False
 

@@ -89,8 +89,8 @@ def _root(
     """Without a callback a single command would have no name."""
 
 
-def build(entries: Sequence[Entry]) -> typer.Typer:
-    """Return `hyok` with the commands of these modules."""
+def root_app() -> typer.Typer:
+    """Return `hyok` without commands."""
     root = typer.Typer(
         name="hyok",
         help=HELP,
@@ -99,6 +99,12 @@ def build(entries: Sequence[Entry]) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     root.callback(help=HELP)(_root)
+    return root
+
+
+def build(entries: Sequence[Entry]) -> typer.Typer:
+    """Return `hyok` with the commands of these modules."""
+    root = root_app()
     for entry in entries:
         module = import_module(f"hyok.cli.{entry.module}")
         if entry.group:

@@ -32,14 +32,14 @@ def serve_worker(config: Path, index: int) -> None:
     _until_ended(lambda stop: run_worker(settings, index, stop))
 
 
-def serve_doors(config: Path, index: int) -> None:
+def serve_doors(config: Path, index: int, which: str) -> None:
     """Serve the doors for clouds and SaaS until SIGTERM, then drain."""
     from hyok.door_serving import run_doors  # noqa: PLC0415 - the other processes need none of it
 
     forbid_core_dumps()
     settings = settings_file.load(config)
     configure(settings.log.level, settings.log.file)
-    _until_ended(lambda stop: run_doors(settings, index, stop))
+    _until_ended(lambda stop: run_doors(settings, index, stop, which))
 
 
 def serve_officers(settings: Settings) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, insert, select, update
 
@@ -34,9 +34,39 @@ REVIEW_MS = 7 * 86_400_000
 """Five working days, counted as a week."""
 
 
+PRIVILEGED_CALLS: Mapping[str, frozenset[str]] = {
+    "kacls": frozenset(
+        {
+            "privilegedwrap",
+            "privilegedunwrap",
+            "privilegedprivatekeydecrypt",
+            "wrapprivatekey",
+        }
+    )
+}
+"""By door: what is asked of it with nobody's word but the caller's own, so officers have to say."""
+
+
+@dataclass(frozen=True, slots=True)
+class PrivilegedCall:
+    """A call of a door that no authorization of the other side stands behind."""
+
+    app: str  # in whose name the door uses the key
+    tenant: str
+    door: str
+    key: str
+    operation: str
+    person: str  # a mail address without case, or the address of another key service
+    resource: str
+
+
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What was granted.  ``keys`` or ``prefix`` names the objects.  Times are unix milliseconds."""
+    """What was granted.  ``keys`` or ``prefix`` names the objects.  Times are unix milliseconds.
+
+    With a ``door`` it is about privileged calls of that door: ``keys`` names the resources there,
+    and ``every`` says that they are not limited.
+    """
 
     grant_id: str  # the proposal's
     app: str
@@ -50,12 +80,18 @@ class Grant:
     author: str
     starts_ms: int
     ends_ms: int
+    door: str = ""
+    door_key: str = ""
+    operations: tuple[str, ...] = ()
+    people: tuple[str, ...] = ()
+    every: bool = False
 
     def covers(self, ask: Ask, level: int) -> bool:
         """Say whether it lets this principal read this object of this level now."""
         named = ask.key in self.keys or bool(self.prefix and ask.key.startswith(self.prefix))
         return (
             ask.bucket is not None
+            and not self.door
             and (self.app, self.tenant) == (ask.principal.id, ask.principal.tenant)
             and (self.tenant, self.bucket) == (ask.bucket.tenant, ask.bucket.bucket_id)
             and named
@@ -63,9 +99,34 @@ class Grant:
             and self.starts_ms <= ask.at_ms < self.ends_ms
         )
 
+    def covers_call(self, call: PrivilegedCall, at_ms: int) -> bool:
+        """Say whether it lets this person have this done by the door at this moment."""
+        return (
+            bool(self.door)
+            and (self.app, self.tenant) == (call.app, call.tenant)
+            and (self.door, self.door_key) == (call.door, call.key)
+            and call.operation in self.operations
+            and call.person in self.people
+            and (self.every or call.resource in self.keys)
+            and self.starts_ms <= at_ms < self.ends_ms
+        )
+
     def render(self) -> bytes:
-        """Return the canonical bytes."""
-        return canonical(asdict(self))
+        """Return the canonical bytes; those of an object's grant are as they always were."""
+        told = asdict(self)
+        return canonical(
+            {name: value for name, value in told.items() if value or name not in _OF_DOORS}
+        )
+
+
+_OF_DOORS = frozenset({"door", "door_key", "operations", "people", "every"})
+_LISTS = frozenset({"keys", "operations", "people"})
+
+
+def _grant_of(raw: bytes) -> Grant:
+    told: dict[str, Any] = json.loads(raw)
+    lists = {name: tuple(told[name]) for name in _LISTS & told.keys()}
+    return Grant(**(told | lists))
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +177,19 @@ class GrantBook:
                 return grant_id
         return ""
 
+    async def covering_call(self, call: PrivilegedCall) -> str:
+        """Return the id of a grant that covers this call of a door now, or nothing.
+
+        Raises:
+            Unavailable: the database has been away for longer than the memory may serve.
+        """
+        rows = await self._rows.now()
+        for grant_id, sealed in rows.items():
+            grant = await self._known(grant_id, sealed)
+            if grant is not None and grant.covers_call(call, self._clock_ms()):
+                return grant_id
+        return ""
+
     async def _known(self, grant_id: str, sealed: bytes) -> Grant | None:
         """Return a proven grant from memory, or prove it; one that is forged is told once."""
         mark = (grant_id, sealed)
@@ -138,8 +212,7 @@ class GrantBook:
             raw = await self._box.open(grant_purpose(grant_id), sealed)
         except Tampered as error:
             raise not_genuine("a break-glass grant") from error
-        fields = json.loads(raw)
-        return Grant(**(fields | {"keys": tuple(fields["keys"])}))
+        return _grant_of(raw)
 
     async def add(self, grant: Grant) -> None:
         """Let it begin; the same again changes nothing, so that it is never prolonged."""

@@ -47,13 +47,18 @@ class Case:
     execution: Execution | None
     register: Register
     rows: Rows
+    void: frozenset[int] = frozenset()  # sequence of what was signed with something taken away
 
     def standing(
         self, now_ms: int, needed: Quorum | None = None, *, by_author: bool = False
     ) -> Standing:
         """Return where it stands, as `judge` says; an execution says it all."""
         officers = self.register.officers
-        found = judge(self.proposal, self.decisions, officers, now_ms, needed, by_author=by_author)
+        found = judge(
+            *(self.proposal, self.decisions, officers, now_ms, needed),
+            by_author=by_author,
+            void=self.void,
+        )
         if self.execution is None:
             return found
         return replace(found, state=OUTCOMES[self.execution.outcome])
@@ -90,23 +95,26 @@ class CaseReader:
             )
         register = await self._register.read()
         proposal, state = await self._proposal(proposal_id, rows)
-        decisions = []
+        decisions, void = [], set()
         for row in rows.decisions:
             decision, proof = parse_decision(proposal, row)
             said = Said(decision.statement(), decision.person, decision.method)
-            await verify(said, proof, register, self._box)
+            if await verify(said, proof, register, self._box) in register.removed:
+                void.add(decision.sequence)
             decisions.append(decision)
         execution = await self._execution(proposal, rows, register)
         check_state(state, decisions, execution)
-        return Case(proposal, tuple(decisions), execution, register, rows)
+        return Case(proposal, tuple(decisions), execution, register, rows, frozenset(void))
 
     async def verify(self, said: Said, proof: bytes) -> None:
-        """Return quietly if this person said exactly this.
+        """Return quietly if this person says exactly this, with something that is theirs now.
 
         Raises:
-            Tampered: they did not (code HY-2507).
+            Tampered: they do not (code HY-2507).
         """
-        await verify(said, proof, await self._register.read(), self._box)
+        register = await self._register.read()
+        if await verify(said, proof, register, self._box) in register.removed:
+            raise not_genuine("a decision")
 
     async def renew(self, proposal_id: str) -> None:
         """Seal every row of a proposal anew under the key that writes now, each proven first.

@@ -173,7 +173,8 @@ class KeyCustodian:
         )
         try:
             wrap = await self._secrets.current(ask, rule, scope)
-            data_key = DataKey(self._entropy(32))
+            random = self._entropy(80)  # in one draw, each byte of it used once
+            data_key = DataKey(random[:32])
             envelope = seal_envelope(
                 data_key=data_key,
                 secret=wrap.secret,
@@ -184,13 +185,11 @@ class KeyCustodian:
                 mode=wrap.mode,
                 object_id=object_id,
                 plain_size=plain_size,
-                wrap_salt=self._entropy(32),
+                wrap_salt=random[32:64],
                 kek_id=wrap.kek_id,
                 scope=scope,
                 token=wrap.token,
-                metadata_block=seal_metadata(
-                    render(metadata), data_key, self._entropy(16), object_id
-                ),
+                metadata_block=seal_metadata(render(metadata), data_key, random[64:], object_id),
                 part_header=part_header,
             )
         except HyokError as error:

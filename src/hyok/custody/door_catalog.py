@@ -3,32 +3,46 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, insert, select, update
 
 from hyok.custody.door_key import (
+    AES,
     KEY_STATE,
+    PAIRS,
     USES_AT_ONCE,
     USES_MAX,
     DoorKey,
     DoorVersion,
     Usage,
+    check_may_end,
     check_name,
+    profile_of,
     token_name,
 )
 from hyok.custody.key_states import KeyState, check_transition
 from hyok.database.epoch_rows import EpochRows
 from hyok.database.rows import bump_epoch
 from hyok.database.tables import door_key_versions, door_keys
-from hyok.errors import Conflict, NotFound, Refused
-from hyok.hsm.port import DOOR, KekSpec
+from hyok.errors import Conflict, Malformed, NotFound, Refused
+from hyok.hsm.port import (
+    DOOR,
+    DOOR_MAC,
+    DOOR_PAIR,
+    DOOR_PRIVATE,
+    DOOR_RSA_SIGN,
+    DOOR_SIGN,
+    DOOR_WRAP,
+    KekSpec,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
     from hyok.database.engine import Database
-    from hyok.hsm.port import DoorHsm
+    from hyok.hsm.port import WrapHsm
 
 EPOCH = "door_keys"
 ORPHANS_MAX = 10
@@ -74,19 +88,20 @@ class DoorCatalog:
 
     async def make(
         self,
-        hsm: DoorHsm,
+        hsm: WrapHsm,
         tenant: str,
         name: str,
         version: int,
         classification: str,
         apps: Collection[str],
         usage: Collection[Usage],
+        kind: str = AES,
     ) -> KekSpec:
         """Make a version in the HSM and write it down, active; older ones decrypt from now on.
 
-        ``version`` 1 makes the key, too; then only do ``classification``, ``apps`` and ``usage``
-        count.  May be repeated with the same arguments: what was made before is left.  A number
-        that a process spent which was killed before it wrote the key down is passed over.
+        ``version`` 1 makes the key, too; then only do ``classification``, ``apps``, ``usage`` and
+        ``kind`` count.  May be repeated with the same arguments: what was made before is left.  A
+        number that a process spent which was killed before it wrote the key down is passed over.
 
         Raises:
             Conflict: too many such numbers (code HY-2107).
@@ -96,7 +111,8 @@ class DoorCatalog:
         key = known.get(f"{tenant}/{name}")
         if key is not None and (made := key.version(version)) is not None:
             return made.spec
-        spec, number = await _first_free(hsm, tenant, name, version)
+        create = _maker(hsm, kind if key is None else key.kind, usage if key is None else key.usage)
+        spec, number = await _first_free(create, tenant, name, version)
         now = self._clock_ms()
 
         def act(connection: Connection) -> None:
@@ -110,6 +126,7 @@ class DoorCatalog:
                         usage=sorted(map(str, usage)),
                         state=str(KeyState.ACTIVE),
                         created_ms=now,
+                        kind=kind,
                     )
                 )
             mine = (door_key_versions.c.tenant == tenant) & (door_key_versions.c.name == name)
@@ -127,6 +144,7 @@ class DoorCatalog:
                     state=str(KeyState.ACTIVE),
                     check_value=spec.check_value,
                     check_token=spec.check_token,
+                    public_key=spec.public_key or None,
                     created_ms=now,
                 )
             )
@@ -151,6 +169,30 @@ class DoorCatalog:
                 raise NotFound(f"There is no door's key {tenant}/{name}.", code="HY-2601")
             check_transition(KeyState(row.state), to)
             connection.execute(update(door_keys).where(mine).values(state=str(to)))
+            bump_epoch(connection, EPOCH)
+
+        await self._database.run(act)
+        self._rows.stale()
+
+    async def end(self, tenant: str, name: str, versions: Collection[int]) -> None:
+        """Let nobody use these versions any more; with the last one the key ends.  Repeatable.
+
+        Raises:
+            Conflict: the state of key or version does not allow it (code HY-2302).
+        """
+        check_may_end(await self.named(tenant, name), versions)
+
+        def act(connection: Connection) -> None:
+            row = door_key_versions.c
+            mine = (row.tenant == tenant) & (row.name == name)
+            gone = str(KeyState.DESTROYED)
+            ending = mine & row.version.in_(sorted(versions))
+            connection.execute(update(door_key_versions).where(ending).values(state=gone))
+            if not connection.execute(
+                select(row.version).where(mine & (row.state != gone))
+            ).first():
+                whole = (door_keys.c.tenant == tenant) & (door_keys.c.name == name)
+                connection.execute(update(door_keys).where(whole).values(state=gone))
             bump_epoch(connection, EPOCH)
 
         await self._database.run(act)
@@ -192,10 +234,12 @@ class DoorCatalog:
         self._set_aside[version.spec.kek_id] = USES_AT_ONCE
 
 
-async def _first_free(hsm: DoorHsm, tenant: str, name: str, version: int) -> tuple[KekSpec, int]:
+async def _first_free(
+    create: Callable[[str], Awaitable[KekSpec]], tenant: str, name: str, version: int
+) -> tuple[KekSpec, int]:
     for number in range(version, version + ORPHANS_MAX):
         try:
-            return await hsm.create_door_key(token_name(tenant, name, number)), number
+            return await create(token_name(tenant, name, number)), number
         except Conflict:
             continue
     raise Conflict(
@@ -206,12 +250,37 @@ async def _first_free(hsm: DoorHsm, tenant: str, name: str, version: int) -> tup
     )
 
 
+def _maker(
+    hsm: WrapHsm, kind: str, usage: Collection[Usage]
+) -> Callable[[str], Awaitable[KekSpec]]:
+    makers = {
+        DOOR: hsm.create_door_key,
+        DOOR_MAC: hsm.create_mac_key,
+        DOOR_SIGN: hsm.create_sign_key,
+        DOOR_WRAP: hsm.create_wrap_key,
+        DOOR_PRIVATE: hsm.create_private_wrapper,
+    }
+    profile = profile_of(kind, usage)
+    if profile in {DOOR_PAIR, DOOR_RSA_SIGN}:
+        make = hsm.create_door_pair if profile == DOOR_PAIR else hsm.create_rsa_signer
+        return partial(make, bits=PAIRS[kind])
+    if profile not in makers:
+        raise Malformed(f"No key {kind} is for {', '.join(sorted(usage))}.", code="HY-2600")
+    return makers[profile]
+
+
 def _load(connection: Connection) -> Mapping[str, DoorKey]:
+    keys = connection.execute(select(door_keys)).all()
+    usages = {(row.tenant, row.name): frozenset(map(Usage, row.usage)) for row in keys}
+    kinds = {(row.tenant, row.name): row.kind for row in keys}
     versions: dict[tuple[str, str], list[DoorVersion]] = {}
     for row in connection.execute(select(door_key_versions).order_by(door_key_versions.c.version)):
         label = token_name(row.tenant, row.name, row.version)
-        spec = KekSpec(label, DOOR, row.check_value, row.check_token)
-        made = DoorVersion(row.version, spec, KeyState(row.state), row.uses)
+        profile = profile_of(kinds[row.tenant, row.name], usages[row.tenant, row.name])
+        spec = KekSpec(
+            label, profile, row.check_value, row.check_token, public_key=row.public_key or b""
+        )
+        made = DoorVersion(row.version, spec, KeyState(row.state), row.uses, row.created_ms)
         versions.setdefault((row.tenant, row.name), []).append(made)
     return {
         f"{row.tenant}/{row.name}": DoorKey(
@@ -219,10 +288,11 @@ def _load(connection: Connection) -> Mapping[str, DoorKey]:
             row.name,
             row.classification,
             frozenset(row.apps),
-            frozenset(map(Usage, row.usage)),
+            usages[row.tenant, row.name],
             KeyState(row.state),
             tuple(versions.get((row.tenant, row.name), ())),
             row.created_ms,
+            row.kind,
         )
-        for row in connection.execute(select(door_keys))
+        for row in keys
     }

@@ -15,7 +15,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from hyok.custody.door_key import Usage, check_serves, check_state, check_usage
+from hyok.custody.door_key import PAIR, SECRETS, Usage, check_serves, check_state, check_usage
+from hyok.custody.door_records import DoorRecords
 from hyok.custody.key_states import Use
 from hyok.errors import HyokError, Malformed, Tampered, Unavailable
 from hyok.hsm.door_pool import bad_ciphertext
@@ -23,12 +24,12 @@ from hyok.hsm.port import BAD_CIPHERTEXT
 from hyok.vocabulary import ObjectRef
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 
     from hyok.custody.decisions import Decisions
     from hyok.custody.door_catalog import DoorCatalog
-    from hyok.custody.door_key import DoorKey, DoorVersion
-    from hyok.hsm.port import DoorHsm
+    from hyok.custody.door_key import DoorKey, DoorVersion, Sort
+    from hyok.hsm.port import WrapHsm
     from hyok.policy.decision import Decision
     from hyok.vocabulary import Ask, KeyUse
 
@@ -83,7 +84,7 @@ class DoorCustody:
     def __init__(
         self,
         *,
-        hsm: DoorHsm,
+        hsm: WrapHsm,
         catalog: DoorCatalog,
         decisions: Decisions,
         opaque_id: Callable[[ObjectRef], Awaitable[str]],
@@ -91,17 +92,26 @@ class DoorCustody:
         self._hsm = hsm
         self.catalog = catalog
         self._decisions = decisions
+        self._records = DoorRecords(decisions)
         self._opaque_id = opaque_id
 
-    async def describe(self, ask: Ask) -> DoorKey:
+    async def describe(self, ask: Ask, fits: Callable[[DoorKey], None] | None = None) -> DoorKey:
         """Return a key that serves this app, whatever its state.
+
+        ``fits`` raises what speaks against this key.
 
         Raises:
             NotFound: no such key serves it (code HY-2601).
-            Refused: policy says no.
+            Refused: policy says no, or ``fits``.
         """
         ask, key = await self._find(ask)
         await self._permit(ask, key)
+        if fits is not None:
+            try:
+                fits(key)
+            except HyokError as error:
+                await self._records.failed(ask, key, key.newest, error)
+                raise
         return key
 
     async def encrypt(self, ask: Ask, sealing: Sealing, seconds: float) -> Sealed:
@@ -120,15 +130,9 @@ class DoorCustody:
         wanted = [Usage.ENCRYPT] + ([Usage.DECRYPT] if sealing.prove is not None else [])
         data = sealing.data(version.number)
         decision = await self._judge(ask, key, version, Use.WRAP, wanted, sealing.plain, data)
-        await self._begin(ask, key, version, decision, len(sealing.plain))
-        try:
-            async with _within(seconds):
-                made = await self._seal(key, version, sealing, data, seconds)
-        except HyokError as error:
-            await self._failed(ask, key, version, error)
-            raise
-        await self._end(ask, key, version, len(sealing.plain))
-        return made
+        record = self._records.of_use(ask, key, version, decision, len(sealing.plain))
+        async with record, within(seconds):
+            return await self._seal(key, version, sealing, data, seconds)
 
     async def _seal(
         self, key: DoorKey, version: DoorVersion, sealing: Sealing, data: bytes, seconds: float
@@ -176,32 +180,106 @@ class DoorCustody:
         decision = await self._judge(
             ask, key, judged, Use.UNWRAP, wanted, opening.ciphertext, opening.data
         )
-        await self._begin(ask, key, judged, decision, len(opening.ciphertext))
-        try:
+        size = len(opening.ciphertext)
+        async with self._records.of_use(ask, key, judged, decision, size) as ending:
             if version is None or len(opening.iv) != IV_BYTES or len(opening.tag) != TAG_BYTES:
                 raise bad_ciphertext()
             whole = opening.ciphertext + opening.tag
-            async with _within(seconds):
+            async with within(seconds):
                 plain = await self._hsm.door_open(
                     version.spec, opening.iv, whole, opening.data, seconds
                 )
-        except HyokError as error:
-            await self._failed(ask, key, judged, error)
-            raise
-        await self._end(ask, key, version, len(plain))
+            ending.size = len(plain)
         return plain
+
+    async def public_key(
+        self, ask: Ask, fits: Callable[[DoorKey], None], seconds: float
+    ) -> DoorVersion:
+        """Return the version of a pair to which others seal now, shown to be the HSM's.
+
+        ``fits`` raises what speaks against this key.
+
+        Raises:
+            NotFound: no such pair serves this app (code HY-2601).
+            Refused: its state (HY-2602) or policy says no, or ``fits``.
+            Tampered: the HSM holds another key (code HY-2106).
+            Unavailable: HSM, database or log do not answer.
+        """
+        ask, key = await self._find(ask, (PAIR,))
+        await self._check(ask, key, key.newest, fits, Use.WRAP)
+        await self._permit(ask, key, key.newest.spec.kek_id)
+        try:
+            async with within(seconds):
+                await self._hsm.pair_public(key.newest.spec, seconds)
+        except HyokError as error:
+            await self._records.failed(ask, key, key.newest, error)
+            raise
+        return key.newest
+
+    async def open(
+        self, ask: Ask, key_id: str, sealed: bytes, fits: Callable[[DoorKey], None], seconds: float
+    ) -> bytes:
+        """Open with the private half what somebody sealed to a pair's public key.
+
+        Raises:
+            NotFound: no such pair serves this app (code HY-2601).
+            Refused: its state (HY-2602), policy, or its purpose (HY-2603) says no, or ``fits``.
+            Tampered: it does not open, for whatever cause (reason ``BadCiphertext``).
+            Unavailable: HSM, database or log do not answer.
+        """
+        ask, key = await self._find(ask, (PAIR,))
+        # As of a version of another key: whoever asks learns nothing of one that never was.
+        version = next((one for one in key.versions if one.key_id == key_id), None)
+        judged = version or key.newest
+        await self._check(ask, key, judged, fits, Use.UNWRAP)
+        wanted = [Usage.DECRYPT]
+        decision = await self._judge(ask, key, judged, Use.UNWRAP, wanted, sealed, b"")
+        async with self._records.of_use(ask, key, judged, decision, len(sealed)) as ending:
+            if version is None:
+                raise bad_ciphertext()
+            async with within(seconds):
+                plain = await self._hsm.pair_open(version.spec, sealed, seconds)
+            ending.size = len(plain)
+        return plain
+
+    async def _check(
+        self,
+        ask: Ask,
+        key: DoorKey,
+        version: DoorVersion,
+        fits: Callable[[DoorKey], None],
+        use: Use,
+    ) -> None:
+        try:
+            fits(key)
+            check_state(key, version, use)
+        except HyokError as error:
+            await self._records.failed(ask, key, version, error)
+            raise
+
+    async def refused(self, ask: Ask, error: HyokError) -> None:
+        """Record that a door refused what policy was not asked about; the caller raises it."""
+        assert ask.use is not None
+        ask = replace(ask, use=await self._named(ask.use))
+        await self._decisions.failed(ask, "", b"", error)
+
+    async def probe_pairs(self, seconds: float) -> Mapping[str, str]:
+        """Return what fails in each token when it opens a message with a pair of the moment."""
+        return await self._hsm.probe_pairs(seconds)
 
     async def probe(self, seconds: float) -> Mapping[str, str]:
         """Return what fails in each token when it seals and opens with a key of the moment."""
         return await self._hsm.probe_doors(seconds)
 
-    async def _find(self, ask: Ask) -> tuple[Ask, DoorKey]:
+    async def _find(
+        self, ask: Ask, sorts: Collection[Sort] | None = SECRETS
+    ) -> tuple[Ask, DoorKey]:
         assert ask.use is not None
         ask = replace(ask, use=await self._named(ask.use))
         assert ask.use is not None
         try:
             found = await self.catalog.find(ask.use.tenant, ask.use.name)
-            key = check_serves(found, ask.use, ask.principal.id)
+            key = check_serves(found, ask.use, ask.principal.id, sorts)
         except HyokError as error:
             await self._decisions.failed(ask, "", b"", error)
             raise
@@ -234,7 +312,7 @@ class DoorCustody:
         try:
             check_state(key, version, use)
         except HyokError as error:
-            await self._failed(ask, key, version, error)
+            await self._records.failed(ask, key, version, error)
             raise
         decision = await self._permit(ask, key, version.spec.kek_id)
         try:
@@ -246,42 +324,13 @@ class DoorCustody:
                 )
             check_usage(key, *wanted)
         except HyokError as error:
-            await self._failed(ask, key, version, error)
+            await self._records.failed(ask, key, version, error)
             raise
         return decision
 
-    async def _begin(
-        self, ask: Ask, key: DoorKey, version: DoorVersion, decision: Decision, size: int
-    ) -> None:
-        await self._decisions.record(
-            ask,
-            "intend",
-            "pending",
-            key.classification,
-            kek_id=version.spec.kek_id,
-            reasons=decision.reasons,
-            decided="permit",
-            size_bytes=size,
-            durable=self._decisions.is_write_ahead(key.classification),
-        )
-
-    async def _end(self, ask: Ask, key: DoorKey, version: DoorVersion, size: int) -> None:
-        await self._decisions.record(
-            ask,
-            "conclude",
-            "done",
-            key.classification,
-            kek_id=version.spec.kek_id,
-            size_bytes=size,
-            durable=False,
-        )
-
-    async def _failed(self, ask: Ask, key: DoorKey, version: DoorVersion, error: HyokError) -> None:
-        await self._decisions.failed(ask, key.classification, b"", error, version.spec.kek_id)
-
 
 @asynccontextmanager
-async def _within(seconds: float) -> AsyncIterator[None]:
+async def within(seconds: float) -> AsyncIterator[None]:
     """Bound what happens inside, waiting for a free line to the HSM included.
 
     Raises:
@@ -298,6 +347,11 @@ async def _within(seconds: float) -> AsyncIterator[None]:
             effect="Nothing was given out.",
             next_step="hyok hsm status shows each token and its last error.",
         ) from error
+
+
+def not_openable() -> Tampered:
+    """Return the one error of whatever does not open, for a door that sees so before the HSM."""
+    return bad_ciphertext()
 
 
 def is_bad_ciphertext(error: HyokError) -> bool:

@@ -1,6 +1,8 @@
-"""Freezes: an app, bucket, tenant, store, key or door that nobody uses until it is thawed.
+"""Freezes: an app, bucket, tenant, store, supplier, key or door that nobody uses until thawed.
 
 One person freezes at once; every process heeds it at its next decision, at most two seconds later.
+A supplier is each store whose settings name it as parent when it is decided, also one that came
+after the freeze.
 
 Source: docs/keys.md.
 """
@@ -9,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, delete, insert, select
@@ -28,6 +31,10 @@ EPOCH = "freezes"
 LIFECYCLE = "lifecycle"
 """Who carries out lifecycle rules: what is frozen is also kept from them."""
 
+NOBODYS: Mapping[str, str] = MappingProxyType({})
+_OF_SUPPLIER = "supplier:"
+"""How a supplier's row, of the kind `store`, begins its name: no store is called so."""
+
 
 class Frozen(StrEnum):
     """What can be frozen."""
@@ -36,6 +43,7 @@ class Frozen(StrEnum):
     BUCKET = "bucket"
     TENANT = "tenant"
     STORE = "store"
+    SUPPLIER = "supplier"
     KEY = "key"  # of a door, as `tenant/name`
     DOOR = "door"
 
@@ -57,9 +65,19 @@ class Freeze:
 
 
 class Freezes:
-    """The table `freezes`, in memory.  Made once in each process."""
+    """The table `freezes`, in memory.  Made once in each process.
 
-    def __init__(self, database: Database, clock_ms: Callable[[], int]) -> None:
+    ``parents``: of each store by its name, empty where it has none.  A store that is not among them
+    may be anybody's.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        clock_ms: Callable[[], int],
+        parents: Mapping[str, str] = NOBODYS,
+    ) -> None:
+        self._parents = parents
         self._database = database
         self._clock_ms = clock_ms
         self._rows: EpochRows[Freeze] = EpochRows(database, clock_ms, EPOCH, _load)
@@ -80,6 +98,8 @@ class Freezes:
                 (Frozen.TENANT, ask.bucket.tenant),
                 (Frozen.STORE, ask.bucket.store),
             ]
+        if ask.door:
+            names.append((Frozen.DOOR, ask.door))
         if ask.use is not None:
             names += [
                 (Frozen.KEY, ask.use.key),
@@ -90,7 +110,13 @@ class Freezes:
             found = rows.get(_key(kind, name))
             if found is not None:
                 return found
-        return None
+        return None if ask.bucket is None else self._of_supplier(rows, ask.bucket.store)
+
+    def _of_supplier(self, rows: Mapping[str, Freeze], store: str) -> Freeze | None:
+        parent = self._parents.get(store)
+        if parent is None:
+            return next((one for one in rows.values() if one.kind is Frozen.SUPPLIER), None)
+        return rows.get(_key(Frozen.SUPPLIER, parent)) if parent else None
 
     async def all(self) -> Sequence[Freeze]:
         """Return what is frozen, the newest first."""
@@ -108,7 +134,7 @@ class Freezes:
         def act(connection: Connection) -> None:
             connection.execute(
                 insert(freezes).values(
-                    kind=str(kind), name=name, since_ms=made.since_ms, by=by, reason=reason
+                    **_row(kind, name), since_ms=made.since_ms, by=by, reason=reason
                 )
             )
             bump_epoch(connection, EPOCH)
@@ -128,7 +154,8 @@ class Freezes:
         """
 
         def act(connection: Connection) -> int:
-            mine = (freezes.c.kind == str(kind)) & (freezes.c.name == name)
+            row = _row(kind, name)
+            mine = (freezes.c.kind == row["kind"]) & (freezes.c.name == row["name"])
             gone = connection.execute(delete(freezes).where(mine)).rowcount
             bump_epoch(connection, EPOCH)
             return gone
@@ -149,14 +176,26 @@ def refusal(freeze: Freeze) -> Refused:
     )
 
 
-def _key(kind: str, name: str) -> str:
-    return f"{kind}:{name}"
+def supplier_of(parent: str) -> str:
+    """Return a supplier's name as names are compared: people write it in capitals, or not."""
+    return " ".join(parent.casefold().split())
+
+
+def _key(kind: Frozen, name: str) -> str:
+    return f"{kind}:{supplier_of(name) if kind is Frozen.SUPPLIER else name}"
+
+
+def _row(kind: Frozen, name: str) -> dict[str, str]:
+    if kind is Frozen.SUPPLIER:
+        return {"kind": str(Frozen.STORE), "name": _OF_SUPPLIER + name}
+    return {"kind": str(kind), "name": name}
 
 
 def _load(connection: Connection) -> Mapping[str, Freeze]:
-    return {
-        _key(row.kind, row.name): Freeze(
-            Frozen(row.kind), row.name, row.since_ms, row.by, row.reason
-        )
-        for row in connection.execute(select(freezes))
-    }
+    found = {}
+    for row in connection.execute(select(freezes)):
+        kind, name = Frozen(row.kind), row.name
+        if kind is Frozen.STORE and name.startswith(_OF_SUPPLIER):
+            kind, name = Frozen.SUPPLIER, name.removeprefix(_OF_SUPPLIER)
+        found[_key(kind, name)] = Freeze(kind, name, row.since_ms, row.by, row.reason)
+    return found

@@ -46,8 +46,18 @@ class KekCatalog:
         return sorted(rows.values(), key=lambda kek: (kek.tenant, kek.classification, kek.version))
 
     async def find(self, name: str) -> Kek | None:
-        """Return a key version by its kek_id."""
-        return await self._rows.find(name)
+        """Return a key version by its kek_id.
+
+        One that is not there, or serves nothing yet, is looked for anew: another process may have
+        made it, let it write and moved records under it since our memory was read.
+
+        Raises:
+            Unavailable: the database has been away for longer than the memory may serve.
+        """
+        found = (await self._rows.now()).get(name)
+        if found is None or found.state is KeyState.PRE_ACTIVE:
+            return (await self._rows.from_now()).get(name)
+        return found
 
     async def active(self, tenant: str, classification: str) -> Kek:
         """Return the newest active key version of a tenant's classification.

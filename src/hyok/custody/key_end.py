@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from hyok.custody.kek import Kek
     from hyok.custody.keks import KekCatalog
-    from hyok.hsm.port import Hsm
+    from hyok.hsm.port import Hsm, KekSpec
 
 
 class KeyEnder:
@@ -39,17 +39,7 @@ class KeyEnder:
             Tampered: a token holds another key under this name, or still answers for this one
                 (code HY-2314).
         """
-        tokens = await self._hsm.destroy_kek(kek.spec)
-        try:
-            await self._hsm.check(kek.spec)
-        except NotFound:
-            return tokens
-        raise Tampered(
-            f"The HSM still answers for the key {kek.kek_id} that it destroyed.",
-            code="HY-2314",
-            effect="No gateway uses it any more, and it still exists.",
-            next_step="look at the HSM, and at copies of the token",
-        )
+        return await destroy_everywhere(self._hsm, kek.spec)
 
     async def refusal(self, kek: Kek, scope: str, token: bytes) -> str:
         """Ask the HSM itself to open a token; return the code with which it refused.
@@ -65,3 +55,24 @@ class KeyEnder:
                 raise
             return error.code or error.reason
         raise Tampered(f"The HSM opens a token of {kek.kek_id}.", code="HY-2314")
+
+
+async def destroy_everywhere(hsm: Hsm, key: KekSpec) -> Sequence[str]:
+    """Destroy a key in every token, and ask whether it is gone; return the tokens' names.
+
+    Raises:
+        Unavailable: a token does not answer; may be repeated.
+        Tampered: a token holds another key under this name, or still answers for this one (code
+            HY-2314).
+    """
+    tokens = await hsm.destroy_kek(key)
+    try:
+        await hsm.check(key)
+    except NotFound:
+        return tokens
+    raise Tampered(
+        f"The HSM still answers for the key {key.kek_id} that it destroyed.",
+        code="HY-2314",
+        effect="Nothing uses it any more, and it still exists.",
+        next_step="look at the HSM, and at copies of the token",
+    )

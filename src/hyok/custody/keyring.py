@@ -9,7 +9,6 @@ Source: docs/format.md, section 11.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hyok.custody.intermediate_key import FOREVER, IK, Lifetime, handed, wipe
@@ -18,6 +17,7 @@ from hyok.custody.key_states import KeyState, Use, check_use
 from hyok.custody.keyring_rows import KeyringRows
 from hyok.custody.port import KEYRING_FOLDER, TOMBSTONES_FOLDER
 from hyok.custody.secrets_cache import SecretCache
+from hyok.custody.write_leases import WriteLeases
 from hyok.database.epoch_rows import EpochRows
 from hyok.envelope.profiles import Profile
 from hyok.envelope.records import checked_record, open_record, parse_record, seal_record
@@ -34,13 +34,10 @@ if TYPE_CHECKING:
     from hyok.hsm.port import Hsm
     from hyok.vocabulary import Bucket
 
-LEASE = 1024
-"""Writes that a process takes from an IK's count at a time."""
-
 RACES_MAX = 8
 
 MARKS_MAX = 100_000
-"""Leases and marks of mirrored records held; beyond it they are taken anew."""
+"""Marks of mirrored records held; beyond it they are made anew."""
 
 RECORDS_REMEMBERED_MS = 1_000
 """How long a record is not read again: it is ciphertext, but it may be destroyed meanwhile."""
@@ -49,12 +46,6 @@ RECORDS_REMEMBERED_MS = 1_000
 BURIED_REMEMBERED_MS = 3_600_000
 """How long a bucket's tombstones are remembered.  What is destroyed now is known by its row; they
 are for rows that a restored database has again, and a process starts anew after that."""
-
-
-@dataclass(slots=True)
-class _Lease:
-    ik_id: bytes
-    left: int
 
 
 class Keyring:
@@ -85,7 +76,7 @@ class Keyring:
             database, clock_ms, KEYRING_EPOCH, lambda _c: {}
         )
         self._heeded: Mapping[str, None] | None = None
-        self._leases: dict[tuple[str, str, str], _Lease] = {}
+        self._leases = WriteLeases(self._rows)
         self._mirrored: set[tuple[bytes, str]] = set()
         self._buried: dict[str, tuple[int, frozenset[str]]] = {}
 
@@ -112,7 +103,7 @@ class Keyring:
             )
             mine = handed(ik)
             too_old = self._clock_ms() >= ik.created_ms + lifetime.write_ms
-            if too_old or not await self._count(key, ik, lifetime.writes_max):
+            if too_old or not await self._leases.take(key, ik.ik_id, lifetime.writes_max):
                 self._writing.clear(lambda held: held == key)
                 await self._rows.retire(ik.ik_id)
                 continue
@@ -179,20 +170,6 @@ class Keyring:
         now = self._clock_ms()
         made = IK(ik_id, ik, kek.kek_id, profile, classification, scope, now, raw)
         return made if await self._rows.add(tenant, made) else None
-
-    async def _count(self, key: tuple[str, str, str], ik: IK, writes_max: int) -> bool:
-        """Take one write from the IK's count; False when it has none left."""
-        lease = self._leases.get(key)
-        if lease is not None and lease.ik_id == ik.ik_id and lease.left > 0:
-            lease.left -= 1
-            return True
-
-        if not await self._rows.take(ik.ik_id, LEASE, writes_max):
-            return False
-        if len(self._leases) >= MARKS_MAX:
-            self._leases.clear()
-        self._leases[key] = _Lease(ik.ik_id, LEASE - 1)
-        return True
 
     async def _ensure_mirrored(self, bucket: Bucket, ik: IK) -> None:
         mark = (ik.ik_id, bucket.bucket_id)
@@ -382,4 +359,4 @@ class Keyring:
         self._reading.clear()
         self._writing.clear()
         self._records.clear()
-        self._leases.clear()
+        self._leases.forget()

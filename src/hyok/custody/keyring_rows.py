@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import func, insert, or_, select, update
+from sqlalchemy import bindparam, func, insert, or_, select, update
 
 from hyok.custody.keks import KEYRING_EPOCH
 from hyok.database.rows import bump_epoch
@@ -151,11 +151,15 @@ class KeyringRows:
     async def behind(
         self, tenant: str, classification: str, kek_id: str, *, after: bytes = b"", limit: int
     ) -> Sequence[Kept]:
-        """Return records that are kept under another key than ``kek_id``, in order of their ids."""
+        """Return records that are kept under another key than ``kek_id``, in order of their ids.
+
+        The table is gone through by id, once for all batches: hence no index by tenant, by which a
+        database would read and sort every record of the tenant for each of them.
+        """
         query = (
             select(keyring.c.ik_id, keyring.c.scope, keyring.c.kek_id, keyring.c.record)
             .where(
-                keyring.c.tenant == tenant,
+                keyring.c.tenant.concat("") == tenant,
                 keyring.c.classification == classification,
                 keyring.c.record.is_not(None),
                 keyring.c.kek_id != kek_id,
@@ -217,17 +221,15 @@ class KeyringRows:
 
         One transaction: a process that is killed leaves all of them or none.
         """
+        change = (
+            update(keyring)
+            .where(keyring.c.ik_id == bindparam("ours"), keyring.c.record == bindparam("read"))
+            .values(record=bindparam("renewed"), kek_id=kek_id)
+        )
+        rows = [{"ours": kept.ik_id, "read": kept.raw, "renewed": raw} for kept, raw in renewed]
 
         def act(connection: Connection) -> int:
-            changed = 0
-            for kept, raw in renewed:
-                done = connection.execute(
-                    update(keyring)
-                    .where(keyring.c.ik_id == kept.ik_id, keyring.c.record == kept.raw)
-                    .values(record=raw, kek_id=kek_id)
-                )
-                changed += done.rowcount
-            return changed
+            return connection.execute(change, rows).rowcount if rows else 0
 
         return await self._database.run(act)
 

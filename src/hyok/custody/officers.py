@@ -9,7 +9,7 @@ Source: docs/officers.md.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from sqlalchemy import Connection, func, insert, select, update
 from hyok.custody.authenticators import add_authenticator
 from hyok.custody.proposal import canonical, not_genuine
 from hyok.custody.quorum import HELD_ALONE, Officer, Role, check_roles
+from hyok.custody.reach import check_reach
 from hyok.database.tables import officer_identities, officer_register, officers, proposals
 from hyok.errors import Conflict, NotAuthenticated, NotFound, Tampered
 
@@ -42,6 +43,7 @@ class Register:
     identities: Mapping[str, str]  # kind:value -> person
     founded: bool  # two who decide were there once
     number: int  # of changes
+    removed: Mapping[str, str] = field(default_factory=dict)  # identities that were taken away
 
     def get(self, person: str) -> Officer:
         """Return an officer.
@@ -72,6 +74,10 @@ class Register:
             )
         return found
 
+    def whose(self, identity: str) -> str:
+        """Return whose something is or was to sign with; empty: nobody's."""
+        return self.identities.get(identity) or self.removed.get(identity, "")
+
     def identities_of(self, person: str) -> frozenset[str]:
         """Return what somebody may sign in with."""
         return frozenset(word for word, whose in self.identities.items() if whose == person)
@@ -81,12 +87,15 @@ class Register:
 class _Rows:
     people: tuple[tuple[str, str, tuple[str, ...], str], ...]
     identities: tuple[tuple[str, str], ...]
+    removed: tuple[tuple[str, str, int], ...]  # the last: when
     number: int
     sealed: bytes
 
     def document(self, number: int, *, founded: bool) -> bytes:
         """Return what is sealed."""
-        listed = {"officers": self.people, "identities": self.identities}
+        listed: dict[str, object] = {"officers": self.people, "identities": self.identities}
+        if self.removed:  # a register of before 0017 has none
+            listed["removed"] = self.removed
         digest = sha256(canonical(listed)).hexdigest()
         return canonical({"digest": digest, "number": number, "founded": founded})
 
@@ -94,10 +103,18 @@ class _Rows:
 class OfficerRegister:
     """The tables `officers`, `officer_identities` and `officer_register`."""
 
-    def __init__(self, database: Database, box: HsmSecretBox, clock_ms: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        box: HsmSecretBox,
+        clock_ms: Callable[[], int],
+        *,
+        development: bool = False,
+    ) -> None:
         self._database = database
         self._box = box
         self._clock_ms = clock_ms
+        self._development = development
 
     async def read(self) -> Register:
         """Return the officers.  One HSM call.
@@ -123,10 +140,10 @@ class OfficerRegister:
             return
         if officer.person in known.officers:
             raise Conflict(f"There is an officer {officer.person} already.", code="HY-2504")
-        taken = sorted(word for word in identities if word in known.identities)
+        taken = sorted(word for word in identities if known.whose(word))
         if taken:
             raise Conflict(
-                f"{taken[0]} is {known.identities[taken[0]]}'s; a key or login is one person's.",
+                f"{taken[0]} is or was {known.whose(taken[0])}'s; a key or login is one person's.",
                 code="HY-2504",
                 effect="Nothing was changed.",
             )
@@ -165,6 +182,7 @@ class OfficerRegister:
             NotFound: no such officer; Conflict: it is another's, or the officer has left.
         """
         known = await self.read()
+        check_not_removed(known, identity)
         whose = known.identities.get(identity, person)
         if not known.get(person).active or whose != person:
             raise Conflict(
@@ -185,23 +203,50 @@ class OfficerRegister:
 
         await self._change(known, act)
 
+    async def remove_identity(self, person: str, identity: str) -> None:
+        """Let an officer sign in with one thing less, for ever; the same again changes nothing.
+
+        What they approved with it stops counting, and sessions that began with it end.
+
+        Raises:
+            NotFound: it is none of theirs (code HY-2490).
+            Conflict: too few could decide by their own hand (code HY-2510).
+        """
+        known = await self.read()
+        if known.removed.get(identity) == person:
+            return
+        self.check_removable(known, person, identity)
+        values = {"removed_ms": self._clock_ms()}
+        change = update(officer_identities).where(officer_identities.c.identity == identity)
+        await self._change(known, lambda connection: connection.execute(change.values(**values)))
+
+    def check_removable(self, known: Register, person: str, identity: str) -> None:
+        """Return quietly if this identity of an officer can be taken away.
+
+        Raises:
+            NotFound, Conflict: as `remove_identity`.
+        """
+        if known.identities.get(identity) != person:
+            raise NotFound(
+                f"{person} does not sign in with {identity}.",
+                code="HY-2490",
+                effect="Nothing was changed.",
+                next_step="hyok officers list",
+            )
+        left = {word: whose for word, whose in known.identities.items() if word != identity}
+        check_reach(known.officers.values(), left, development=self._development)
+
     async def revoke(self, person: str) -> None:
         """Let somebody decide no more; their earlier approvals stop counting.
 
         Raises:
-            Conflict: too few who decide would be left.
+            Conflict: too few could decide by their own hand (code HY-2510).
         """
         known = await self.read()
         if not known.get(person).active:
             return
-        left = [o for o in _deciding(known.officers) if o.person != person]
-        if len(left) < FOUNDERS:
-            raise Conflict(
-                f"Without {person} fewer than {FOUNDERS} officers are left who decide.",
-                code="HY-2510",
-                effect="Nothing was changed.",
-                next_step="hyok officers add",
-            )
+        left = [found for found in known.officers.values() if found.person != person]
+        check_reach(left, known.identities, development=self._development)
         values = {"state": "revoked", "revoked_ms": self._clock_ms()}
         change = update(officers).where(officers.c.person == person).values(**values)
         await self._change(known, lambda connection: connection.execute(change))
@@ -229,7 +274,7 @@ class OfficerRegister:
 
     async def _proven(self, rows: _Rows) -> Register:
         if not rows.sealed:
-            if rows.people or rows.identities or rows.number:
+            if rows.people or rows.identities or rows.removed or rows.number:
                 raise not_genuine("an officer")
             return Register({}, {}, founded=False, number=0)
         try:
@@ -239,7 +284,8 @@ class OfficerRegister:
         founded = sealed == rows.document(rows.number, founded=True)
         if not founded and sealed != rows.document(rows.number, founded=False):
             raise not_genuine("an officer")
-        return Register(_people(rows), dict(rows.identities), founded, rows.number)
+        removed = {word: person for word, person, _ in rows.removed}
+        return Register(_people(rows), dict(rows.identities), founded, rows.number, removed)
 
 
 def _rehearsed(connection: Connection, act: Callable[[Connection], object]) -> _Rows:
@@ -261,7 +307,8 @@ def _read(connection: Connection) -> _Rows:
         raise not_genuine("the register of officers")
     return _Rows(
         tuple((row.person, row.name, tuple(row.roles), row.state) for row in people),
-        tuple((row.identity, row.person) for row in words),
+        tuple((row.identity, row.person) for row in words if row.removed_ms is None),
+        tuple((r.identity, r.person, r.removed_ms) for r in words if r.removed_ms is not None),
         0 if register is None else register.number,
         b"" if register is None else register.sealed,
     )
@@ -276,6 +323,21 @@ def _people(rows: _Rows) -> dict[str, Officer]:
 
 def _deciding(found: Mapping[str, Officer]) -> list[Officer]:
     return [o for o in found.values() if o.active and not o.roles & HELD_ALONE]
+
+
+def check_not_removed(known: Register, identity: str) -> None:
+    """Return quietly if something to sign with was never taken away.
+
+    Raises:
+        Conflict: it was, and comes back for nobody (code HY-2491).
+    """
+    if identity in known.removed:
+        raise Conflict(
+            f"{identity} was taken from {known.removed[identity]}; it does not come back.",
+            code="HY-2491",
+            effect="Nothing was changed.",
+            next_step="register another key, authenticator or login",
+        )
 
 
 def register_purpose(number: int) -> str:

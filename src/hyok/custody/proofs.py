@@ -50,8 +50,8 @@ class Said:
     method: str
 
 
-async def verify(said: Said, proof: bytes, register: Register, box: HsmSecretBox) -> None:
-    """Return quietly if this person said exactly this.
+async def verify(said: Said, proof: bytes, register: Register, box: HsmSecretBox) -> str:
+    """Return the identity by which this person said exactly this; it may be taken away since.
 
     Raises:
         Tampered: they did not: the row was edited or copied from elsewhere (code HY-2507).
@@ -60,16 +60,16 @@ async def verify(said: Said, proof: bytes, register: Register, box: HsmSecretBox
     if len(proof) > PROOF_BYTES_MAX:
         raise not_genuine("a decision")
     if said.method == ED25519:
-        _verify_key(said, proof, register)
-    elif said.method == WEBAUTHN:
-        _verify_authenticator(said, proof, register)
-    elif said.method == OIDC:
-        await _verify_sign_in(said, proof, register, box)
-    elif said.method == DEVELOPMENT:
-        _check_owner(f"{DEVELOPMENT}:{said.person}", said, register)
+        return _verify_key(said, proof, register)
+    if said.method == WEBAUTHN:
+        return _verify_authenticator(said, proof, register)
+    if said.method == OIDC:
+        return await _verify_sign_in(said, proof, register, box)
+    if said.method == DEVELOPMENT:
+        identity = _owned(f"{DEVELOPMENT}:{said.person}", said, register)
         await _opens(said.statement, proof, box)
-    else:
-        raise not_genuine("a decision")
+        return identity
+    raise not_genuine("a decision")
 
 
 async def renewed(said: Said, proof: bytes, box: HsmSecretBox) -> bytes:
@@ -121,19 +121,20 @@ def key_proof(identity: str, signature: bytes) -> bytes:
     return bytes.fromhex(identity.partition(":")[2]) + signature
 
 
-def _verify_key(said: Said, proof: bytes, register: Register) -> None:
+def _verify_key(said: Said, proof: bytes, register: Register) -> str:
     public, signature = proof[:KEY_BYTES], proof[KEY_BYTES:]
     if len(signature) != SIGNATURE_BYTES:
         raise not_genuine("a decision")
-    _check_owner(f"{ED25519}:{public.hex()}", said, register)
+    identity = _owned(f"{ED25519}:{public.hex()}", said, register)
     try:
         key = Ed25519PublicKey.from_public_bytes(public)
         key.verify(signature, DOMAIN + said.statement)
     except InvalidSignature as error:
         raise not_genuine("a decision") from error
+    return identity
 
 
-def _verify_authenticator(said: Said, proof: bytes, register: Register) -> None:
+def _verify_authenticator(said: Said, proof: bytes, register: Register) -> str:
     # A tenth of a second of imports that a gateway without authenticators does not need.
     from hyok.identity.passkeys import Assertion, Authenticator, verify_assertion  # noqa: PLC0415
 
@@ -144,23 +145,25 @@ def _verify_authenticator(said: Said, proof: bytes, register: Register) -> None:
         made = Assertion(raw["client_data"], raw["authenticator_data"], raw["signature"])
     except (KeyError, ValueError) as error:
         raise not_genuine("a decision") from error
-    _check_owner(by.identity, said, register)
+    identity = _owned(by.identity, said, register)
     try:
         verify_assertion(by, made, challenge_of(said.statement))
     except NotAuthenticated as error:
         raise not_genuine("a decision") from error
+    return identity
 
 
-async def _verify_sign_in(said: Said, proof: bytes, register: Register, box: HsmSecretBox) -> None:
+async def _verify_sign_in(said: Said, proof: bytes, register: Register, box: HsmSecretBox) -> str:
     fields = _fields(proof)
     try:
         sealed = bytes.fromhex(fields.pop("sealed"))
-        _check_owner(fields["identity"], said, register)
+        identity = _owned(fields["identity"], said, register)
     except (KeyError, ValueError) as error:
         raise not_genuine("a decision") from error
-    if not fields["identity"].startswith(f"{OIDC}:"):
+    if not identity.startswith(f"{OIDC}:"):
         raise not_genuine("a decision")
     await _opens(said.statement + canonical(fields), sealed, box)
+    return identity
 
 
 async def _opens(statement: bytes, sealed: bytes, box: HsmSecretBox) -> None:
@@ -180,6 +183,7 @@ def _fields(proof: bytes) -> dict[str, str]:
     return found
 
 
-def _check_owner(identity: str, said: Said, register: Register) -> None:
-    if register.identities.get(identity) != said.person:
+def _owned(identity: str, said: Said, register: Register) -> str:
+    if register.whose(identity) != said.person:
         raise not_genuine("a decision")
+    return identity

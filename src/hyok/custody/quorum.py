@@ -45,6 +45,7 @@ class Act(StrEnum):
     ADD_OFFICER = "officer:add"
     REVOKE_OFFICER = "officer:revoke"
     ADD_IDENTITY = "officer:add-identity"
+    REMOVE_IDENTITY = "officer:remove-identity"
     PUBLISH = "bucket:publish"
     LOWER_BUCKET = "bucket:lower"
     LOWER_OBJECT = "object:lower"
@@ -53,7 +54,9 @@ class Act(StrEnum):
     SHRED = "scope:shred"
     PUBLISH_POLICY = "policy:publish"
     BREAK_GLASS = "break-glass:grant"
+    BREAK_GLASS_DOOR = "break-glass:door"
     CREATE_DOOR_KEY = "door-key:create"
+    DESTROY_DOOR_KEY = "door-key:destroy"
 
 
 _DATA = frozenset({Role.SECURITY, Role.OWNER, Role.PRIVACY})
@@ -82,6 +85,7 @@ ACTS: Mapping[Act, ActRule] = {
     Act.ADD_OFFICER: ActRule(frozenset({Role.SECURITY}), _DATA),
     Act.REVOKE_OFFICER: ActRule(_DATA, _DATA, own_hand=False),
     Act.ADD_IDENTITY: ActRule(frozenset(Role) - {Role.AUDITOR}, _DATA),  # of their own, mostly
+    Act.REMOVE_IDENTITY: ActRule(frozenset(Role) - {Role.AUDITOR}, _DATA),
     Act.PUBLISH: ActRule(_DATA, _DATA),
     Act.LOWER_BUCKET: ActRule(_DATA, _DATA),
     Act.LOWER_OBJECT: ActRule(_DATA, _DATA),
@@ -90,7 +94,9 @@ ACTS: Mapping[Act, ActRule] = {
     Act.PUBLISH_POLICY: ActRule(frozenset({Role.SECURITY}), frozenset({Role.SECURITY})),
     Act.SHRED: ActRule(_DATA | {Role.ARCHIVIST}, _DATA | {Role.ARCHIVIST}),
     Act.BREAK_GLASS: ActRule(_DATA, _DATA, DAY_MS),
+    Act.BREAK_GLASS_DOOR: ActRule(_DATA, _DATA, DAY_MS),
     Act.CREATE_DOOR_KEY: ActRule(_DATA, _DATA),
+    Act.DESTROY_DOOR_KEY: ActRule(_KEYS, _KEYS),
 }
 
 
@@ -300,6 +306,7 @@ def judge(
     needed: Quorum | None = None,
     *,
     by_author: bool = False,
+    void: frozenset[int] = frozenset(),
 ) -> Standing:
     """Return where a proposal stands that nobody has begun to execute.
 
@@ -307,6 +314,9 @@ def judge(
     count, with the roles that they have now.  ``needed`` is what the classification demands today:
     the stricter of the two holds.  An author who was only signed in is no person yet: one approval
     more is missing, unless the author executes it by their own hand (``by_author``).
+
+    ``void``: what was signed with a key or login that was taken away since; it approves nothing,
+    but a refusal stays one.
 
     Raises:
         Tampered: a decision is missing, moved or of another proposal (code HY-2507).
@@ -324,11 +334,13 @@ def judge(
         found.person: officers[found.person].roles
         for found in decisions
         if found.verdict is Verdict.APPROVE
+        and found.sequence not in void
         and not (ACTS[proposal.act].own_hand and found.method in WORD_OF_ANOTHER)
         and _counts(proposal, officers.get(found.person))
     }
     own_hand = ACTS[proposal.act].own_hand
-    absent = own_hand and decisions[0].method in WORD_OF_ANOTHER and not by_author
+    word_alone = own_hand and decisions[0].method in WORD_OF_ANOTHER
+    absent = (word_alone or decisions[0].sequence in void) and not by_author
     missing = _missing(quorum, approvers, quorum.approvals + absent)
     state = State.OPEN if missing else State.APPROVED
     if stopped:

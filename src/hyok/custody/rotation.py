@@ -255,8 +255,7 @@ class KeyRotation:
 
     async def _renewed(self, kek: Kek, kept: Kept) -> bytes:
         """Return the record of the same intermediate key under ``kek``."""
-        checked_record(kept.raw, kept.ik_id, kept.scope)
-        record = parse_record(kept.raw)
+        record = checked_record(kept.raw, kept.ik_id, kept.scope)
         old = await self._keks.find(record.kek_id)
         if old is None or (old.tenant, old.classification) != (kek.tenant, kek.classification):
             raise Refused(f"the key {record.kek_id} is none of this classification")

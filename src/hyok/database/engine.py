@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError
@@ -18,6 +18,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from hyok.database import postgresql, sqlite
 from hyok.database.config import check_url
+from hyok.database.epochs import Epochs
+from hyok.database.outage import Outage, unavailable
 from hyok.database.schema import is_newest
 from hyok.errors import Conflict, Unavailable
 
@@ -36,6 +38,9 @@ WAITING_MAX = 512
 
 BUSY_SECONDS_MAX = 5
 """How long a writer waits for another process's transaction before `Unavailable`."""
+
+AWAY_SECONDS_MAX = 0.25
+"""How long one waits for a database that did not answer the last time; it is tried all the same."""
 
 _DAMAGED = ("file is not a database", "disk image is malformed")
 """What SQLite says of a file that it cannot read."""
@@ -57,6 +62,8 @@ class Database:
         self._writer, self._reader = kind.engines(parsed, threads, BUSY_SECONDS_MAX)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="hyok-database")
         self._waiting = 0
+        self._outage = Outage(_away)
+        self.epochs = Epochs(self)
 
     async def run(self, act: Callable[[Connection], T]) -> T:
         """Return what ``act`` returns, in one transaction that may write.
@@ -75,18 +82,33 @@ class Database:
         """Return what ``act`` returns, in a transaction that cannot write and waits for no writer.
 
         Raises:
-            Unavailable: as for `run`.
+            Unavailable: as for `run`; soon, of a database that did not answer the last time.
         """
-        return await self._in_thread(self.read_sync, act)
+        answer = self._in_thread(self.read_sync, act)
+        if not self._outage.is_known:
+            return await answer
+        trying = asyncio.ensure_future(answer)
+        trying.add_done_callback(_seen)  # who asked may have gone by then
+        await asyncio.wait({trying}, timeout=AWAY_SECONDS_MAX)
+        if not trying.done():
+            raise unavailable()
+        return trying.result()
 
     def run_sync(self, act: Callable[[Connection], T]) -> T:
         """`run`, in the calling thread."""
+        self._outage.check()
         with translated(), self._writer.begin() as connection:
             return act(connection)
 
     def read_sync(self, act: Callable[[Connection], T]) -> T:
         """`read`, in the calling thread."""
-        with translated(), self._reader.connect() as connection, connection.begin():
+        reader = self._reader
+        with (
+            translated(),
+            self._outage.passed(),
+            reader.connect() as connection,
+            connection.begin(),
+        ):
             return act(connection)
 
     def migrate(self) -> None:
@@ -113,7 +135,7 @@ class Database:
         act: Callable[[Connection], T],
     ) -> T:
         if self._waiting >= WAITING_MAX:
-            raise _unavailable()
+            raise unavailable()
         self._waiting += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, how, act)
@@ -121,14 +143,10 @@ class Database:
             self._waiting -= 1
 
 
-def _unavailable() -> Unavailable:
-    return Unavailable(
-        "The database does not answer.",
-        reason="ServiceUnavailable",
-        code="HY-3101",
-        effect="Nothing was changed.",
-        next_step="hyok doctor",
-    )
+def _seen(ended: asyncio.Future[Any]) -> None:
+    """Take what a call ended with that nobody waits for any more."""
+    if not ended.cancelled():
+        ended.exception()
 
 
 def _damaged() -> Unavailable:
@@ -154,13 +172,18 @@ def translated() -> Iterator[None]:
             effect="Nothing was changed.",
         ) from error
     except PoolTimeout as error:
-        raise _unavailable() from error
+        raise unavailable() from error
     except DBAPIError as error:
         if any(word in str(error.orig) for word in _DAMAGED):
             raise _damaged() from error
         if not _is_outage(error):
             raise
-        raise _unavailable() from error
+        raise unavailable() from error
+
+
+def _away(error: Exception) -> Unavailable | None:
+    """Say what others are told when a call that only reads ended with this."""
+    return unavailable() if isinstance(error, DBAPIError) and _is_outage(error) else None
 
 
 def _is_outage(error: DBAPIError) -> bool:

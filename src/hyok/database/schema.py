@@ -9,7 +9,7 @@ from sqlalchemy import inspect, text
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-NEWEST = "0016"
+NEWEST = "0019"
 """The last migration in `hyok.database.migrations`; a test compares them."""
 
 _TABLE = "alembic_version"

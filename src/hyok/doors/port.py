@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from hyok.vocabulary import Principal
+    from hyok.vocabulary import Principal, Sink, Source, T
 
 
 class Head(Protocol):
@@ -24,6 +24,11 @@ class Head(Protocol):
 
     @property
     def peer(self) -> str: ...
+
+    @property
+    def client_name(self) -> str:
+        """The common name in the certificate that the client showed; empty: it showed none."""
+        ...
 
 
 class Exchange(Protocol):
@@ -44,6 +49,31 @@ class Exchange(Protocol):
     ) -> None: ...
 
     def abort(self) -> None: ...
+
+
+class Wire(Protocol):
+    """The connection in the hands of a pump thread.  Everything blocks."""
+
+    @property
+    def source(self) -> Source: ...
+
+    def start(
+        self, status: int, headers: Sequence[tuple[str, str]], content_length: int
+    ) -> Sink: ...
+
+    def finish(self) -> None: ...
+
+
+class StreamExchange(Exchange, Protocol):
+    """An `Exchange` whose bodies may be longer than memory."""
+
+    async def read_some(self, most: int) -> memoryview:
+        """Return the next bytes of the body, at least one; none at its end."""
+        ...
+
+    async def pump(self, work: Callable[[Wire], T]) -> T:
+        """Run ``work`` in a pump thread; an answer that is left short breaks the connection."""
+        ...
 
 
 class Secret(Protocol):
@@ -81,3 +111,24 @@ class Meter(Protocol):
     """Takes the numbers of each request of a door."""
 
     def door_request(self, door: str, operation: str, error: str, seconds: float) -> None: ...
+
+
+class App(Protocol):
+    """An app, as it was registered."""
+
+    @property
+    def state(self) -> str: ...
+
+    @property
+    def grants(self) -> frozenset[str]: ...
+
+    @property
+    def principal(self) -> Principal: ...
+
+
+class Apps(Protocol):
+    """Finds apps; `hyok.identity.access_keys` does."""
+
+    async def serving_app(self, app_id: str) -> App | None:
+        """Return the app of this id, active or not, from memory: a change is seen within 5 s."""
+        ...

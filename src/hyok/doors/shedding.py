@@ -22,3 +22,7 @@ class Rate:
             return False
         self._left -= 1
         return True
+
+    def owe(self, more: int) -> None:
+        """Take more for what was let in already: whoever comes next waits for it."""
+        self._left -= more

@@ -205,7 +205,7 @@ class Gateway:
             "code": code,
         }
         told = {name: value for name, value in fields.items() if value}
-        told["duration_ms"] = round(seconds * 1000, 2)
+        told["duration_ms"] = int(seconds * 100_000) / 100  # `round` takes ten times as long
         tell("s3.request", told)
 
 

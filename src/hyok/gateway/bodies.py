@@ -10,7 +10,7 @@ import hmac
 from hashlib import md5, sha256
 from typing import TYPE_CHECKING
 
-from hyok.errors import Malformed
+from hyok.errors import Malformed, Refused
 from hyok.objects.facts import Proofs
 from hyok.s3.checksums import (
     PREFIX,
@@ -188,6 +188,7 @@ def plaintext(
 
     Raises:
         Malformed: a length or checksum header is missing or wrong.
+        Refused: the body comes in chunks of HTTP alone (``NotImplemented``, as Amazon S3 says).
     """
     payload = verified.payload
     chunked = payload in STREAMING_MODES
@@ -201,7 +202,7 @@ def plaintext(
         if size is None and may_be_absent and not exchange.has_body:
             size = 0
         if size is None:
-            raise _no_length()
+            raise _framed() if exchange.has_body else _no_length()
         return RequestBody(exchange, size, digests, None, declared)
     size = _decoded_length(request)
     decoder = ChunkedDecoder(
@@ -319,6 +320,15 @@ def _incomplete() -> Malformed:
     return Malformed(
         "You did not provide the number of bytes specified by the Content-Length HTTP header",
         reason="IncompleteBody",
+    )
+
+
+def _framed() -> Refused:
+    """Return what Amazon S3 says to Transfer-Encoding: chunked without a length."""
+    return Refused(
+        "A header you provided implies functionality that is not implemented: send Content-Length, "
+        "or aws-chunked with x-amz-decoded-content-length, in place of Transfer-Encoding.",
+        reason="NotImplemented",
     )
 
 

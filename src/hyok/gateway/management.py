@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TYPE_CHECKING
+
+from hyok.errors import HyokError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from hyok.gateway.port import Exchange
+
+ANSWER_SECONDS_MAX = 1.5
+"""A probe waits a few seconds at most; what does not answer before then is not ready."""
 
 
 class Management:
@@ -43,6 +49,18 @@ class Management:
             await exchange.respond(200, [("content-type", "text/plain; version=0.0.4")], text)
         else:
             await _json(exchange, 404, {"error": "only /livez, /readyz and /metrics are here"})
+
+
+async def cause_of(question: Callable[[], Awaitable[object]], what: str) -> str:
+    """Return why ``what`` does not answer a question now, or nothing when it does."""
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS_MAX):
+            await question()
+    except TimeoutError:
+        return f"{what} does not answer within {ANSWER_SECONDS_MAX} s"
+    except HyokError as error:
+        return str(error)
+    return ""
 
 
 async def _json(exchange: Exchange, status: int, document: Mapping[str, str]) -> None:

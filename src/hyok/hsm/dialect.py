@@ -25,6 +25,7 @@ class Dialect:
     aes_generation: int = 0x1080  # CKM_AES_KEY_GEN
     gcm_mechanism: int = 0x1087  # CKM_AES_GCM
     gcm_iv: str = "caller"  # or "module": the IV it writes back goes into the token
+    kw_mechanism: int = 0x2109  # CKM_AES_KEY_WRAP
     kwp_mechanism: int = 0x210B  # CKM_AES_KEY_WRAP_KWP
     kwp_call: str = "crypt"  # C_Encrypt and C_Decrypt; or "wrap": C_WrapKey and C_UnwrapKey
     oaep_mechanism: int = 0x9  # CKM_RSA_PKCS_OAEP

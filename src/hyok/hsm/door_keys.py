@@ -9,28 +9,25 @@ Source: docs/keyservices/xks.md; docs/format.md, section 10; NIST SP 800-38D, se
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING
 
+from typing_extensions import override
+
 from hyok.envelope.profiles import Profile
-from hyok.errors import Conflict, Malformed, Refused, Tampered
 from hyok.hsm import structures as ck
 from hyok.hsm.cryptoki import CryptokiError
-from hyok.hsm.keks import gcm_mechanism, kek_attributes, session_key_attributes
-from hyok.hsm.recovery import Step, step_after, step_after_open
-from hyok.hsm.wire import DOOR_PREFIX
+from hyok.hsm.keks import gcm_mechanism, session_key_attributes
+from hyok.hsm.recovery import step_after_open
+from hyok.hsm.tried_keys import TriedKeys, check_data
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Sequence
 
-    from hyok.hsm.cryptoki import Module
-    from hyok.hsm.dialect import Dialect
-    from hyok.hsm.sessions import Session, Sessions
+    from hyok.hsm.sessions import Session
 
 IV_BYTES, TAG_BYTES = 12, 16
 CHECK_BYTES = 16
-NAME_BYTES_MAX = 160
-_ATTRIBUTE_VALUE_INVALID, _MECHANISM_PARAM_INVALID = 0x013, 0x071
+_MECHANISM_PARAM_INVALID = 0x071
 
 # A known answer of our own making: key 00 to 1f, IV 00 to 0b, metadata `v1` and no further data.
 _KNOWN_KEY, _KNOWN_IV = bytes(range(32)), bytes(range(12))
@@ -38,10 +35,8 @@ _KNOWN_DATA, _KNOWN_PLAIN = bytes.fromhex("0000027631"), b"Hello World!"
 _KNOWN_SEALED = bytes.fromhex("0f67ba77aac59574ff2df3aa70a4036f42a1e46ab9c24a9f010e39f1")
 
 
-class DoorKeys:
+class DoorKeys(TriedKeys):
     """What one token can be asked about its door keys; from several threads.
-
-    ``key_of`` finds the one key of a name on a session.
 
     Raises, from its operations, what `Sessions.run` raises, and:
         NotFound: no key, or more than one, has this name.
@@ -49,17 +44,13 @@ class DoorKeys:
         Refused: the trial at the start showed that the module does not do AES-GCM (``DoorsOff``).
     """
 
-    def __init__(
-        self,
-        module: Module,
-        dialect: Dialect,
-        sessions: Sessions,
-        key_of: Callable[[Session, str, int], int],
-    ) -> None:
-        self._module, self._dialect, self._sessions = module, dialect, sessions
-        self._key_of = key_of
-        self._create_lock = threading.Lock()
-        self._fit: bool | None = None  # None: not tried yet
+    profile = Profile.AES_GCM
+    mechanism = "AES-GCM"
+
+    @property
+    @override
+    def _generation(self) -> int:
+        return self._dialect.aes_generation
 
     def create(self, name: str) -> bytes:
         """Generate a key; return its check token, ``IV ‖ ciphertext ‖ tag``.
@@ -67,27 +58,9 @@ class DoorKeys:
         Raises:
             Conflict: a key of this name exists.
         """
-        self._check(name)
-        with self._create_lock:
-            self._sessions.run(lambda _: self._generate(name), _never_again)
+        self._make(name)
         check = self._sessions.run(lambda session: self._module.random(session.handle, CHECK_BYTES))
-        return b"".join(self.seal(name, check, _check_data(name)))
-
-    def _generate(self, name: str) -> None:
-        # A writable session of its own; the pool's are read-only.
-        session = self._module.open_session(self._sessions.slot, writable=True)
-        try:
-            if self._module.find(session, {ck.CKA_TOKEN: True, ck.CKA_LABEL: name.encode()}):
-                raise Conflict(f"a key named {name} exists in the token")
-            attributes = kek_attributes(self._dialect, Profile.AES_GCM, name)
-            key = self._module.generate_key(session, self._dialect.aes_generation, attributes)
-            sensitive = self._module.attribute(session, key, ck.CKA_SENSITIVE)
-            extractable = self._module.attribute(session, key, ck.CKA_EXTRACTABLE)
-            if sensitive != b"\x01" or extractable != bytes([self._dialect.extractable]):
-                self._module.destroy(session, key)
-                raise CryptokiError("C_GenerateKey", _ATTRIBUTE_VALUE_INVALID)
-        finally:
-            self._module.close_session(session)
+        return b"".join(self.seal(name, check, check_data(name)))
 
     def seal(self, name: str, plain: bytes, data: bytes) -> tuple[bytes, bytes]:
         """Return ``(IV, ciphertext ‖ tag)``: one C_Encrypt, under an IV that was never ours."""
@@ -110,6 +83,30 @@ class DoorKeys:
             lambda session: self._open_by_name(session, name, iv, sealed, data), step_after_open
         )
 
+    def seal_many(self, name: str, plains: Sequence[bytes]) -> Sequence[tuple[bytes, bytes]]:
+        """Return ``(IV, ciphertext ‖ tag)`` of each: one C_Encrypt for each, on one session."""
+        self._check(name)
+
+        def work(session: Session) -> Sequence[tuple[bytes, bytes]]:
+            key = self._key_of(session, name, ck.CKO_SECRET_KEY)
+            return [self._seal(session.handle, key, plain, b"") for plain in plains]
+
+        return self._sessions.run(work)
+
+    def open_many(self, name: str, sealed: Sequence[tuple[bytes, bytes]]) -> Sequence[bytes]:
+        """Return the plaintexts, all of them.
+
+        Raises:
+            Tampered: one of them does not open, as far as the module's word goes.
+        """
+        self._check(name)
+
+        def work(session: Session) -> Sequence[bytes]:
+            key = self._key_of(session, name, ck.CKO_SECRET_KEY)
+            return [self._open(session.handle, key, iv, each, b"") for iv, each in sealed]
+
+        return self._sessions.run(work, step_after_open)
+
     def check(self, name: str, token: bytes) -> bytes:
         """Return what is in our own check token.
 
@@ -122,7 +119,7 @@ class DoorKeys:
         self._check(name)
         iv, sealed = token[:IV_BYTES], token[IV_BYTES:]
         return self._sessions.run(
-            lambda session: self._open_by_name(session, name, iv, sealed, _check_data(name)),
+            lambda session: self._open_by_name(session, name, iv, sealed, check_data(name)),
             step_after_open,
         )
 
@@ -132,33 +129,12 @@ class DoorKeys:
         key = self._key_of(session, name, ck.CKO_SECRET_KEY)
         return self._open(session.handle, key, iv, sealed, data)
 
-    def probe(self) -> str:
-        """Seal and open with a key that lives for this trial; return what that showed.
-
-        ``known-answer`` where the token lets a key in, else ``round-trip``.
-
-        Raises:
-            Refused: the module does not do AES-GCM, or does it wrongly (``DoorsOff``).
-        """
-        try:
-            shown = self._sessions.run(self._try)
-        except CryptokiError as error:
-            self._fit = False
-            raise _unfit(str(error)) from error
-        except Tampered as error:
-            self._fit = False
-            raise _unfit("what it sealed does not open") from error
-        self._fit = bool(shown)
-        if not shown:
-            raise _unfit("it answers wrongly")
-        return shown
-
+    @override
     def _try(self, session: Session) -> str:
-        """Return how AES-GCM was shown to be right; empty where it is not."""
+        """Seal and open; ``known-answer`` where the token lets a key in, else ``round-trip``."""
         handle = session.handle
         plain = self._module.random(handle, CHECK_BYTES)
-        life = kek_attributes(self._dialect, Profile.AES_GCM, "trial") | {ck.CKA_TOKEN: False}
-        key = self._module.generate_key(handle, self._dialect.aes_generation, life)
+        key = self._passing(handle)
         try:
             iv, sealed = self._seal(handle, key, plain, b"trial")
             if self._open(handle, key, iv, sealed, b"trial") != plain:
@@ -193,25 +169,3 @@ class DoorKeys:
     def _open(self, session: int, key: int, iv: bytes, sealed: bytes, data: bytes) -> bytes:
         mechanism = gcm_mechanism(self._dialect, iv, data)
         return self._module.decrypt(session, mechanism, key, sealed, len(sealed))
-
-    def _check(self, name: str) -> None:
-        """Return quietly if this is a name of a door key, and the module passed the trial."""
-        if not name.startswith(DOOR_PREFIX) or len(name.encode()) > NAME_BYTES_MAX:
-            raise Malformed(f"the name of a door's key begins with {DOOR_PREFIX}")
-        if self._fit is None:
-            self.probe()
-        if not self._fit:
-            raise _unfit("it failed the trial at the start")
-
-
-def _check_data(name: str) -> bytes:
-    return b"hyok door check\0" + name.encode()
-
-
-def _unfit(cause: str) -> Refused:
-    return Refused(f"AES-GCM of this module cannot serve doors: {cause}", reason="DoorsOff")
-
-
-def _never_again(rv: int) -> Step:
-    step = step_after(rv)
-    return Step.REPLACE if step is Step.NEW_SESSION else step

@@ -21,6 +21,7 @@ _KWP_TOKEN_BYTES = 40
 _RSA_ROOM_BYTES = 1024  # up to RSA-8192
 _CKK_GENERIC_SECRET = 0x10
 _CKM_SHA256, _CKG_MGF1_SHA256, _CKZ_DATA_SPECIFIED = 0x250, 0x2, 0x1
+_CKM_SHA_1, _CKG_MGF1_SHA1 = 0x220, 0x1
 
 Attributes = dict[int, bool | int | bytes]
 
@@ -118,11 +119,11 @@ def open_seed(
 ) -> bytes:
     """Return the seed in a token of profile 3 or 4."""
     if profile == Profile.RSA_OAEP_SHA256:
-        return module.decrypt(session, _oaep(dialect), key, token, _RSA_ROOM_BYTES)
+        return module.decrypt(session, oaep_mechanism(dialect), key, token, _RSA_ROOM_BYTES)
     mechanism = Mechanism.of(dialect.kwp_mechanism)
     if dialect.kwp_call == "crypt":
         return module.decrypt(session, mechanism, key, token, _KWP_TOKEN_BYTES)
-    inner = module.unwrap(session, mechanism, key, token, _passing(None))
+    inner = module.unwrap(session, mechanism, key, token, passing_attributes(None))
     try:
         return module.attribute(session, inner, ck.CKA_VALUE)
     finally:
@@ -134,15 +135,15 @@ def seal_seed(module: Module, dialect: Dialect, session: int, key: int, seed: by
     mechanism = Mechanism.of(dialect.kwp_mechanism)
     if dialect.kwp_call == "crypt":
         return module.encrypt(session, mechanism, key, seed, _KWP_TOKEN_BYTES + 24)
-    inner = module.create(session, _passing(seed))
+    inner = module.create(session, passing_attributes(seed))
     try:
         return module.wrap(session, mechanism, key, inner, _KWP_TOKEN_BYTES + 24)
     finally:
         module.destroy(session, inner)
 
 
-def _passing(seed: bytes | None) -> Attributes:
-    """Return the template of a session object that only carries a seed in or out."""
+def passing_attributes(seed: bytes | None) -> Attributes:
+    """Return the template of a session object that only carries bytes in or out."""
     attributes: Attributes = {
         ck.CKA_CLASS: ck.CKO_SECRET_KEY,
         ck.CKA_KEY_TYPE: _CKK_GENERIC_SECRET,
@@ -156,6 +157,8 @@ def _passing(seed: bytes | None) -> Attributes:
     return attributes
 
 
-def _oaep(dialect: Dialect) -> Mechanism:
-    parameters = OaepParameters(_CKM_SHA256, _CKG_MGF1_SHA256, _CKZ_DATA_SPECIFIED, None, 0)
+def oaep_mechanism(dialect: Dialect, *, sha1: bool = False) -> Mechanism:
+    """Return OAEP with SHA-256 (or SHA-1), MGF1 with the same digest and an empty label."""
+    digest, mask = (_CKM_SHA_1, _CKG_MGF1_SHA1) if sha1 else (_CKM_SHA256, _CKG_MGF1_SHA256)
+    parameters = OaepParameters(digest, mask, _CKZ_DATA_SPECIFIED, None, 0)
     return Mechanism.of(dialect.oaep_mechanism, parameters)

@@ -9,8 +9,19 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from hyok.envelope.profiles import Profile, check_value_secret, derive_seed
+from hyok.hsm import ecdsa, rsa_pkcs1
 from hyok.hsm.line import AgentLines, LineBroken, LinesBusy, LineSlow, LineUnreachable
-from hyok.hsm.port import DOOR, TokenHealth
+from hyok.hsm.port import (
+    DOOR,
+    DOOR_MAC,
+    DOOR_PAIR,
+    DOOR_PRIVATE,
+    DOOR_RSA_SIGN,
+    DOOR_SIGN,
+    DOOR_WRAP,
+    TokenHealth,
+)
+from hyok.hsm.public_key import public_key_der
 from hyok.hsm.record import TokenRecord
 from hyok.hsm.wire import Answer, Outcome, Verb
 
@@ -24,6 +35,13 @@ CHECK_SCOPE = ""
 
 LINES_FOR_OTHERS = 2
 """Lines that calls about one KEK leave free: a module that hangs on it must not stop the others."""
+
+_COMPUTES = {
+    int(Profile.HMAC_SHA256): Verb.HMAC_CHECK,
+    DOOR_MAC: Verb.DOOR_MAC_CHECK,
+    DOOR_WRAP: Verb.WRAP_CHECK,
+}
+"""By profile, what has the token compute a check value anew."""
 
 _ORIGINS_MAX = 1024
 _GENERATIONS_TRIED_MAX = 3
@@ -143,32 +161,62 @@ class Member:
         Raises:
             OtherKey: another key carries this name.
         """
-        if kek.profile == DOOR:
-            fields = (kek.kek_id.encode(), kek.check_token)
-            answer = await self.ask(Verb.DOOR_CHECK, fields, seconds)
-            if answer.outcome is not Outcome.DONE:
-                return _other_key_if_bad(answer)
-            value = answer.fields[0]
-        elif kek.profile == Profile.HMAC_SHA256:
-            answer = await self.ask(Verb.HMAC_CHECK, (kek.kek_id.encode(),), seconds)
-            if answer.outcome is not Outcome.DONE:
-                return answer
-            value = answer.fields[0]
-        else:
-            origin = await self.origin(kek, seconds)
-            if isinstance(origin, Answer):
-                return _other_key_if_bad(origin)
-            answer = await self._open_trusted(kek, kek.check_token, seconds)
-            if answer.outcome is not Outcome.DONE:
-                return _other_key_if_bad(answer)
-            secret = derive_seed(answer.fields[0], kek.kek_id, CHECK_SCOPE, origin)
-            value = check_value_secret(secret)
+        found = await self._value_in_token(kek, seconds)
+        if isinstance(found, Answer):
+            return found
+        answer, value = found
         # An empty check value in the configuration equals nothing: it fails closed.
         if not hmac.compare_digest(value, kek.check_value):
             raise OtherKey
         if answer.generation == self._generation:
             self._checked.add(kek)
         return None
+
+    async def _value_in_token(self, kek: KekSpec, seconds: float) -> tuple[Answer, bytes] | Answer:
+        """Return the check value of the key in the token, or what was said instead.
+
+        Raises:
+            OtherKey: another key carries this name.
+        """
+        name = kek.kek_id.encode()
+        if kek.profile in {DOOR, DOOR_PAIR, DOOR_PRIVATE}:
+            answer = await self._check_door(kek, seconds)
+            bad = answer.outcome is not Outcome.DONE
+            return _other_key_if_bad(answer) if bad else (answer, answer.fields[0])
+        if kek.profile in {DOOR_SIGN, DOOR_RSA_SIGN}:
+            return await self._value_of_signer(kek, seconds)
+        if (verb := _COMPUTES.get(kek.profile)) is not None:
+            answer = await self.ask(verb, (name,), seconds)
+            return answer if answer.outcome is not Outcome.DONE else (answer, answer.fields[0])
+        origin = await self.origin(kek, seconds)
+        if isinstance(origin, Answer):
+            return _other_key_if_bad(origin)
+        answer = await self._open_trusted(kek, kek.check_token, seconds)
+        if answer.outcome is not Outcome.DONE:
+            return _other_key_if_bad(answer)
+        secret = derive_seed(answer.fields[0], kek.kek_id, CHECK_SCOPE, origin)
+        return answer, check_value_secret(secret)
+
+    async def _check_door(self, kek: KekSpec, seconds: float) -> Answer:
+        verb = _CHECKS[kek.profile]
+        answer = await self.ask(verb, (kek.kek_id.encode(), kek.check_token), seconds)
+        if verb is Verb.PAIR_CHECK and answer.outcome is Outcome.DONE:
+            # Whoever writes rows may have put a public key of theirs where ours stood.
+            _, modulus, exponent = answer.fields
+            if public_key_der(modulus, exponent) != kek.public_key:
+                raise OtherKey
+        return answer
+
+    async def _value_of_signer(self, kek: KekSpec, seconds: float) -> tuple[Answer, bytes] | Answer:
+        of_rsa = kek.profile == DOOR_RSA_SIGN
+        verb, kind = (Verb.RSA_SIGN, rsa_pkcs1) if of_rsa else (Verb.DOOR_SIGN, ecdsa)
+        digest = kind.check_digest(kek.kek_id)
+        answer = await self.ask(verb, (kek.kek_id.encode(), digest), seconds)
+        if answer.outcome is not Outcome.DONE:
+            return answer
+        if not kind.is_signature(kek.public_key, digest, answer.fields[0]):
+            raise OtherKey
+        return answer, kind.check_value(kek.public_key)
 
     async def check_once(self, kek: KekSpec, seconds: float) -> Answer | None:
         """Do as `check` does, unless this login has passed it already."""
@@ -240,6 +288,9 @@ class Member:
         if self.mending is not None:
             self.mending.cancel()
         self._lines.close()
+
+
+_CHECKS = {DOOR: Verb.DOOR_CHECK, DOOR_PAIR: Verb.PAIR_CHECK, DOOR_PRIVATE: Verb.PRIVATE_CHECK}
 
 
 def _other_key_if_bad(answer: Answer) -> Answer:

@@ -30,6 +30,10 @@ from hyok.hsm.about import about_of
 from hyok.hsm.cryptoki import CryptokiError
 from hyok.hsm.describe import describe_keys, describe_token
 from hyok.hsm.door_keys import DoorKeys
+from hyok.hsm.door_macs import DoorMacs
+from hyok.hsm.door_pairs import DoorPairs
+from hyok.hsm.door_signers import DoorSigners
+from hyok.hsm.door_wraps import DoorWraps
 from hyok.hsm.keks import (
     Attributes,
     gcm_mechanism,
@@ -39,7 +43,9 @@ from hyok.hsm.keks import (
     seal_seed,
     session_key_attributes,
 )
-from hyok.hsm.recovery import Step, step_after, step_after_open
+from hyok.hsm.private_keys import PrivateKeys
+from hyok.hsm.recovery import Step, never_again, step_after, step_after_open
+from hyok.hsm.rsa_signers import RsaSigners
 from hyok.hsm.signing_keys import SigningKeys
 from hyok.hsm.structures import Mechanism
 from hyok.hsm.wire import BENCH_PREFIX, DOOR_PREFIX, PROVE_PREFIX, SIGNING_PREFIX
@@ -69,6 +75,12 @@ class Pkcs11Token:
         self.sessions = sessions
         self.signing = SigningKeys(module, label, dialect, sessions)
         self.doors = DoorKeys(module, dialect, sessions, self._key)
+        self.pairs = DoorPairs(module, dialect, sessions, self._key)
+        self.macs = DoorMacs(module, dialect, sessions, self._key)
+        self.signers = DoorSigners(module, label, dialect, sessions)
+        self.wraps = DoorWraps(module, dialect, sessions, self._key)
+        self.rsa_signers = RsaSigners(module, dialect, sessions, self._key)
+        self.private = PrivateKeys(module, dialect, sessions, self._key)
         self._seen: set[str] = set()
         self._passing: dict[str, tuple[int, int]] = {}  # of a measurement: session, key
         self._create_lock = threading.Lock()
@@ -150,7 +162,7 @@ class Pkcs11Token:
         with self._create_lock:
             return self.sessions.run(
                 lambda _: self._generate(Profile(profile), kek_id),
-                _never_again,
+                never_again,
                 times=GENERATION_TIMES,
             )
 
@@ -243,7 +255,7 @@ class Pkcs11Token:
         """
         if kek_id.startswith(BENCH_PREFIX):
             if (passing := self._passing.pop(kek_id, None)) is not None:
-                self.sessions.run(lambda _: self._module.close_session(passing[0]), _never_again)
+                self.sessions.run(lambda _: self._module.close_session(passing[0]), never_again)
             return
         if not kek_id.startswith(PROVE_PREFIX):
             raise Malformed("only what a proof made can be destroyed here")
@@ -276,7 +288,7 @@ class Pkcs11Token:
             finally:
                 self._module.close_session(session)
 
-        destroyed = self.sessions.run(work, _never_again)
+        destroyed = self.sessions.run(work, never_again)
         self._seen.discard(kek_id)
         return destroyed
 
@@ -390,12 +402,6 @@ class Pkcs11Token:
             effect="Nothing was opened or sealed with it.",
             next_step="hyok hsm status shows the keys; a KEK's label is its kek_id, once.",
         )
-
-
-def _never_again(rv: int) -> Step:
-    """Return what helps after ``rv`` from key generation, which is never repeated."""
-    step = step_after(rv)
-    return Step.REPLACE if step is Step.NEW_SESSION else step
 
 
 def _whole(answer: bytes) -> bytes:

@@ -49,9 +49,10 @@ class AesGcm(_Strict):
 
 
 class AesKwp(_Strict):
-    """Profile 3."""
+    """Profile 3; and what wraps keys for doors, of which ``unpadded`` is RFC 3394's."""
 
     mechanism: Number = 0x210B
+    unpadded: Number = 0x2109
     call: Literal["crypt", "wrap"] = "crypt"
 
 
@@ -136,6 +137,7 @@ class Family(_Strict):
             hmac_generation=self.hmac.generation,
             gcm_mechanism=self.aes_gcm.mechanism,
             gcm_iv=self.aes_gcm.iv,
+            kw_mechanism=self.aes_kwp.unpadded,
             kwp_mechanism=self.aes_kwp.mechanism,
             kwp_call=self.aes_kwp.call,
             oaep_mechanism=self.rsa_oaep.mechanism,

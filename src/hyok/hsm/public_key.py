@@ -8,6 +8,8 @@ from __future__ import annotations
 import secrets
 from functools import lru_cache
 
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey, RSAPublicNumbers
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -46,6 +48,33 @@ def seal_to(der: bytes, seed: bytes) -> bytes:
         Malformed: no RSA public key of 3072 bits or more.
     """
     return seal_oaep_token(_key(der), seed)
+
+
+def seal_bytes_to(der: bytes, plain: bytes, *, sha1: bool = False) -> bytes:
+    """Return RSA-OAEP with SHA-256 (or SHA-1) of a few bytes, under any RSA public key.
+
+    Raises:
+        Malformed: it is no RSA public key, or so many bytes do not fit.
+    """
+    digest = hashes.SHA1() if sha1 else hashes.SHA256()  # noqa: S303 - a protocol's; OAEP is sound
+    try:
+        return _key(der).encrypt(plain, padding.OAEP(padding.MGF1(digest), digest, None))
+    except ValueError as error:
+        raise Malformed("more than this RSA key encrypts at once") from error
+
+
+def public_numbers(der: bytes) -> tuple[bytes, bytes]:
+    """Return modulus and exponent, big-endian, as short as they are.
+
+    Raises:
+        Malformed: it is no RSA public key.
+    """
+    numbers = _key(der).public_numbers()
+    return _shortest(numbers.n), _shortest(numbers.e)
+
+
+def _shortest(number: int) -> bytes:
+    return number.to_bytes(-(-number.bit_length() // 8), "big")
 
 
 @lru_cache(maxsize=256)

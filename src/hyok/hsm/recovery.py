@@ -179,3 +179,9 @@ def step_after_open(rv: int) -> Step:
         return Step.DATA
     step = step_after(rv)
     return step if step in _NOT_THE_BYTES else Step.DATA
+
+
+def never_again(rv: int) -> Step:
+    """Return what helps after ``rv`` from key generation, which is never repeated."""
+    step = step_after(rv)
+    return Step.REPLACE if step is Step.NEW_SESSION else step

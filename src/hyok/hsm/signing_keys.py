@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from hyok.errors import Conflict, Malformed, NotFound
 from hyok.hsm import structures as ck
 from hyok.hsm.cryptoki import CryptokiError
-from hyok.hsm.recovery import Step, step_after
+from hyok.hsm.recovery import never_again
 from hyok.hsm.structures import Mechanism
 from hyok.hsm.wire import SIGNING_PREFIX
 from hyok.vocabulary import TreeHead
@@ -47,6 +47,9 @@ class SigningKeys:
         Malformed: it is no name of a signing key.
     """
 
+    prefix = SIGNING_PREFIX
+    name_bytes_max = 64
+
     def __init__(self, module: Module, label: str, dialect: Dialect, sessions: Sessions) -> None:
         self._module, self._label, self._dialect = module, label, dialect
         self._sessions = sessions
@@ -58,9 +61,9 @@ class SigningKeys:
         Raises:
             Conflict: a key of this name exists.
         """
-        _check_name(name)
+        self._check_name(name)
         with self._create_lock:
-            return self._sessions.run(lambda _: self._generate(name), _never_again)
+            return self._sessions.run(lambda _: self._generate(name), never_again)
 
     def _generate(self, name: str) -> bytes:
         # A writable session of its own; the pool's are read-only.
@@ -78,7 +81,7 @@ class SigningKeys:
                 self._module.destroy(session, inner)
                 self._module.destroy(session, outer)
                 raise CryptokiError("C_GenerateKeyPair", _ATTRIBUTE_VALUE_INVALID)
-            return _point(self._module.attribute(session, outer, ck.CKA_EC_POINT))
+            return point_of(self._module.attribute(session, outer, ck.CKA_EC_POINT))
         finally:
             self._module.close_session(session)
 
@@ -109,11 +112,11 @@ class SigningKeys:
 
     def public_point(self, name: str) -> bytes:
         """Return the public point of a pair, uncompressed."""
-        _check_name(name)
+        self._check_name(name)
 
         def work(session: Session) -> bytes:
             key = self._key(session, name, ck.CKO_PUBLIC_KEY)
-            return _point(self._module.attribute(session.handle, key, ck.CKA_EC_POINT))
+            return point_of(self._module.attribute(session.handle, key, ck.CKA_EC_POINT))
 
         return self._sessions.run(work)
 
@@ -121,7 +124,7 @@ class SigningKeys:
         self, name: str, origin: str, size: bytes, root: bytes, extensions: tuple[str, ...]
     ) -> bytes:
         """Return ``r ‖ s`` over the checkpoint with this head; ``size`` is 8 bytes, big-endian."""
-        _check_name(name)
+        self._check_name(name)
         text = _text(origin, size, root, extensions)
         hashed_there = self._dialect.ecdsa_mechanism != _CKM_ECDSA
         data = text if hashed_there else sha256(text).digest()
@@ -136,6 +139,10 @@ class SigningKeys:
             raise CryptokiError("C_Sign", _SIGNATURE_LEN_RANGE)
         return signature
 
+    def _check_name(self, name: str) -> None:
+        if not name.startswith(self.prefix) or len(name.encode()) > self.name_bytes_max:
+            raise Malformed(f"a signing key's name begins with {self.prefix}")
+
     def _key(self, session: Session, name: str, kind: int) -> int:
         wanted: Attributes = {
             ck.CKA_CLASS: kind,
@@ -148,11 +155,6 @@ class SigningKeys:
             count = "no key" if not found else f"{len(found)} keys"
             raise NotFound(f"{count} in the token {self._label} has the name {name}")
         return found[0]
-
-
-def _check_name(name: str) -> None:
-    if not name.startswith(SIGNING_PREFIX) or len(name.encode()) > 64:
-        raise Malformed(f"a signing key's name begins with {SIGNING_PREFIX}")
 
 
 def _text(origin: str, size: bytes, root: bytes, extensions: tuple[str, ...]) -> bytes:
@@ -172,14 +174,9 @@ def _text(origin: str, size: bytes, root: bytes, extensions: tuple[str, ...]) ->
     return text
 
 
-def _point(attribute: bytes) -> bytes:
+def point_of(attribute: bytes) -> bytes:
     """Return the point that CKA_EC_POINT holds: in an OCTET STRING, or bare as some modules do."""
     bare = attribute[2:] if len(attribute) == POINT_BYTES + 2 else attribute
     if len(bare) != POINT_BYTES or bare[0] != 0x04:
         raise CryptokiError("C_GetAttributeValue", _ATTRIBUTE_VALUE_INVALID)
     return bare
-
-
-def _never_again(rv: int) -> Step:
-    step = step_after(rv)
-    return Step.REPLACE if step is Step.NEW_SESSION else step

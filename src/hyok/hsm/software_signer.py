@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from hyok.errors import Conflict, Malformed, NotFound
-from hyok.hsm.software import TOKEN_NAME
+from hyok.hsm.software_file import TOKEN_NAME
 
 if TYPE_CHECKING:
     from pathlib import Path

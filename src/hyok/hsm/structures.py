@@ -120,6 +120,12 @@ class OaepParameters(Structure):
     )
 
 
+class PssParameters(Structure):
+    """CK_RSA_PKCS_PSS_PARAMS."""
+
+    _fields_ = (("hash", c_ulong), ("mgf", c_ulong), ("salt_size", c_ulong))
+
+
 class Template:
     """A CK_ATTRIBUTE array, and the values it points to."""
 

@@ -37,7 +37,7 @@ _FIELD = struct.Struct(">H")
 
 
 class Verb(IntEnum):
-    """What an agent can be asked.  No verb takes ready-made HMAC input (format.md §13.6)."""
+    """What an agent can be asked.  None takes ready-made HMAC input of a KEK (format.md §13.6)."""
 
     HMAC = 1  # kek_id, scope, token -> secret
     HMAC_CHECK = 2  # kek_id -> check value
@@ -63,6 +63,40 @@ class Verb(IntEnum):
     DOOR_OPEN = 42  # name, IV, ciphertext ‖ tag, associated data -> plaintext
     DOOR_CHECK = 43  # name, check token -> plaintext
     DOOR_PROBE = 44  # -> what a trial with a key of one session showed just now
+    # Of pairs whose names begin so, RSA-OAEP with SHA-256.
+    PAIR_CREATE = 60  # name, bits (u16) -> modulus, exponent
+    PAIR_OPEN = 61  # name, ciphertext -> plaintext
+    PAIR_CHECK = 62  # name, check token -> plaintext, modulus, exponent
+    PAIR_PROBE = 63  # -> how a trial with a pair of one session was opened just now
+    # Generic secrets for HMAC-SHA256, and what needs no key.
+    DOOR_MAC_CREATE = 70  # name -> check value
+    DOOR_MAC = 71  # name, data -> HMAC-SHA256
+    DOOR_MAC_CHECK = 72  # name -> check value
+    DOOR_RANDOM = 73  # how many (u16) -> bytes of the module's own generator
+    # Pairs of P-256 that sign.
+    DOOR_SIGN_CREATE = 74  # name -> public point
+    DOOR_SIGN = 75  # name, SHA-256 digest -> r ‖ s
+    # RSA pairs that sign tokens of a door's own.
+    RSA_SIGN_CREATE = 80  # name, bits (u16) -> modulus, exponent
+    RSA_SIGN = 81  # name, SHA-256 digest -> signature of PKCS #1 v1.5
+    # Keys that wrap private keys of others, which come in for one use.
+    PRIVATE_CREATE = 82  # name -> check token
+    PRIVATE_CHECK = 83  # name, check token -> what is in it
+    PRIVATE_WRAP = 84  # name, private key -> wrapped private key
+    PRIVATE_SIGN = 85  # name, wrapped, SHA-256 of SPKI, padding, hash, digest, salt (u16)
+    PRIVATE_DECRYPT = 86  # name, wrapped, SHA-256 of SPKI, padding, hash, label, ciphertext
+    PRIVATE_PROBE = 87  # -> what a trial with a pair of one session showed just now
+    # AES-256 keys that wrap, RFC 3394 or (padded: 01) RFC 5649; and OAEP with SHA-1 of a pair.
+    WRAP_CREATE = 90  # name -> check value
+    WRAP = 91  # name, padded, value -> wrapped
+    UNWRAP = 92  # name, padded, wrapped -> value
+    WRAP_CHECK = 93  # name -> check value
+    WRAP_PROBE = 94  # -> in which way a trial with keys of one session was done just now
+    PAIR_OPEN_SHA1 = 95  # name, ciphertext -> plaintext
+    # Many short values under one key of DOOR_SEAL, without associated data.
+    DOOR_SEAL_MANY = 100  # name, plaintext* -> (IV, ciphertext ‖ tag)*
+    DOOR_OPEN_MANY = 101  # name, (IV, ciphertext ‖ tag)* -> plaintext*
+    DOOR_MAC_MANY = 102  # name, data* -> HMAC-SHA256*
 
 
 class Outcome(IntEnum):

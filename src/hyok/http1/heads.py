@@ -21,6 +21,10 @@ _HOST = re.compile(rb"[A-Za-z0-9.\-_~!$&'()*+,;=%:\[\]]{0,512}").fullmatch
 _DIGITS = re.compile(rb"[0-9]{1,19}").fullmatch
 
 
+_LIST = b"LIST "
+"""A method of Vault's clients that the parser does not know; framed as GET is."""
+
+
 class RequestHead(NamedTuple):
     """A request as it came: raw target, header names in lower case, in order."""
 
@@ -35,6 +39,7 @@ class RequestHead(NamedTuple):
     chunked: bool
     expects_continue: bool
     takes_chunks: bool  # false for HTTP/1.0, which knows no chunked coding
+    client_name: str = ""  # of the certificate that the client showed, in lower case
 
 
 class ResponseHead(NamedTuple):
@@ -107,7 +112,13 @@ def _check_lines(raw: bytes) -> None:
 
 
 def parse_request(
-    raw: bytes, *, peer: str, tls: bool, certificate: bytes | None, header_count_max: int
+    raw: bytes,
+    *,
+    peer: str,
+    tls: bool,
+    certificate: bytes | None,
+    header_count_max: int,
+    client_name: str = "",
 ) -> RequestHead:
     """Return the head; ``raw`` ends with its empty line.
 
@@ -117,8 +128,9 @@ def parse_request(
     _check_lines(raw)
     seen = _Asked()
     parser = httptools.HttpRequestParser(seen)
+    listing = raw.startswith(_LIST)
     try:
-        parser.feed_data(raw)
+        parser.feed_data(b"GET " + raw[len(_LIST) :] if listing else raw)
     except httptools.HttpParserUpgrade:
         raise _refuse("This server changes to no other protocol.") from None
     except httptools.HttpParserError as error:
@@ -140,7 +152,7 @@ def parse_request(
     if expects not in {b"", b"100-continue"}:
         raise _refuse("The only expectation served is 100-continue.")
     return RequestHead(
-        method=parser.get_method().decode("ascii"),
+        method="LIST" if listing else parser.get_method().decode("ascii"),
         target=seen.target,
         headers=seen.headers,
         peer=peer,
@@ -151,6 +163,7 @@ def parse_request(
         chunked=chunked,
         expects_continue=bool(expects) and modern,
         takes_chunks=modern,
+        client_name=client_name,
     )
 
 
@@ -210,7 +223,7 @@ def render_response(status: int, reason: str, headers: Sequence[tuple[str, str]]
 
 def render_request(method: str, target: str, headers: Sequence[tuple[str, str]]) -> bytes:
     """Return the bytes of a request's head."""
-    if any(mark in target for mark in "\r\n \x00"):
+    if "\r" in target or "\n" in target or " " in target or "\x00" in target:
         raise ValueError("the target holds a blank or a line end")
     return _render(f"{method} {target} HTTP/1.1", headers)
 

@@ -13,8 +13,9 @@ from hyok.http1.connection import READ_BUFFER_BYTES, Connection
 from hyok.http1.exchange import Exchange
 from hyok.http1.heads import END, parse_request, render_response
 from hyok.http1.limits import Limits
+from hyok.http1.listening import Listener
 from hyok.http1.proxy import Preamble
-from hyok.http1.tls import TlsSettings, names_in, server_context
+from hyok.http1.tls import TlsSettings, common_name_in, names_in, server_context
 from hyok.http1.tls_machine import Tls
 
 if TYPE_CHECKING:
@@ -24,8 +25,20 @@ if TYPE_CHECKING:
     from hyok.http1.proxy import Network
     from hyok.http1.pump import PumpPool
 
-BACKLOG = 1024
 LINGER_SECONDS = 2.0
+
+
+def xml_refusal(_status: int, code: str) -> tuple[str, bytes]:
+    """Return type and body, for clients of S3, of an answer to what no handler saw."""
+    text = f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{code}</Code></Error>'
+    return "application/xml", text.encode()
+
+
+def _client_name(certificate: bytes | None) -> str:
+    try:
+        return common_name_in(certificate) if certificate is not None else ""
+    except ValueError:  # one that no library of ours can read
+        return ""
 
 
 class Server:
@@ -39,8 +52,10 @@ class Server:
         context: ssl.SSLContext | None,
         client_names: frozenset[str] = frozenset(),
         balancers: Sequence[Network] = (),
+        refusal: Callable[[int, str], tuple[str, bytes]] = xml_refusal,
     ) -> None:
         self._handler = handler
+        self._refusal = refusal
         self._balancers = balancers
         self._limits = limits
         self._pump = pump
@@ -48,7 +63,7 @@ class Server:
         self._client_names = frozenset(name.lower() for name in client_names)
         self._loop = asyncio.get_running_loop()
         self._head_bytes_max = min(limits.head_bytes_max, READ_BUFFER_BYTES - 1)
-        self._listener: asyncio.Server | None = None
+        self._listener: Listener | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._idle: set[Connection] = set()
         self._clients: Counter[str] = Counter()
@@ -56,11 +71,14 @@ class Server:
         self.draining = False
         self.port = 0
 
-    async def listen(self, sock: socket.socket) -> None:
+    @property
+    def address(self) -> str:
+        """Where it listens, for people."""
+        return f"port {self.port}"
+
+    def listen(self, sock: socket.socket) -> None:
         """Accept from now on."""
-        self._listener = await self._loop.create_server(
-            self._connection, sock=sock, backlog=BACKLOG
-        )
+        self._listener = Listener(sock, self._connection)
         self.port = sock.getsockname()[1]
 
     def _connection(self) -> asyncio.BufferedProtocol:
@@ -87,7 +105,8 @@ class Server:
             if not self._admits(connection.certificate):
                 connection.abort()  # before a byte of the request is looked at
                 return
-            while await self._serve_one(connection):
+            name = _client_name(connection.certificate)
+            while await self._serve_one(connection, name):
                 pass
             await self._linger(connection)
         except (OSError, TimeoutError, asyncio.CancelledError):
@@ -108,7 +127,7 @@ class Server:
         except ValueError:  # one that no library of ours can read
             return False
 
-    async def _serve_one(self, connection: Connection) -> bool:
+    async def _serve_one(self, connection: Connection, client_name: str) -> bool:
         """Serve one request; return whether another may follow."""
         try:
             raw = await self._head(connection)
@@ -124,6 +143,7 @@ class Server:
                 tls=self._context is not None,
                 certificate=connection.certificate,
                 header_count_max=self._limits.header_count_max,
+                client_name=client_name,
             )
         except Malformed as error:
             await self._refuse(connection, 400, error.reason)
@@ -194,11 +214,9 @@ class Server:
         return None
 
     async def _refuse(self, connection: Connection, status: int, code: str) -> None:
-        body = (
-            f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{code}</Code></Error>'
-        ).encode()
+        content_type, body = self._refusal(status, code)
         headers = [
-            ("content-type", "application/xml"),
+            ("content-type", content_type),
             ("content-length", str(len(body))),
             ("connection", "close"),
         ]
@@ -249,7 +267,7 @@ class Server:
         """Stop accepting, let running requests end, then break what is left."""
         self.draining = True
         if self._listener is not None:
-            self._listener.close()
+            await self._listener.close()
         for connection in list(self._idle):
             connection.close()
         if self._tasks:
@@ -259,7 +277,7 @@ class Server:
     async def close(self) -> None:
         """Stop at once."""
         if self._listener is not None:
-            self._listener.close()
+            await self._listener.close()
         for task in list(self._tasks):
             task.cancel()
         if self._tasks:
@@ -277,11 +295,12 @@ async def serve(
     limits: Limits | None = None,
     reuse_port: bool = False,
     balancers: Sequence[Network] = (),
+    refusal: Callable[[int, str], tuple[str, bytes]] = xml_refusal,
 ) -> Server:
     """Open a door and return its server.
 
     ``balancers``: where every connection comes from, and begins with a PROXY header; empty: clients
-    connect themselves.
+    connect themselves.  ``refusal``: type and body of what is answered where no handler is asked.
     """
     if sock is None:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -293,6 +312,6 @@ async def serve(
         sock.settimeout(0)
     context = server_context(tls) if tls is not None else None
     names = tls.client_names if tls is not None else frozenset()
-    server = Server(handler, limits or Limits(), pump, context, names, balancers)
-    await server.listen(sock)
+    server = Server(handler, limits or Limits(), pump, context, names, balancers, refusal)
+    server.listen(sock)
     return server

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from pydantic import SecretStr
 
-from hyok.errors import NotAuthenticated
+from hyok.database.rows import epoch
+from hyok.errors import NotAuthenticated, NotFound
 from hyok.identity import apps
 from hyok.identity.epoch_memory import EpochMemory
 
@@ -97,6 +98,7 @@ class AccessKeys:
         self._memory: EpochMemory[Credential] = EpochMemory(
             database, apps.EPOCH, monotonic=monotonic
         )
+        self._apps: EpochMemory[App] = EpochMemory(database, apps.EPOCH, monotonic=monotonic)
         self._used: dict[str, int] = {}
 
     async def find(self, access_key: str) -> Credential:
@@ -136,6 +138,7 @@ class AccessKeys:
     def forget(self) -> None:
         """Drop every credential from memory, now."""
         self._memory.forget()
+        self._apps.forget()
 
     # -- the people's side: who is registered ------------------------------------------------
 
@@ -171,6 +174,25 @@ class AccessKeys:
     async def find_app(self, app_id: str) -> App | None:
         """Return the app of this id, active or not."""
         return await self._database.read(lambda c: apps.find_app(c, app_id))
+
+    async def serving_app(self, app_id: str) -> App | None:
+        """Return an app as it is for requests: from memory, where credentials are from memory.
+
+        Raises:
+            Unavailable: the database did not answer, and memory is too old.
+        """
+        try:
+            return await self._apps.get(app_id, lambda: self._read_app(app_id))
+        except NotFound:
+            return None
+
+    async def _read_app(self, app_id: str) -> tuple[int, App]:
+        seen, found = await self._database.read(
+            lambda c: (epoch(c, apps.EPOCH), apps.find_app(c, app_id))
+        )
+        if found is None:  # not remembered: it may be made at any moment
+            raise NotFound(f"There is no app {app_id}.")
+        return seen, found
 
     async def list_apps(self, tenant: str | None = None) -> list[App]:
         """Return the apps of a tenant, or of all, by id."""

@@ -1,7 +1,8 @@
 """EpochMemory: what was read from the database, used while an epoch stays the same.
 
-The epoch is looked at every two seconds at most, so a change is seen everywhere within five.  Cut
-off from the database, memory serves for 30 seconds and no longer.
+The epoch is looked at every two seconds, so a change is seen everywhere within five.  The look is
+one for all epochs and begins a second before it is needed, so that in a busy process nobody waits
+for it.  Cut off from the database, memory serves for 30 seconds and no longer.
 """
 
 from __future__ import annotations
@@ -12,18 +13,22 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from hyok.database.rows import epoch
 from hyok.errors import HyokError, Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from sqlalchemy import Connection
 
     from hyok.database.engine import Database
 
 V = TypeVar("V")
 
 POLL_SECONDS = 2.0
-"""How often the epoch is looked at, at most."""
+"""After so long the epoch must be looked at anew."""
+
+AHEAD_SECONDS = 1.0
+"""After so long it is, by the next who asks, and nobody waits for it yet."""
 
 POLL_WAIT_SECONDS_MAX = 1.0
 """How long a request waits for that look; a slow database then costs this once per poll."""
@@ -64,8 +69,8 @@ class EpochMemory(Generic[V]):
         self._flights: dict[str, asyncio.Task[V]] = {}
         self._epoch = -1
         self._confirmed_at = float("-inf")
-        self._poll: asyncio.Task[None] | None = None
         self._polled_at = float("-inf")
+        database.epochs.join(self)
 
     async def get(self, key: str, read: Callable[[], Awaitable[tuple[int, V]]]) -> V:
         """Return the value of ``key``; ``read`` returns it with the epoch at which it was so.
@@ -101,26 +106,34 @@ class EpochMemory(Generic[V]):
         return known.epoch == self._epoch and self._monotonic() - confirmed <= MEMORY_SECONDS_MAX
 
     async def _look_at_epoch(self) -> None:
-        """Learn whether memory is stale; wait for it a moment only."""
-        now = self._monotonic()
-        if self._poll is None and now - self._polled_at >= POLL_SECONDS:
-            self._polled_at = now
-            self._poll = asyncio.create_task(self._poll_epoch())
-        if self._poll is not None and now - self._polled_at < POLL_WAIT_SECONDS_MAX:
-            await asyncio.wait({self._poll}, timeout=POLL_WAIT_SECONDS_MAX)
+        """Learn whether memory is stale; wait for it a moment only, and only where it is due."""
+        now, epochs = self._monotonic(), self._database.epochs
+        if now - self._polled_at >= AHEAD_SECONDS:
+            epochs.begin()
+        due_at = self._confirmed_at + POLL_SECONDS
+        waited = now - max(self._polled_at, due_at)
+        if epochs.on_its_way and now >= due_at and waited < POLL_WAIT_SECONDS_MAX:
+            await asyncio.wait({epochs.begin()}, timeout=POLL_WAIT_SECONDS_MAX)
 
-    async def _poll_epoch(self) -> None:
-        asked_at = self._monotonic()
-        try:
-            seen = await self._database.read(lambda c: epoch(c, self._epoch_name))
-        except HyokError:
-            return  # memory ages; `_is_good` ends it
-        else:
-            self._saw(seen)
-            # From the asking on: the answer may have been on its way for a while.
-            self._confirmed_at = max(self._confirmed_at, asked_at)
-        finally:
-            self._poll = None
+    # -- what a look at all epochs asks of us (hyok.database.epochs) -----------------------------
+
+    def begin(self) -> float:
+        """Take part in every look."""
+        self._polled_at = self._monotonic()
+        return self._polled_at
+
+    def load(self, _connection: Connection, numbers: Mapping[str, int]) -> int:
+        """Return our epoch."""
+        return numbers.get(self._epoch_name, 0)
+
+    def saw(self, begun: float, seen: int) -> None:
+        """Drop what was read under an earlier epoch; what is left is confirmed."""
+        self._saw(seen)
+        # From the asking on: the answer may have been on its way for a while.
+        self._confirmed_at = max(self._confirmed_at, begun)
+
+    def missed(self, _begun: float, _error: HyokError) -> None:
+        """Let memory age; `_is_good` ends it."""
 
     def _saw(self, seen: int) -> None:
         if seen > self._epoch:

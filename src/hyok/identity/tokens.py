@@ -93,6 +93,32 @@ def verify_token(
         NotAuthenticated: it is not genuine, or not for now (reason ``InvalidIdentityToken`` or
             ``ExpiredTokenException``).
     """
+    claims = verify_claims(
+        token, keys, issuer=issuer, algorithms=algorithms, now_s=now_s, skew_s=skew_s
+    )
+    return WebIdentity(
+        issuer=_text(claims.get("iss"), "iss"),
+        subject=_text(claims.get("sub"), "sub"),
+        audiences=audiences_of(claims),
+        expires_s=_seconds(claims, "exp") or 0.0,
+        claims=claims,
+    )
+
+
+def verify_claims(
+    token: str,
+    keys: Sequence[VerifyingKey],
+    *,
+    issuer: str,
+    algorithms: Collection[str],
+    now_s: float,
+    skew_s: float,
+) -> Mapping[str, object]:
+    """Return the claims of a token, which need name no subject; else as `verify_token`.
+
+    Raises:
+        NotAuthenticated: as `verify_token` does.
+    """
     said = read_unverified(token)
     if said.issuer != issuer or said.algorithm not in algorithms:
         raise _invalid("The token is not signed the way its issuer signs.")
@@ -107,13 +133,16 @@ def verify_token(
         raise _invalid("The token's signature does not hold.") from None
     claims = _claims(payload)
     _check_times(claims, now_s, skew_s)
-    return WebIdentity(
-        issuer=_text(claims.get("iss"), "iss"),
-        subject=_text(claims.get("sub"), "sub"),
-        audiences=_audiences(claims.get("aud")),
-        expires_s=_seconds(claims, "exp") or 0.0,
-        claims=claims,
-    )
+    return claims
+
+
+def audiences_of(claims: Mapping[str, object]) -> frozenset[str]:
+    """Return whom a token is made for.
+
+    Raises:
+        NotAuthenticated: it does not say, or not in words.
+    """
+    return _audiences(claims.get("aud"))
 
 
 def _check_times(claims: dict[str, object], now_s: float, skew_s: float) -> None:
@@ -126,7 +155,7 @@ def _check_times(claims: dict[str, object], now_s: float, skew_s: float) -> None
         raise _invalid("The token is not valid yet.")
 
 
-def _seconds(claims: dict[str, object], name: str) -> float | None:
+def _seconds(claims: Mapping[str, object], name: str) -> float | None:
     value = claims.get(name)
     if value is None:
         return None

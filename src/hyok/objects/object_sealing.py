@@ -11,11 +11,13 @@ from hyok.errors import Malformed
 from hyok.objects.streams import seal_held, seal_part
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hyok.backends.port import Stored, StoreSink
     from hyok.custody.custodian import IssuedKey
     from hyok.objects.facts import Proofs, ProvenBody
     from hyok.objects.streams import Rooms
-    from hyok.vocabulary import Source
+    from hyok.vocabulary import Sink, Source
 
 
 class ObjectSealing:
@@ -72,13 +74,23 @@ class ObjectSealing:
 
     def pump(self, source: Source, sink: StoreSink, body: ProvenBody) -> Stored:
         """Seal from ``source`` into ``sink`` and commit; abort on any failure.  Blocking."""
-        room = self._rooms.take()
         try:
-            seal_part(self._issued.data_key, 1, self._header, source, self._size, sink, room)
-            sink.write(memoryview(self._trailer(body.proofs())))
+            self.pour(source, sink, body.proofs)
             return sink.commit()
         except BaseException:
             sink.abort()
             raise
+
+    def pour(self, source: Source, sink: Sink, proofs: Callable[[], Proofs]) -> None:
+        """Seal from ``source`` into ``sink``; the trailer follows when ``proofs`` held.  Blocking.
+
+        Raises:
+            Malformed: the source ended early or holds more (reason ``IncompleteBody``); without its
+                trailer nobody takes what went out for an object.
+        """
+        room = self._rooms.take()
+        try:
+            seal_part(self._issued.data_key, 1, self._header, source, self._size, sink, room)
+            sink.write(memoryview(self._trailer(proofs())))
         finally:
             self._rooms.give(room)

@@ -115,7 +115,7 @@ async def change_tags(
     key, facts = await vault.reader.known(ask, place, stored, tags=True)
     try:
         check(facts)
-        if not (await place.store.features_of(place.bucket)).tags:
+        if not await place.store.changes_tags(place.bucket):
             raise Refused(
                 "The store behind this bucket cannot change tags without making the object anew. "
                 "Write the object again with its tags.",

@@ -120,14 +120,15 @@ class ObjectVault:
             await check_lockable(place, facts.lock)
         protect = self.classifications.get(ask.classification).seal.protect
         metadata, clear = split(facts, protect, keeps_metadata=place.store.features.keeps_metadata)
-        header = part_header(self.entropy(32), self.entropy(7))
+        random = self.entropy(55)  # in one draw: the salts of part and trailer, and the nonce's
+        header = part_header(random[:32], random[32:39])
         issued = await self.custodian.issue(
             ask, plain_size=body.size, multipart=False, metadata=metadata, part_header=header
         )
         stored_facts = StoredFacts(
             issued.envelope, clear.clear, clear.user_metadata, clear.tags, clear.lock
         )
-        sealing = ObjectSealing(issued, header, body.size, self.entropy(16), ask.at_ms, self.rooms)
+        sealing = ObjectSealing(issued, header, body.size, random[39:], ask.at_ms, self.rooms)
         try:
             if body.size <= WHOLE_BODY_BYTES_MAX:
                 sealed = sealing.whole(await body.whole(), body.proofs())

@@ -169,6 +169,17 @@ class OfficerActions:
                 and case.proposal.effect.get("person") == officer.person
             ):
                 raise Refused("Nobody decides about their own leaving.", code="HY-2503")
+            if (
+                case.proposal.act is Act.REMOVE_IDENTITY
+                and verdict is not Verdict.WITHDRAW
+                and case.proposal.effect.get("identity") == signer.identity
+            ):
+                raise Refused(
+                    "What is to be taken away does not decide about that.",
+                    code="HY-2492",
+                    effect="Nothing was changed.",
+                    next_step="use another key or authenticator of yours, or ask another officer",
+                )
             case = await self.approvals.decide(proposal_id, signer, verdict, reason)
         after = case.standing(self._clock_ms()).state
         if after is not before:
@@ -194,7 +205,7 @@ class OfficerActions:
                 done = await self._perform(performer, self._ask(case, plan), case, lease)
             await self.approvals.finish(case, "done")
         await self._tell("executed", case, officer.person)
-        if case.proposal.act is Act.BREAK_GLASS:
+        if case.proposal.act in {Act.BREAK_GLASS, Act.BREAK_GLASS_DOOR}:
             await self._tell("break-glass.started", case, officer.person)
         return Executed(case, done)
 

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hyok.custody.door_key import BSN, MAC, PAIRS, PRIVATE, RSA_SIGNER, SIGNER, WRAPPER
 from hyok.custody.key_states import KeyState
 from hyok.envelope.profiles import Profile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from hyok.custody.door_key import DoorKey, DoorVersion
     from hyok.custody.kek import Kek
 
 SPEC = "1.6"
@@ -66,7 +68,7 @@ ALGORITHMS: Sequence[dict[str, object]] = (
         *("alg:aes-256-gcm", "AES-256-GCM", "ae", ("encrypt", "decrypt")),
         level=256,
         quantum=5,
-        use="content of objects, in segments; KEK profile 2",
+        use="content of objects, in segments; KEK profile 2; keys of doors",
     ),
     _algorithm(
         *("alg:aes-256-kw", "AES-256-KW (RFC 3394)", "ae", ("encrypt", "decrypt")),
@@ -120,7 +122,27 @@ ALGORITHMS: Sequence[dict[str, object]] = (
         *("alg:rsa-3072-oaep-sha256", "RSA-OAEP-SHA-256", "pke", ("encapsulate", "decapsulate")),
         level=128,
         quantum=0,
-        use="KEK profile 4, where it is switched on",
+        use="KEK profile 4, where it is switched on; pairs of doors",
+    ),
+    *(
+        _algorithm(
+            *(f"alg:rsa-{bits}-oaep-sha256", "RSA-OAEP-SHA-256", "pke"),
+            ("encapsulate", "decapsulate"),
+            level=level,
+            quantum=0,
+            use="pairs of doors",
+        )
+        for bits, level in ((2048, 112), (4096, 152))
+    ),
+    *(
+        _algorithm(
+            *(f"alg:rsa-{bits}-pkcs1-sha256", "RSASSA-PKCS1-v1_5-SHA-256", "signature"),
+            ("sign", "verify"),
+            level=level,
+            quantum=0,
+            use="tokens of doors",
+        )
+        for bits, level in ((2048, 112), (3072, 128), (4096, 152))
     ),
 )
 
@@ -136,6 +158,7 @@ def inventory(
     signing: Mapping[str, str],
     ciphers: Sequence[str],
     token: str,
+    doors: Sequence[DoorKey] = (),
 ) -> dict[str, object]:
     """Return the CBOM of an installation.
 
@@ -149,15 +172,18 @@ def inventory(
         signing: public keys of the audit log, PEM by name.
         ciphers: cipher suites of TLS as this process offers them.
         token: what holds the KEKs, in words.
+        doors: the keys of doors, destroyed ones as well.
     """
     used = {
         "alg:aes-256-gcm",
         *("alg:aes-256-kw", "alg:aes-256-siv", "alg:hmac-sha256", "alg:hkdf-sha256"),
         *("alg:sha-256", "alg:ed25519", "alg:ecdsa-p256-sha256"),
         *(_PROFILES[Profile(kek.spec.profile)][0] for kek in keks),
+        *(_door_algorithm(key)[1] for key in doors),
     }
     components = [one for one in ALGORITHMS if one["bom-ref"] in used]
     components += [_key(kek, records.get(kek.kek_id, 0), token) for kek in keks]
+    components += [_door_key(key, one, token) for key in doors for one in key.versions]
     components += [_signing_key(name, pem) for name, pem in signing.items()]
     components.append(_tls(ciphers))
     return {
@@ -205,6 +231,49 @@ def _key(kek: Kek, records: int, token: str) -> dict[str, object]:
             {"name": "hyok:profile", "value": str(kek.spec.profile)},
             {"name": "hyok:created-ms", "value": str(kek.created_ms)},
             {"name": "hyok:keyring-records", "value": str(records)},
+        ],
+    }
+
+
+def _door_algorithm(key: DoorKey) -> tuple[str, str, int]:
+    if key.kind in PAIRS:
+        what = "pkcs1" if key.sort is RSA_SIGNER else "oaep"
+        return "private-key", f"alg:{key.kind}-{what}-sha256", PAIRS[key.kind]
+    if key.sort is SIGNER:
+        return "private-key", "alg:ecdsa-p256-sha256", 256
+    if key.sort in {WRAPPER, PRIVATE}:
+        return "secret-key", "alg:aes-256-kwp", 256
+    return "secret-key", "alg:hmac-sha256" if key.sort in {MAC, BSN} else "alg:aes-256-gcm", 256
+
+
+def _door_key(key: DoorKey, version: DoorVersion, token: str) -> dict[str, object]:
+    secrecy, algorithm, size = _door_algorithm(key)
+    # A key that is suspended or ended as a whole is so in each of its versions.
+    state = version.state if key.state is KeyState.ACTIVE else key.state
+    if version.state is KeyState.DESTROYED:
+        state = KeyState.DESTROYED
+    return {
+        "type": "cryptographic-asset",
+        "bom-ref": f"key:{version.spec.kek_id}",
+        "name": version.spec.kek_id,
+        "description": f"a door's key of {key.tenant} for {key.classification}, "
+        f"version {version.number}",
+        "cryptoProperties": {
+            "assetType": "related-crypto-material",
+            "relatedCryptoMaterialProperties": {
+                "type": secrecy,
+                "id": version.key_id if key.kind in PAIRS else version.spec.check_value.hex(),
+                "state": _STATES[state],
+                "algorithmRef": algorithm,
+                "size": size,
+                "securedBy": {"mechanism": token},
+            },
+        },
+        "properties": [
+            {"name": "hyok:apps", "value": ",".join(sorted(key.apps))},
+            {"name": "hyok:usage", "value": ",".join(sorted(map(str, key.usage)))},
+            {"name": "hyok:created-ms", "value": str(key.created_ms)},
+            {"name": "hyok:encryptions-at-most", "value": str(version.uses)},
         ],
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from hyok.custody.officers import check_not_removed
 from hyok.custody.quorum import Officer, Quorum, Role, check_roles
 from hyok.custody.signing import DEVELOPMENT, ED25519, OIDC, WEBAUTHN, check_issuer, check_public
 from hyok.errors import Conflict, Malformed
@@ -98,6 +99,7 @@ class AddIdentity:
         person = text(effect, "person")
         identity, authenticator = identity_of(effect)
         register = await self._register.read()
+        check_not_removed(register, identity)
         if not register.get(person).active or register.identities.get(identity, person) != person:
             raise Conflict(
                 f"{person} has left, or this is another's.",
@@ -121,6 +123,30 @@ class AddIdentity:
         person = text(effect, "person")
         await self._register.add_identity(person, identity, authenticator)
         return Done(f"{person} signs in with {identity} as well")
+
+
+class RemoveIdentity:
+    """`officer:remove-identity`: a key, a login or an authenticator less for somebody."""
+
+    def __init__(self, register: OfficerRegister) -> None:
+        self._register = register
+
+    async def plan(self, effect: Effect) -> Plan:
+        """Return whose approval it takes: of one beside the author."""
+        person, identity = text(effect, "person"), text(effect, "identity")
+        register = await self._register.read()
+        register.get(person)
+        if register.removed.get(identity) != person:  # else it is carried on
+            self._register.check_removable(register, person, identity)
+        return Plan(SYSTEM, "", Quorum(1), {"person": person, "identity": identity})
+
+    async def perform(self, ask: Ask, case: Case) -> Done:
+        """Let it sign nothing and nobody in any more."""
+        del ask
+        effect = case.proposal.effect
+        person, identity = text(effect, "person"), text(effect, "identity")
+        await self._register.remove_identity(person, identity)
+        return Done(f"{person} does not sign in with {identity} any more")
 
 
 def identity_of(effect: Effect) -> tuple[str, Authenticator | None]:

@@ -6,14 +6,11 @@ not validate against the schema are not loaded, and any error while deciding is 
 
 from __future__ import annotations
 
-import json
-from collections import Counter
 from typing import TYPE_CHECKING
 
-import cedarpy
-
-from hyok.errors import Malformed
 from hyok.policy.decision import Decision
+from hyok.policy.facts import facts_of, shape_of
+from hyok.policy.prepared import PreparedRules
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,21 +54,21 @@ EEA = frozenset(
         "SE",
     }
 )
-WRITES = frozenset({"object:put", "object:seal", "object:lower", "bucket:create", "bucket:adopt"})
-"""What brings bytes to a store, or promises to.
+WRITES = frozenset(
+    {
+        *("object:put", "object:seal", "object:lower", "file:seal"),
+        *("bucket:create", "bucket:adopt"),
+    }
+)
+"""What brings bytes to a store, or promises to.  Of a file nobody knows where it goes: it is sealed
+where an object of its bucket could be.
 
 Not `object:rewrap` and `object:reseal`: the bytes stand there already, and to leave them under a
 compromised key where a store has become illegal would be worse.
 """
 
-GUARDRAIL = "guardrail-"
-"""How the ids of our own guardrails begin.  A rule of such a name cannot be lifted."""
-
 LIFTABLE = frozenset({"guardrail-jurisdiction", "guardrail-control"})
 """Guardrails that an exception can lift.  No other can be."""
-
-_NOTHING = "[]"
-_ENTITY_TYPES = {"app": "App", "anonymous": "Anonymous"}
 
 
 class CedarEngine:
@@ -80,31 +77,8 @@ class CedarEngine:
     def __init__(
         self, policies_text: str, schema_text: str, classifications: Classifications
     ) -> None:
-        try:
-            self._schema = cedarpy.Schema.from_str(schema_text)
-            self._policies = cedarpy.PolicySet.from_str(policies_text)
-            checked = cedarpy.validate_policies(policies_text, self._schema)
-        except ValueError as error:
-            raise Malformed(f"the policy rules cannot be read: {error}", code="HY-1101") from error
-        if not checked.validation_passed:
-            said = "; ".join(str(problem.error) for problem in checked.errors)
-            raise Malformed(f"the policy rules do not fit the schema: {said}", code="HY-1101")
-        ruled = json.loads(cedarpy.policies_to_json_str(policies_text))["staticPolicies"]
-        self._document = ruled
-        self._ids = {
-            name: rule.get("annotations", {}).get("id", name) for name, rule in ruled.items()
-        }
-        named = Counter(self._ids.values())
-        self.forbids = frozenset(
-            self._ids[name]
-            for name, rule in ruled.items()
-            if rule["effect"] == "forbid"
-            and "id" in rule.get("annotations", {})
-            and named[self._ids[name]] == 1
-            and not self._ids[name].startswith(GUARDRAIL)
-        )
-        self._without: dict[frozenset[str], cedarpy.PolicySet] = {}
-        self._entities = cedarpy.Entities.from_json_str(_NOTHING)
+        self._rules = PreparedRules(policies_text, schema_text)
+        self.forbids = self._rules.forbids
         self._classifications = classifications
 
     def decide(self, question: Question, lifted: frozenset[str] = frozenset()) -> Decision:
@@ -115,23 +89,17 @@ class CedarEngine:
         barred = self._guardrail(question, lifted)
         if barred:
             return Decision(allowed=False, reasons=(barred,))
-        answer = cedarpy.is_authorized(
-            _request(question), self._rules(lifted & self.forbids), self._entities, self._schema
+        shape, use = shape_of(question), question.use
+        answer = self._rules.ask(
+            shape,
+            question.principal.id,
+            question.bucket_id if use is None else use.key,
+            facts_of(question),
+            lifted,
         )
-        if answer.diagnostics.errors:
+        if answer.errors:
             return Decision(allowed=False, reasons=("guardrail-error",))
-        reasons = tuple(sorted(self._ids.get(name, name) for name in answer.diagnostics.reasons))
-        return Decision(allowed=bool(answer.allowed), reasons=reasons)
-
-    def _rules(self, lifted: frozenset[str]) -> cedarpy.PolicySet:
-        """Return the rules without some of their forbids."""
-        if not lifted:
-            return self._policies
-        if lifted not in self._without:
-            rest = {n: rule for n, rule in self._document.items() if self._ids[n] not in lifted}
-            document = {"templates": {}, "staticPolicies": rest, "templateLinks": []}
-            self._without[lifted] = cedarpy.PolicySet.from_json_str(json.dumps(document))
-        return self._without[lifted]
+        return Decision(allowed=answer.allowed, reasons=answer.rules)
 
     def _guardrail(self, question: Question, lifted: frozenset[str]) -> str:
         """Return the guardrail that forbids this, or nothing."""
@@ -178,39 +146,3 @@ def store_bars(rule: Classification, facts: StoreFacts, zone: str) -> Iterator[s
         yield "guardrail-control"
     if wanted.use_case == "UC1" and (facts.use_case != "UC1" or zone != "municipality"):
         yield "guardrail-use-case"
-
-
-def _request(question: Question) -> dict[str, object]:
-    principal, use = question.principal, question.use
-    resource = {"type": "Bucket", "id": question.bucket_id}
-    told: dict[str, object] = {}
-    if use is not None:
-        resource = {"type": "DoorKey", "id": use.key}
-        told = {
-            "door": use.door,
-            "operation": use.operation,
-            "caller": use.caller,
-            "via": use.via,
-            "resource": use.resource,
-        }
-    return {
-        "principal": {"type": _ENTITY_TYPES.get(principal.kind, "Officer"), "id": principal.id},
-        "action": {"type": "Action", "id": question.action},
-        "resource": resource,
-        "context": {
-            **told,
-            "tenant": question.tenant,
-            "clearance": principal.clearance,
-            "grants": sorted(principal.grants),
-            "within": not principal.buckets
-            or not question.bucket_id
-            or question.bucket_id in principal.buckets,
-            "classification": question.classification,
-            "level": question.level,
-            "purpose": question.purpose,
-            "zone": question.zone,
-            "public": question.public,
-            "approved": question.approved,
-            "breakGlass": question.break_glass,
-        },
-    }

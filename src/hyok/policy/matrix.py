@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 ACTIONS = (
     *("object:get", "object:head", "object:put", "object:delete"),
     *("object:lock", "object:bypass-governance"),
+    *("file:seal", "file:open"),
     *("bucket:list", "bucket:configure", "bucket:create", "bucket:delete", "upload:list"),
 )
 """What an application can ask."""

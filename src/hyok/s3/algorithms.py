@@ -12,13 +12,15 @@ import hashlib
 from enum import IntEnum
 from typing import TYPE_CHECKING, Protocol
 
-from awscrt import checksums as crt
 from isal import isal_zlib
 
 from hyok.errors import Malformed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from types import ModuleType
+
+    from awscrt import checksums as crt
 
 PREFIX = "x-amz-checksum-"
 
@@ -103,22 +105,27 @@ class _XxHash:
         return self._value
 
 
-CRCS: Mapping[Algorithm, Callable[[memoryview, int], int]] = {
-    Algorithm.CRC32: isal_zlib.crc32,
-    Algorithm.CRC32C: crt.crc32c,
-    Algorithm.CRC64NVME: crt.crc64nvme,
-}
-_CRC_OF = {int(algorithm): crc for algorithm, crc in CRCS.items()}
+CRCS = frozenset({Algorithm.CRC32, Algorithm.CRC32C, Algorithm.CRC64NVME})
+_CRC_OF: dict[int, Callable[[memoryview, int], int]] = {int(Algorithm.CRC32): isal_zlib.crc32}
 _HASHES: Mapping[Algorithm, Callable[[], _Hash]] = {
     # The client picks the algorithm; SHA-1 and MD5 are S3's, and protect nothing of ours.
     Algorithm.SHA1: lambda: hashlib.sha1(usedforsecurity=False),
     Algorithm.SHA256: hashlib.sha256,
     Algorithm.SHA512: hashlib.sha512,
     Algorithm.MD5: lambda: hashlib.md5(usedforsecurity=False),
-    Algorithm.XXHASH64: lambda: _XxHash(crt.XXHash.new_xxhash64()),
-    Algorithm.XXHASH3: lambda: _XxHash(crt.XXHash.new_xxhash3_64()),
-    Algorithm.XXHASH128: lambda: _XxHash(crt.XXHash.new_xxhash3_128()),
+    Algorithm.XXHASH64: lambda: _XxHash(load_crt().XXHash.new_xxhash64()),
+    Algorithm.XXHASH3: lambda: _XxHash(load_crt().XXHash.new_xxhash3_64()),
+    Algorithm.XXHASH128: lambda: _XxHash(load_crt().XXHash.new_xxhash3_128()),
 }
+
+
+def load_crt() -> ModuleType:
+    """Load AWS's library, which takes long: a command rarely needs it, a server does at once."""
+    from awscrt import checksums  # noqa: PLC0415 - see above
+
+    _CRC_OF[int(Algorithm.CRC32C)] = checksums.crc32c
+    _CRC_OF[int(Algorithm.CRC64NVME)] = checksums.crc64nvme
+    return checksums  # type: ignore[no-any-return]
 
 
 class Checksum:
@@ -132,7 +139,11 @@ class Checksum:
         self._crc = _CRC_OF.get(algorithm._value_)
         self._hash: _Hash | None = None
         if self._crc is None:
-            self._hash = _HASHES[algorithm]()
+            if algorithm in CRCS:
+                load_crt()
+                self._crc = _CRC_OF[algorithm._value_]
+            else:
+                self._hash = _HASHES[algorithm]()
 
     def update(self, view: memoryview) -> None:
         """Take the next bytes.  Releases the interpreter lock for long ones."""

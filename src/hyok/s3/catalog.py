@@ -79,15 +79,26 @@ def _row(
     )
 
 
-_LATER = "not in this version"
 _POLICY = "access is decided by the policy bundle"
 _ACL = "ACLs would bypass the policy; ownership is enforced"
-_STORE = "would act on sealed bytes in the store"
 _CLEAR = "would need the plaintext at the store"
-_DIRECTORY = "directory buckets are not offered"
-_GATEWAY = "the gateway seals every object itself; there is nothing to configure"
+_TABLES = "its tables at the store would hold names, sizes and tags in clear"
+_DIRECTORY = "is of directory buckets; every bucket here is a general purpose one"
+_CLASSIFICATION = "the gateway seals every object, under the key that its classification says"
 _WEBSITE = "would hand out sealed bytes, or clear ones without a decision"
 _NAMES = "would show object names to the store"
+_ANNOTATION = (
+    "an annotation lives and dies with a version; neither the sealed format nor SeaweedFS, radosgw "
+    "or the file store has a place for one"
+)
+_TORRENT = "peers would hand pieces on without a decision"
+_LAMBDA = "is of Object Lambda, functions at Amazon that read the plaintext"
+_ACCELERATE = "leads clients past the gateway, to edge servers of Amazon"
+_TIERS = "a store that archives by itself would leave objects that no client can read"
+_INVENTORY = "the store's inventory would list sealed names and sizes as if they were the objects"
+_LOGGING = "the store's log would name the gateway for every client; the audit log is ours"
+_METRICS = "the store would count the gateway's requests; those of clients are at /metrics"
+_REPLICATION = "a sealed object is bound to its bucket; a copy that the store makes opens nowhere"
 
 _O = Operation
 _READ_ALSO = (
@@ -157,21 +168,45 @@ ROWS: tuple[Row, ...] = (
     _row(_O.GET_OBJECT_ACL, "GET object?acl", also="versionId"),
     _row(_O.PUT_OBJECT_ACL, "PUT object?acl", also="versionId"),
     _row(_O.OPTIONS_OBJECT, "OPTIONS object"),
+    # what nobody could have set, and so is not there
+    _row(_O.GET_BUCKET_ACCELERATE_CONFIGURATION, "GET bucket?accelerate"),
+    _row(_O.LIST_BUCKET_ANALYTICS_CONFIGURATIONS, "GET bucket?analytics"),
+    _row(_O.GET_BUCKET_ANALYTICS_CONFIGURATION, "GET bucket?analytics&id"),
+    _row(_O.DELETE_BUCKET_ANALYTICS_CONFIGURATION, "DELETE bucket?analytics", also="id"),
+    _row(_O.LIST_BUCKET_INTELLIGENT_TIERING_CONFIGURATIONS, "GET bucket?intelligent-tiering"),
+    _row(_O.GET_BUCKET_INTELLIGENT_TIERING_CONFIGURATION, "GET bucket?intelligent-tiering&id"),
+    _row(
+        _O.DELETE_BUCKET_INTELLIGENT_TIERING_CONFIGURATION,
+        "DELETE bucket?intelligent-tiering",
+        also="id",
+    ),
+    _row(_O.LIST_BUCKET_INVENTORY_CONFIGURATIONS, "GET bucket?inventory"),
+    _row(_O.GET_BUCKET_INVENTORY_CONFIGURATION, "GET bucket?inventory&id"),
+    _row(_O.DELETE_BUCKET_INVENTORY_CONFIGURATION, "DELETE bucket?inventory", also="id"),
+    _row(_O.GET_BUCKET_LOGGING, "GET bucket?logging"),
+    _row(_O.LIST_BUCKET_METRICS_CONFIGURATIONS, "GET bucket?metrics"),
+    _row(_O.GET_BUCKET_METRICS_CONFIGURATION, "GET bucket?metrics&id"),
+    _row(_O.DELETE_BUCKET_METRICS_CONFIGURATION, "DELETE bucket?metrics", also="id"),
+    _row(_O.GET_BUCKET_NOTIFICATION_CONFIGURATION, "GET bucket?notification"),
+    _row(_O.GET_BUCKET_POLICY, "GET bucket?policy"),
+    _row(_O.DELETE_BUCKET_POLICY, "DELETE bucket?policy"),
+    _row(_O.DELETE_BUCKET_REPLICATION, "DELETE bucket?replication"),
+    _row(_O.DELETE_BUCKET_WEBSITE, "DELETE bucket?website"),
+    _row(_O.RESTORE_OBJECT, "POST object?restore", also="versionId"),
     # what we refuse by name: objects
-    _row(_O.GET_OBJECT_ANNOTATION, "GET object?annotation&annotationName", refused=_LATER),
-    _row(_O.LIST_OBJECT_ANNOTATIONS, "GET object?annotation", refused=_LATER),
-    _row(_O.PUT_OBJECT_ANNOTATION, "PUT object?annotation", refused=_LATER),
-    _row(_O.DELETE_OBJECT_ANNOTATION, "DELETE object?annotation", refused=_LATER),
-    _row(_O.GET_OBJECT_TORRENT, "GET object?torrent", refused=_WEBSITE),
+    _row(_O.GET_OBJECT_ANNOTATION, "GET object?annotation&annotationName", refused=_ANNOTATION),
+    _row(_O.LIST_OBJECT_ANNOTATIONS, "GET object?annotation", refused=_ANNOTATION),
+    _row(_O.PUT_OBJECT_ANNOTATION, "PUT object?annotation", refused=_ANNOTATION),
+    _row(_O.DELETE_OBJECT_ANNOTATION, "DELETE object?annotation", refused=_ANNOTATION),
+    _row(_O.GET_OBJECT_TORRENT, "GET object?torrent", refused=_TORRENT),
     _row(_O.RENAME_OBJECT, "PUT object?renameObject", refused=_DIRECTORY),
-    _row(_O.RESTORE_OBJECT, "POST object?restore", also="versionId", refused=_LATER),
     _row(_O.SELECT_OBJECT_CONTENT, "POST object?select&select-type=2", refused=_CLEAR),
-    _row(_O.UPDATE_OBJECT_ENCRYPTION, "PUT object?encryption", refused=_GATEWAY),
+    _row(_O.UPDATE_OBJECT_ENCRYPTION, "PUT object?encryption", refused=_CLASSIFICATION),
     _row(
         _O.WRITE_GET_OBJECT_RESPONSE,
         "POST bucket",
         header="x-amz-request-route",
-        refused=_CLEAR,
+        refused=_LAMBDA,
     ),
     # what we refuse by name: buckets
     _row(_O.CREATE_SESSION, "GET bucket?session", refused=_DIRECTORY),
@@ -182,89 +217,58 @@ ROWS: tuple[Row, ...] = (
     ),
     _row(_O.GET_BUCKET_ABAC, "GET bucket?abac", refused=_POLICY),
     _row(_O.PUT_BUCKET_ABAC, "PUT bucket?abac", refused=_POLICY),
-    _row(_O.GET_BUCKET_ACCELERATE_CONFIGURATION, "GET bucket?accelerate", refused=_STORE),
-    _row(_O.PUT_BUCKET_ACCELERATE_CONFIGURATION, "PUT bucket?accelerate", refused=_STORE),
-    _row(_O.LIST_BUCKET_ANALYTICS_CONFIGURATIONS, "GET bucket?analytics", refused=_NAMES),
-    _row(_O.GET_BUCKET_ANALYTICS_CONFIGURATION, "GET bucket?analytics&id", refused=_NAMES),
+    _row(_O.PUT_BUCKET_ACCELERATE_CONFIGURATION, "PUT bucket?accelerate", refused=_ACCELERATE),
     _row(_O.PUT_BUCKET_ANALYTICS_CONFIGURATION, "PUT bucket?analytics", refused=_NAMES),
-    _row(_O.DELETE_BUCKET_ANALYTICS_CONFIGURATION, "DELETE bucket?analytics", refused=_NAMES),
-    _row(
-        _O.LIST_BUCKET_INTELLIGENT_TIERING_CONFIGURATIONS,
-        "GET bucket?intelligent-tiering",
-        refused=_STORE,
-    ),
-    _row(
-        _O.GET_BUCKET_INTELLIGENT_TIERING_CONFIGURATION,
-        "GET bucket?intelligent-tiering&id",
-        refused=_STORE,
-    ),
     _row(
         _O.PUT_BUCKET_INTELLIGENT_TIERING_CONFIGURATION,
         "PUT bucket?intelligent-tiering",
-        refused=_STORE,
+        refused=_TIERS,
     ),
-    _row(
-        _O.DELETE_BUCKET_INTELLIGENT_TIERING_CONFIGURATION,
-        "DELETE bucket?intelligent-tiering",
-        refused=_STORE,
-    ),
-    _row(_O.LIST_BUCKET_INVENTORY_CONFIGURATIONS, "GET bucket?inventory", refused=_STORE),
-    _row(_O.GET_BUCKET_INVENTORY_CONFIGURATION, "GET bucket?inventory&id", refused=_STORE),
-    _row(_O.PUT_BUCKET_INVENTORY_CONFIGURATION, "PUT bucket?inventory", refused=_STORE),
-    _row(_O.DELETE_BUCKET_INVENTORY_CONFIGURATION, "DELETE bucket?inventory", refused=_STORE),
-    _row(_O.GET_BUCKET_LOGGING, "GET bucket?logging", refused=_STORE),
-    _row(_O.PUT_BUCKET_LOGGING, "PUT bucket?logging", refused=_STORE),
+    _row(_O.PUT_BUCKET_INVENTORY_CONFIGURATION, "PUT bucket?inventory", refused=_INVENTORY),
+    _row(_O.PUT_BUCKET_LOGGING, "PUT bucket?logging", refused=_LOGGING),
     _row(
         _O.CREATE_BUCKET_METADATA_CONFIGURATION,
         "POST bucket?metadataConfiguration",
-        refused=_CLEAR,
+        refused=_TABLES,
     ),
-    _row(_O.GET_BUCKET_METADATA_CONFIGURATION, "GET bucket?metadataConfiguration", refused=_CLEAR),
+    _row(_O.GET_BUCKET_METADATA_CONFIGURATION, "GET bucket?metadataConfiguration", refused=_TABLES),
     _row(
         _O.DELETE_BUCKET_METADATA_CONFIGURATION,
         "DELETE bucket?metadataConfiguration",
-        refused=_CLEAR,
+        refused=_TABLES,
     ),
     _row(
-        _O.CREATE_BUCKET_METADATA_TABLE_CONFIGURATION, "POST bucket?metadataTable", refused=_CLEAR
+        _O.CREATE_BUCKET_METADATA_TABLE_CONFIGURATION, "POST bucket?metadataTable", refused=_TABLES
     ),
-    _row(_O.GET_BUCKET_METADATA_TABLE_CONFIGURATION, "GET bucket?metadataTable", refused=_CLEAR),
+    _row(_O.GET_BUCKET_METADATA_TABLE_CONFIGURATION, "GET bucket?metadataTable", refused=_TABLES),
     _row(
         _O.DELETE_BUCKET_METADATA_TABLE_CONFIGURATION,
         "DELETE bucket?metadataTable",
-        refused=_CLEAR,
+        refused=_TABLES,
     ),
     _row(
         _O.UPDATE_BUCKET_METADATA_ANNOTATION_TABLE_CONFIGURATION,
         "PUT bucket?metadataAnnotationTable",
-        refused=_CLEAR,
+        refused=_TABLES,
     ),
     _row(
         _O.UPDATE_BUCKET_METADATA_INVENTORY_TABLE_CONFIGURATION,
         "PUT bucket?metadataInventoryTable",
-        refused=_CLEAR,
+        refused=_TABLES,
     ),
     _row(
         _O.UPDATE_BUCKET_METADATA_JOURNAL_TABLE_CONFIGURATION,
         "PUT bucket?metadataJournalTable",
-        refused=_CLEAR,
+        refused=_TABLES,
     ),
-    _row(_O.LIST_BUCKET_METRICS_CONFIGURATIONS, "GET bucket?metrics", refused=_STORE),
-    _row(_O.GET_BUCKET_METRICS_CONFIGURATION, "GET bucket?metrics&id", refused=_STORE),
-    _row(_O.PUT_BUCKET_METRICS_CONFIGURATION, "PUT bucket?metrics", refused=_STORE),
-    _row(_O.DELETE_BUCKET_METRICS_CONFIGURATION, "DELETE bucket?metrics", refused=_STORE),
-    _row(_O.GET_BUCKET_NOTIFICATION_CONFIGURATION, "GET bucket?notification", refused=_NAMES),
+    _row(_O.PUT_BUCKET_METRICS_CONFIGURATION, "PUT bucket?metrics", refused=_METRICS),
     _row(_O.PUT_BUCKET_NOTIFICATION_CONFIGURATION, "PUT bucket?notification", refused=_NAMES),
     _row(_O.DELETE_BUCKET_OWNERSHIP_CONTROLS, "DELETE bucket?ownershipControls", refused=_ACL),
-    _row(_O.GET_BUCKET_POLICY, "GET bucket?policy", refused=_POLICY),
     _row(_O.PUT_BUCKET_POLICY, "PUT bucket?policy", refused=_POLICY),
-    _row(_O.DELETE_BUCKET_POLICY, "DELETE bucket?policy", refused=_POLICY),
     _row(_O.PUT_PUBLIC_ACCESS_BLOCK, "PUT bucket?publicAccessBlock", refused=_POLICY),
     _row(_O.DELETE_PUBLIC_ACCESS_BLOCK, "DELETE bucket?publicAccessBlock", refused=_POLICY),
-    _row(_O.PUT_BUCKET_REPLICATION, "PUT bucket?replication", refused=_STORE),
-    _row(_O.DELETE_BUCKET_REPLICATION, "DELETE bucket?replication", refused=_STORE),
+    _row(_O.PUT_BUCKET_REPLICATION, "PUT bucket?replication", refused=_REPLICATION),
     _row(_O.PUT_BUCKET_WEBSITE, "PUT bucket?website", refused=_WEBSITE),
-    _row(_O.DELETE_BUCKET_WEBSITE, "DELETE bucket?website", refused=_WEBSITE),
 )
 
 OPERATIONS: Mapping[Operation, Row] = {row.operation: row for row in ROWS}

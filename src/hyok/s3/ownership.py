@@ -157,6 +157,21 @@ def check_request_payment(body: bytes | memoryview) -> None:
         raise Refused("The gateway bills nobody, so no requester pays.", reason="NotImplemented")
 
 
+# --- what nobody could have set ------------------------------------------------------------------
+
+_LISTS = (
+    "ListBucketAnalyticsConfigurationResult",
+    "ListBucketIntelligentTieringConfigurationsOutput",
+    "ListInventoryConfigurationsResult",
+    "ListMetricsConfigurationsResult",
+)
+
+
+def render_unset(root: str) -> bytes:
+    """Return the document of a setting that was never made: empty, or an empty list."""
+    return document(root, [flag("IsTruncated", on=False)] if root in _LISTS else [])
+
+
 # --- encryption ----------------------------------------------------------------------------------
 
 

@@ -35,7 +35,16 @@ otherwise `NotImplemented`.
 are verified over the plaintext, in a header or a trailer, for objects, parts and forms, and each is
 told in the answer to that request. The first six are kept beside the object and told again. Of the
 others the format has no place: a CRC64NVME of our own is kept in their stead, and for an upload in
-parts none. Checksums of single parts are told until the upload is complete and not afterwards.
+parts none. Checksums of single parts are told until the upload is complete and not afterwards: the
+format has no place for them ([why](adr/0029-what-a-store-was-seen-to-do.md)).
+
+*Archives.* No object is in one, since only STANDARD is served: RestoreObject answers
+`InvalidObjectState`, as Amazon S3 does then. A store that archives by rules of its own makes
+objects unreadable until somebody restores them there.
+
+*Settings that nobody can make* (bucket policy, website, replication, logging, notifications,
+acceleration, analytics, inventory, metrics, tiering) are told as never made, and taking them away
+is taken for done or, with an id, for `NoSuchConfiguration`, as Amazon S3 answers of such a bucket.
 
 *Parts.* Number 10000 is for a last part below 5 MiB alone. A CompleteMultipartUpload that lists a
 part twice is out of order. An upload that stays open for more than 7 days is dropped. A part copied

@@ -5,12 +5,15 @@ They help operators; the audit log is evidence, and another stream.
 
 from __future__ import annotations
 
+import asyncio
+import atexit
 import logging
 import sys
+from collections import deque
 from datetime import UTC, datetime
 from json import JSONEncoder
 from json.encoder import encode_basestring_ascii
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import structlog
 
@@ -22,6 +25,10 @@ SECRET_FIELDS = frozenset({"key", "secret", "pin", "password", "token", "object_
 """Fields that are never written: secrets, and names of objects, which may be personal data."""
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+
+WRITE_BYTES_MAX = 4096
+"""Lines are written together up to this length, in ASCII: no pipe tears a write of so many bytes
+that several workers share (PIPE_BUF)."""
 
 _encode = JSONEncoder().encode
 _NUMBERS = frozenset({int, float})
@@ -40,19 +47,71 @@ def drop_secrets(
 
 
 class _Direct:
-    """Where lines of level info go that need none of the processors; ``stream`` None: nowhere."""
+    """Where lines of level info go that need none of the processors; ``stream`` None: nowhere.
+
+    Lines that come in one turn of an event loop are written at its end, together: a system call for
+    each request cost more than making its line.
+    """
 
     def __init__(self) -> None:
         self.stream: TextIO | None = None
         self.chain: list[Any] = []
+        # Other threads write it out too, before lines of theirs: what is added meanwhile stays in.
+        self._lines: deque[str] = deque()
+        self._loop: asyncio.AbstractEventLoop | None = None  # whose turn ends with `flush`
 
     @property
     def serves(self) -> bool:
         """Is the chain still the one of `configure`?  Tests put another in its place."""
         return self.stream is not None and self.chain[-1] is _render
 
+    def write(self, line: str) -> None:
+        """Write a line; where a loop runs, at the end of its turn."""
+        self._lines.append(line)
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self.flush()
+            return
+        if self._loop is not loop:
+            self._loop = loop
+            loop.call_soon(self.flush)
+
+    def flush(self) -> None:
+        """Write what was gathered."""
+        self._loop = None
+        stream, told = self.stream, ""
+        while self._lines:
+            try:
+                line = self._lines.popleft()
+            except IndexError:  # another thread was first
+                break
+            if told and len(told) + len(line) > WRITE_BYTES_MAX and stream is not None:
+                stream.write(told)
+                told = ""
+            told += line
+        if told and stream is not None:
+            stream.write(told)
+
+
+class _InOrder:
+    """The same stream for all other lines: what was gathered before them is written first."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self.flush = stream.flush
+
+    def write(self, text: str) -> int:
+        _direct.flush()
+        return self._stream.write(text)
+
 
 _direct = _Direct()
+
+
+@atexit.register
+def _flush_at_exit() -> None:
+    _direct.flush()
 
 
 def tell(event: str, fields: dict[str, Any]) -> None:
@@ -60,8 +119,7 @@ def tell(event: str, fields: dict[str, Any]) -> None:
 
     For what is written with every request: the processors one by one cost ten times as much.
     """
-    stream = _direct.stream
-    if stream is None or not _direct.serves:
+    if not _direct.serves:
         _plain.info(event, **fields)
         return
     told = "{"
@@ -72,7 +130,7 @@ def tell(event: str, fields: dict[str, Any]) -> None:
         else:
             told += f'"{name}": {value if kind in _NUMBERS else _encode(value)}, '
     now = datetime.now(UTC).isoformat()[:-6]  # noqa: TID251
-    stream.write(f'{told}"event": "{event}", "level": "info", "timestamp": "{now}Z"}}\n')
+    _direct.write(f'{told}"event": "{event}", "level": "info", "timestamp": "{now}Z"}}\n')
 
 
 def configure(level: str = "info", file: Path | None = None) -> None:
@@ -89,19 +147,22 @@ def configure(level: str = "info", file: Path | None = None) -> None:
         structlog.processors.format_exc_info,
         _render,
     ]
+    _direct.flush()
     _direct.chain = chain
     _direct.stream = stream if LEVELS[level] <= LEVELS["info"] else None
+    in_order = cast("TextIO", _InOrder(stream))
     structlog.configure(
         processors=chain,
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
-        logger_factory=structlog.WriteLoggerFactory(file=stream),
+        logger_factory=structlog.WriteLoggerFactory(file=in_order),
         cache_logger_on_first_use=True,
     )
-    logging.basicConfig(level=logging.WARNING, stream=stream)
+    logging.basicConfig(level=logging.WARNING, stream=in_order)
 
 
 def keep_off_standard_output() -> None:
     """Write lines of a command that people or programs read to standard error."""
+    _direct.flush()
     _direct.stream = None
     structlog.configure(
         # Looked up for every line: a program that runs several commands may change its streams.

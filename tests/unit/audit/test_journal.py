@@ -11,7 +11,7 @@ import resource
 import socket
 import stat
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.unit.audit.writers import WriterProcess, record
@@ -119,7 +119,11 @@ async def test_every_confirmed_record_survives_kills_under_load(tmp_path: Path) 
         for c, journal in enumerate(clients)
         for n in range(20)
     ]
-    for _ in range(KILLS):
+    for kill in range(KILLS):
+        # One in four may hit a writer that only begins; more in a row would be no writer for longer
+        # than a client waits.
+        if kill % 4:
+            await asyncio.to_thread(writer.wait_until_up)
         await asyncio.sleep(moments.uniform(0.05, 0.4))
         await asyncio.to_thread(writer.kill)
         assert set(confirmed) <= {line.get("request_id") for line in _whole_lines(writer.file)}
@@ -175,6 +179,33 @@ async def test_what_was_not_confirmed_is_sent_to_the_next_writer(tmp_path: Path)
     await journal.close()
     assert await asyncio.to_thread(writer.stop) == 0
     assert [line.get("request_id") for line in writer.lines()] == [None, "batched", "durable", None]
+
+
+async def test_a_line_that_is_lost_while_it_is_made_is_made_again(
+    writer: WriterProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A writer that is killed then: nobody asks for another line, since one is being made."""
+    loop = asyncio.get_running_loop()
+    connect = loop.create_unix_connection
+    lost = 0
+
+    async def losing(made: Any, *where: Any) -> Any:
+        nonlocal lost
+        if lost < 3:
+            lost += 1
+            line = made()
+            line.connection_made(asyncio.Transport())
+            line.connection_lost(ConnectionResetError())
+            return line._transport, line
+        return await connect(made, *where)
+
+    monkeypatch.setattr(asyncio.Transport, "write", lambda *_: None)
+    monkeypatch.setattr(loop, "create_unix_connection", losing)
+    client = JournalClient(writer.socket)
+    await client.record(record("r1"), durable=True)
+    assert lost == 3
+    await client.close()
+    assert writer.lines()[-1]["request_id"] == "r1"
 
 
 async def test_a_full_disk_refuses_and_recovers_without_a_torn_line(

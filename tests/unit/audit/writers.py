@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 import time
@@ -34,10 +35,19 @@ class WriterProcess:
 
     def wait_until_up(self) -> None:
         assert self.process is not None
-        until = time.monotonic() + 10
-        while not self.socket.exists() and time.monotonic() < until:
+        until = time.monotonic() + 20
+        while not self._answers():  # the file of a killed writer's socket stays behind
             assert self.process.poll() is None
+            assert time.monotonic() < until, "the writer does not listen"
             time.sleep(0.01)
+
+    def _answers(self) -> bool:
+        with socket.socket(socket.AF_UNIX) as peer:
+            try:
+                peer.connect(str(self.socket))
+            except OSError:
+                return False
+            return True
 
     def kill(self) -> None:
         assert self.process is not None

@@ -94,6 +94,7 @@ Call = Callable[[Stage], Awaitable[object]]
 
 REPEATED: dict[str, Call] = {
     "features_of": lambda s: s.store.features_of(BUCKET),
+    "changes_tags": lambda s: s.store.changes_tags(BUCKET),
     "put_whole": lambda s: s.store.put_whole(BUCKET, "n", b"1", FACTS),
     "put": lambda s: s.store.put(BUCKET, "n", 1, FACTS),
     "put, condition": lambda s: s.store.put(BUCKET, "n", 1, FACTS, ABSENT),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import pytest
 
@@ -153,6 +154,69 @@ async def test_only_the_call_whose_deadline_is_over_is_cut() -> None:
     assert not late.done()
     waiting.set()
     assert await late
+
+
+async def test_who_is_cancelled_while_its_call_is_cut_stays_cancelled() -> None:
+    clock = Clock()
+    overdue = Overdue(0.01, clock)
+    told: list[str] = []
+
+    async def slow() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:  # it takes a while to end, and meanwhile its client goes away
+            task.cancel()
+            await asyncio.sleep(0)
+
+    async def ask() -> None:
+        try:
+            await overdue.run(slow, clock.now + 1)
+        except TimeoutError:
+            told.append("cut")
+        except asyncio.CancelledError:
+            told.append("cancelled")
+            raise
+
+    task = asyncio.create_task(ask())
+    await asyncio.sleep(0)
+    clock.now += 2
+    await asyncio.wait({task}, timeout=5)
+    assert told == ["cancelled"]
+    assert task.cancelled()
+
+
+async def test_a_call_that_was_cut_and_ends_well_leaves_no_cancellation_behind() -> None:
+    clock = Clock()
+    overdue = Overdue(0.01, clock)
+
+    async def stubborn() -> str:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        return "done"
+
+    waiting = asyncio.create_task(overdue.run(stubborn, clock.now + 1))
+    await asyncio.sleep(0)
+    clock.now += 2
+    assert await asyncio.wait_for(waiting, 5) == "done"
+    assert waiting.cancelling() == 0
+
+
+async def test_a_cut_call_of_a_task_that_was_cancelled_before_is_told_as_overdue() -> None:
+    clock = Clock()
+    overdue = Overdue(0.01, clock)
+
+    async def cancelled_and_goes_on() -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        await overdue.run(asyncio.Event().wait, clock.now + 1)
+
+    task = asyncio.create_task(cancelled_and_goes_on())
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.sleep(0)
+    clock.now += 2
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(task, 5)
 
 
 async def test_the_budget_stops_retries_of_all_calls_and_comes_back_with_success() -> None:

@@ -8,18 +8,36 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from hyok.backends.port import Condition, DefaultLock, StoreFeatures
+from hyok.backends.port import Condition, DefaultLock, StoreFeatures, VersionListing
 from hyok.backends.s3_abilities import TRIALS, KnownAbilities
+from hyok.backends.s3_answers import broken
+from hyok.backends.s3_errors import Failure, error_of
+from hyok.backends.s3_findings import AGE_SECONDS_MAX, PAUSE_SECONDS
 from hyok.backends.s3_names import ALL_NAMES
-from hyok.errors import Conflict, NotFound, Refused, Unavailable
+from hyok.backends.s3_trial_file import ENTRIES_MAX, TrialFile
+from hyok.errors import Conflict, HyokError, NotFound, Refused, Unavailable
 from hyok.http1.client import Response
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from hyok.backends.port import StoredPart
 
 KINDS = ("put", "rare", "copy", "complete", "delete")
+UNFINISHED = [
+    Failure(500, "InternalError"),
+    Failure(500, ""),
+    Failure(502, ""),
+    Failure(503, ""),
+    Failure(503, "SlowDown"),
+    Failure(504, ""),
+    Failure(408, ""),
+    Failure(400, "RequestTimeout"),
+    Failure(429, ""),
+]
+IN_WORDS = [Failure(400, "InvalidRequest"), Failure(405, ""), Failure(501, "NotImplemented")]
+NO_BUCKET = error_of(Failure(404, "NoSuchBucket"))
 
 
 class FakeEndpoint:
@@ -33,9 +51,12 @@ class FakeEndpoint:
         self.objects: dict[str, str] = {}
         self.uploads: dict[str, str] = {}
         self.count = itertools.count(1)
-        self.failing: list[Unavailable] = []
+        self.failing: list[HyokError] = []
+        self.server = "Store 1.0"
+        self.writes = 0
 
     async def _write(self, name: str, headers: Mapping[str, str]) -> str:
+        self.writes += 1
         await self._decide(name, headers)
         self.objects[name] = f"etag-{next(self.count)}"
         return self.objects[name]
@@ -122,10 +143,37 @@ class NoVersions:
         return None
 
 
-async def decides(endpoint: FakeEndpoint, kind: str) -> bool:
+class Versions(NoVersions):
+    """One that keeps versions, and has none left over."""
+
+    async def versioning(self, _bucket: str) -> str:
+        return "Enabled"
+
+    async def list_versions(self, *_where: str, **_more: Any) -> VersionListing:
+        return VersionListing([], [])
+
+
+def abilities(
+    endpoint: FakeEndpoint,
+    *,
+    now: list[float] | None = None,
+    races: TrialFile | None = None,
+    versions: bool = False,
+) -> KnownAbilities:
     features = StoreFeatures(keeps_metadata=True, conditional_put=False, conditional_copy=False)
-    known = KnownAbilities(NoVersions(), endpoint, features)  # type: ignore[arg-type]
-    return await known.decides("b", kind)  # type: ignore[arg-type]
+    clock = now or [1000.0]
+    store = Versions() if versions else NoVersions()
+    return KnownAbilities(
+        store,  # type: ignore[arg-type]
+        endpoint,  # type: ignore[arg-type]
+        features,
+        races=races,
+        clock=lambda: clock[0],
+    )
+
+
+async def decides(endpoint: FakeEndpoint, kind: str) -> bool:
+    return await abilities(endpoint).decides("b", kind)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -171,14 +219,170 @@ async def test_a_store_that_looks_first_and_writes_later_is_found_out(kind: str)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_a_store_that_is_busy_is_asked_again_later(kind: str) -> None:
-    endpoint = FakeEndpoint("decides")
-    features = StoreFeatures(keeps_metadata=True, conditional_put=False, conditional_copy=False)
-    known = KnownAbilities(NoVersions(), endpoint, features)  # type: ignore[arg-type]
-    endpoint.failing = [Unavailable("busy", untouched=True)]
-    with pytest.raises(Unavailable):
+@pytest.mark.parametrize("failure", UNFINISHED)
+async def test_a_trial_that_the_store_let_nobody_finish_is_made_again_and_never_a_no(
+    kind: str, failure: Failure
+) -> None:
+    endpoint, now = FakeEndpoint("decides"), [1000.0]
+    known = abilities(endpoint, now=now)
+    endpoint.failing = [error_of(failure)]
+    with pytest.raises(Unavailable) as caught:
         await known.decides("b", kind)  # type: ignore[arg-type]
+    assert caught.value.reason == "SlowDown"
+    assert caught.value.untouched, "a write with a condition may be sent again"
+    with pytest.raises(Unavailable) as again:
+        await known.decides("b", kind)  # type: ignore[arg-type]
+    assert 0 < again.value.retry_after_seconds <= PAUSE_SECONDS
+    assert next(endpoint.count) < 3, "a store in trouble is left alone for a moment"
+    now[0] += PAUSE_SECONDS
     assert await known.decides("b", kind)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("error", [*map(error_of, IN_WORDS), broken("it has no ETag")])
+async def test_a_refusal_in_words_is_a_no(kind: str, error: HyokError) -> None:
+    endpoint = FakeEndpoint("decides")
+    known = abilities(endpoint)
+    endpoint.failing = [error]
+    assert not await known.decides("b", kind)  # type: ignore[arg-type]
+    assert not await known.decides("b", kind), "and is remembered"  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("error", [error_of(Failure(403, "AccessDenied")), NO_BUCKET])
+async def test_what_people_must_mend_is_said_and_not_remembered(
+    kind: str, error: HyokError
+) -> None:
+    endpoint, now = FakeEndpoint("decides"), [1000.0]
+    known = abilities(endpoint, now=now)
+    endpoint.failing = [error]
+    with pytest.raises(type(error)) as caught:
+        await known.decides("b", kind)  # type: ignore[arg-type]
+    assert caught.value is error
+    now[0] += PAUSE_SECONDS
+    assert await known.decides("b", kind)  # type: ignore[arg-type]
+
+
+async def test_what_was_found_is_believed_for_a_day() -> None:
+    endpoint, now = FakeEndpoint("decides"), [1000.0]
+    known = abilities(endpoint, now=now)
+    assert await known.decides("b", "put")
+    endpoint.how = "ignores"
+    now[0] += AGE_SECONDS_MAX
+    assert await known.decides("b", "put")
+    now[0] += 1
+    assert not await known.decides("b", "put"), "the store is another version by now"
+
+
+async def test_a_store_that_calls_itself_another_version_is_tried_anew() -> None:
+    endpoint = FakeEndpoint("decides")
+    known = abilities(endpoint)
+    assert await known.decides("b", "put")
+    endpoint.how, endpoint.server = "ignores", "Store 2.0"
+    assert not await known.decides("b", "put")
+
+
+def trial_file(path: Path, now: list[float], endpoint: str = "http://store") -> TrialFile:
+    return TrialFile(path / "stores" / "s.json", endpoint, lambda: now[0])
+
+
+RACED = ("put", "copy", "complete")
+
+
+@pytest.mark.parametrize("kind", RACED)
+async def test_a_race_is_that_of_the_store_and_one_writer_tries_each_bucket(
+    kind: str, tmp_path: Path
+) -> None:
+    now = [1000.0]
+    endpoint = FakeEndpoint("decides")
+    known = abilities(endpoint, now=now, races=trial_file(tmp_path, now))
+    assert await known.decides("a", kind)  # type: ignore[arg-type]
+    raced = endpoint.writes
+    assert await known.decides("b", kind)  # type: ignore[arg-type]
+    alone = 8 if kind == "copy" else 4  # a copy needs a source
+    assert endpoint.writes - raced == alone, "no race"
+    # Another process, after a restart.
+    fresh = FakeEndpoint("decides")
+    other = abilities(fresh, now=now, races=trial_file(tmp_path, now))
+    assert await other.decides("a", kind)  # type: ignore[arg-type]
+    assert fresh.writes == alone
+    assert fresh.objects == fresh.uploads == {}
+    # What one writer can see is not taken from elsewhere.
+    for how in ("ignores", "never", "refuses"):
+        worse = abilities(FakeEndpoint(how), now=now, races=trial_file(tmp_path, now))
+        assert not await worse.decides("c", kind)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", RACED)
+async def test_a_race_that_the_store_lost_is_lost_in_all_of_its_buckets(
+    kind: str, tmp_path: Path
+) -> None:
+    now = [1000.0]
+    endpoint = FakeEndpoint("looks-first")
+    known = abilities(endpoint, now=now, races=trial_file(tmp_path, now))
+    assert not await known.decides("a", kind)  # type: ignore[arg-type]
+    before = endpoint.writes
+    assert not await known.decides("b", kind)  # type: ignore[arg-type]
+    assert endpoint.writes == before
+
+
+@pytest.mark.parametrize(
+    "change", ["older than a day", "from the future", "endpoint", "version", "versions", "cut"]
+)
+async def test_on_any_doubt_the_race_is_run_again(change: str, tmp_path: Path) -> None:
+    now = [1_000_000.0]
+    known = abilities(FakeEndpoint("decides"), now=now, races=trial_file(tmp_path, now))
+    assert await known.decides("a", "put")
+    # The store decides no more, which a race alone can show.
+    endpoint, versions, name = FakeEndpoint("looks-first"), False, "http://store"
+    if change == "older than a day":
+        now[0] += AGE_SECONDS_MAX + 1
+    elif change == "from the future":
+        now[0] -= 1
+    elif change == "endpoint":
+        name = "http://other"
+    elif change == "version":
+        endpoint.server = "Store 2.0"
+    elif change == "versions":
+        versions = True
+    else:
+        path = tmp_path / "stores" / "s.json"
+        path.write_text(path.read_text()[:-3])
+    races = trial_file(tmp_path, now, name)
+    other = abilities(endpoint, now=now, races=races, versions=versions)
+    assert not await other.decides("b", "put")
+
+
+async def test_a_finding_is_not_older_in_memory_than_in_the_file(tmp_path: Path) -> None:
+    now = [1000.0]
+    first = abilities(FakeEndpoint("decides"), now=now, races=trial_file(tmp_path, now))
+    assert await first.decides("a", "put")
+    now[0] += AGE_SECONDS_MAX - 10
+    endpoint = FakeEndpoint("decides")
+    second = abilities(endpoint, now=now, races=trial_file(tmp_path, now))
+    assert await second.decides("a", "put")
+    endpoint.how = "looks-first"
+    now[0] += 20
+    assert not await second.decides("a", "put")
+
+
+async def test_a_folder_that_cannot_be_written_costs_nothing_but_time(tmp_path: Path) -> None:
+    (tmp_path / "stores").write_text("no folder")
+    now = [1000.0]
+    races = trial_file(tmp_path, now)
+    assert await abilities(FakeEndpoint("decides"), now=now, races=races).decides("a", "put")
+    assert races.known("anything") is None
+
+
+def test_the_file_stays_small(tmp_path: Path) -> None:
+    now = [1000.0]
+    races = trial_file(tmp_path, now)
+    for number in range(ENTRIES_MAX + 3):
+        now[0] += 1
+        races.keep(f"key {number}", decides=True)
+    assert races.known("key 2") is None
+    assert races.known("key 3") is not None
+    assert len(list((tmp_path / "stores").iterdir())) == 1
 
 
 async def test_a_condition_is_refused_where_any_store_does_not_decide_it() -> None:

@@ -25,7 +25,6 @@ NEEDS_NO_JSON = {
     # acts, whose answer is the exit code
     *("apps revoke", "apps end-sessions", "apps keys end", "apps keys revoke"),
     *("apps trust add", "apps trust remove", "break-glass end", "break-glass review"),
-    *("doors keys suspend", "doors keys resume", "doors keys deactivate"),
     *("buckets withdraw", "freeze", "thaw", "policy test", "login", "logout"),
     *("shred statement", "shred check-statement", "evidence crypto"),
 }

@@ -79,6 +79,7 @@ class House:
     watch: HsmWatch
     custodian: KeyCustodian
     now: list[int]
+    database_path: Path
 
 
 def build(path: Path, hsm: MemoryHsm, mirror: Mirror, now: list[int]) -> House:
@@ -113,7 +114,7 @@ def build(path: Path, hsm: MemoryHsm, mirror: Mirror, now: list[int]) -> House:
         freezes=Freezes(database, lambda: now[0]),
         policy=InForce(),
     )
-    return House(database, hsm, journal, mirror, keks, keyring, watch, custodian, now)
+    return House(database, hsm, journal, mirror, keks, keyring, watch, custodian, now, path)
 
 
 @pytest.fixture

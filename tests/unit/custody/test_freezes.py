@@ -77,6 +77,30 @@ async def test_nothing_is_opened_sealed_or_listed_until_it_is_thawed(
     assert await refused(house, envelope) == []
 
 
+@pytest.mark.parametrize("parent", ["Contoso Cloud", "contoso  cloud"])
+async def test_a_store_that_a_supplier_has_is_frozen_also_when_it_is_added_later(
+    house: House, parent: str
+) -> None:
+    envelope = await sealed(house)
+    parents = {"local": ""}
+    house.custodian._decisions._freezes = Freezes(house.database, lambda: house.now[0], parents)
+    freezes = freezes_of(house)
+    await freezes.freeze(Frozen.SUPPLIER, "Contoso Cloud", "operator:els", "kort geding")
+    assert [one.word for one in await freezes.all()] == ["freeze:supplier:Contoso Cloud"]
+    house.now[0] += 2_000
+    assert await refused(house, envelope) == []
+    parents["local"] = "Ander"
+    assert await refused(house, envelope) == []
+    parents["local"] = parent
+    assert await refused(house, envelope) == ["HY-2315"] * 3
+    del parents["local"]  # a store of which nobody knows whose it is
+    assert await refused(house, envelope) == ["HY-2315"] * 3
+    parents["local"] = parent
+    await freezes.thaw(Frozen.SUPPLIER, "Contoso Cloud")
+    house.now[0] += 2_000
+    assert await refused(house, envelope) == []
+
+
 async def test_officers_act_on_what_is_frozen(house: House) -> None:
     await freezes_of(house).freeze(Frozen.TENANT, "t", "operator:els", "incident")
     house.now[0] += 2_000

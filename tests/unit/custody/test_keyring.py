@@ -12,8 +12,8 @@ from tests.unit.custody.test_custodian import READ, House, asking, bucket, build
 
 from hyok.custody.intermediate_key import IK, Lifetime
 from hyok.custody.keks import KEYRING_EPOCH as EPOCH
-from hyok.custody.keyring import LEASE
 from hyok.custody.secrets_cache import ByteSecrets, SecretCache
+from hyok.custody.write_leases import LEASE
 from hyok.database.epoch_rows import POLL_MS
 from hyok.database.rows import bump_epoch
 from hyok.database.tables import keyring, tombstones

@@ -189,12 +189,16 @@ def test_who_keeps_keys_or_audits_holds_no_other_role(role: Role) -> None:
         check_roles(frozenset({role, Role.SECURITY}))
 
 
+_ENDS = (Act.DESTROY_KEY, Act.DESTROY_DOOR_KEY)
+
+
 def test_an_auditor_does_nothing_and_a_custodian_nothing_with_data() -> None:
     for act, allowed in ACTS.items():
         assert Role.AUDITOR not in allowed.propose | allowed.approve
         custodians = Role.CUSTODIAN in allowed.propose | allowed.approve
-        assert custodians is (act in (Act.DESTROY_KEY, Act.ADD_IDENTITY))
-        assert Role.CUSTODIAN not in allowed.approve or act is Act.DESTROY_KEY
+        own = (Act.ADD_IDENTITY, Act.REMOVE_IDENTITY)
+        assert custodians is (act in (*_ENDS, *own))
+        assert Role.CUSTODIAN not in allowed.approve or act in _ENDS
         with pytest.raises(Refused):
             check_propose(act, officer("anna", Role.AUDITOR))
         with pytest.raises(Refused):

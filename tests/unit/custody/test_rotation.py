@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import sqlite3
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import event, select, update
 from tests.unit.custody.test_custodian import (
     CLASSES,
     HEADER,
@@ -16,11 +18,13 @@ from tests.unit.custody.test_custodian import (
     House,
     asking,
     bucket,
+    build,
     house,
 )
 
 from hyok.custody import rotation as rotation_module
 from hyok.custody.key_states import KeyState
+from hyok.custody.keyring_rows import KeyringRows
 from hyok.custody.rotation import KeyRotation
 from hyok.database.tables import keyring
 from hyok.envelope.records import parse_record
@@ -286,6 +290,41 @@ async def test_an_hsm_that_is_away_stops_it_and_nothing_is_lost(
             await rotation.move(kek, [])
     assert (await rotation.move(kek, [])).records == 3
     assert all([await reads(house, one) for one in before])
+
+
+@pytest.mark.parametrize("known", ["not at all", "as one that serves nothing yet"])
+async def test_another_process_reads_on_in_the_moment_of_a_rotation(
+    house: House, known: str
+) -> None:
+    """Its memory of the keys is younger than the rotation's first step, and older than its last."""
+    [one] = await sealed(house, "vertrouwelijk", 1)
+    other = build(house.database_path, house.hsm, house.mirror, house.now)
+    made = None
+    if known != "not at all":
+        made = await house.keks.make(house.hsm, "t", "vertrouwelijk", 1, house.now[0])
+    seen = {kek.kek_id: kek.state for kek in await other.keks.all()}
+    assert seen.get("t/vertrouwelijk/2") == (made and KeyState.PRE_ACTIVE)
+    await rotate(house, "vertrouwelijk")
+    assert await reads(other, one)
+    other.database.close()
+
+
+async def test_a_batch_of_a_million_records_is_read_by_their_ids_and_nothing_is_sorted(
+    house: House,
+) -> None:
+    asked: list[tuple[str, object]] = []
+
+    def note(_c: object, _cursor: object, sql: str, values: object, *_: object) -> None:
+        asked.append((sql, values))
+
+    reader = house.database._reader
+    event.listen(reader, "before_cursor_execute", note)
+    await KeyringRows(house.database).behind("t", "vertrouwelijk", "t/vertrouwelijk/2", limit=256)
+    event.remove(reader, "before_cursor_execute", note)
+    [(sql, values)] = [one for one in asked if "ORDER BY" in one[0]]
+    with closing(sqlite3.connect(house.database_path)) as opened:
+        plan = [row[3] for row in opened.execute(f"EXPLAIN QUERY PLAN {sql}", values)]
+    assert plan == ["SEARCH keyring USING INDEX sqlite_autoindex_keyring_1 (ik_id>?)"]
 
 
 async def test_an_hsm_that_gives_the_old_key_a_new_name_is_refused(

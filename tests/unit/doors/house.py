@@ -28,10 +28,11 @@ from tests.unit.custody.test_custodian import (
 )
 
 from hyok.custody.door_catalog import DoorCatalog
-from hyok.custody.door_key import Usage
-from hyok.custody.doors import DoorCustody
+from hyok.custody.door_key import CIPHER, PAIR, PAIRS, Usage
+from hyok.custody.door_wraps import DoorWraps
 from hyok.custody.secret_box import CLASSIFICATION, TENANT, HsmSecretBox
-from hyok.doors.config import XksStoreSettings
+from hyok.doors.trials import Trials
+from hyok.doors.xks.config import XksStoreSettings
 from hyok.doors.xks.door import XksDoor
 from hyok.doors.xks.health import Health
 from hyok.errors import Malformed
@@ -74,6 +75,7 @@ class Head:
     target: bytes
     headers: Sequence[tuple[bytes, bytes]]
     peer: str = "192.0.2.7"
+    client_name: str = ""
 
 
 @dataclass
@@ -123,7 +125,7 @@ class KeyStore:
 
     house: House
     hsm: MemoryHsm
-    custody: DoorCustody
+    custody: DoorWraps
     catalog: DoorCatalog
     keys: AccessKeys
     issued: IssuedAccessKey
@@ -196,6 +198,8 @@ class KeyStore:
         return await self.ask("decrypt", body | more, key)
 
     async def make(self, name: str, *usage: Usage, version: int = 1, **more: Any) -> None:
+        kind = more.get("kind", "aes-256")
+        usual = PAIR.usage if kind in PAIRS else CIPHER
         await self.catalog.make(
             self.hsm,
             more.get("tenant", "t"),
@@ -203,7 +207,8 @@ class KeyStore:
             version,
             more.get("classification", "vertrouwelijk"),
             [more.get("app", "aws-kms")],
-            usage or list(Usage),
+            usage or list(usual),
+            kind,
         )
 
     def key_value(self, name: str, version: int = 1, tenant: str = "t") -> bytes:
@@ -249,11 +254,12 @@ async def key_store(folder: Path, **more: Any) -> AsyncIterator[KeyStore]:
     house.custodian.decisions._engine = ENGINE
     keys = AccessKeys(house.database, HsmSecretBox(hsm, house.keks, secrets.token_bytes))
     catalog = DoorCatalog(house.database, lambda: now[0])
-    custody = DoorCustody(
+    custody = DoorWraps(
         hsm=hsm,
         catalog=catalog,
         decisions=house.custodian.decisions,
         opaque_id=house.custodian.opaque_id,
+        entropy=secrets.token_bytes,
     )
     meter, monotonic = Meter(), [1000.0]
     stores = [
@@ -261,13 +267,8 @@ async def key_store(folder: Path, **more: Any) -> AsyncIterator[KeyStore]:
         XksStoreSettings(prefix="/ander", app="ander", regions=(REGION,)),
     ]
     settings: dict[str, Any] = {"deadline_seconds": 10.0, "in_flight_max": 8, "stores": stores}
-    health = Health(
-        custody.probe,
-        model="softhsm",
-        proxy="hyok test",
-        fleet=1,
-        monotonic=lambda: monotonic[0],
-    )
+    trials = Trials(custody.probe, monotonic=lambda: monotonic[0])
+    health = Health(trials, model="softhsm", proxy="hyok test", fleet=1)
     door = XksDoor(
         credentials=keys,
         custody=custody,

@@ -9,18 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from sqlalchemy import update
 from tests.unit.doors.house import CALLER, METADATA, PREFIX, b64, key_store, plain_of
 
 from hyok.custody.door_key import USES_AT_ONCE, USES_MAX, Usage
 from hyok.custody.freezes import Freezes, Frozen
 from hyok.custody.key_states import KeyState
-from hyok.database.tables import door_key_versions
+from hyok.database.rows import bump_epoch
+from hyok.database.tables import door_key_versions, door_keys
 from hyok.errors import Conflict, NotFound, Tampered, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from sqlalchemy import Connection
     from tests.unit.doors.house import FakeExchange, KeyStore
 
 AAD = b"project=nile,department=marketing"
@@ -76,7 +79,7 @@ async def ill(_seconds: float) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("usage", "said"),
     [
-        (list(Usage), ["ENCRYPT", "DECRYPT"]),
+        ([Usage.ENCRYPT, Usage.DECRYPT], ["ENCRYPT", "DECRYPT"]),
         ([Usage.ENCRYPT], ["ENCRYPT"]),
         ([Usage.DECRYPT], ["DECRYPT"]),
     ],
@@ -412,7 +415,7 @@ async def test_only_post_is_answered(aws: KeyStore) -> None:
 
 
 async def test_too_many_requests_wait(tmp_path: Path) -> None:
-    from hyok.doors.config import XksStoreSettings
+    from hyok.doors.xks.config import XksStoreSettings
 
     store = XksStoreSettings(
         prefix=PREFIX, app="aws-kms", regions=("eu-central-1",), requests_per_second_max=3
@@ -489,7 +492,6 @@ async def test_what_fails_inside_is_told_by_name_alone(
 
 
 async def test_no_version_encrypts_more_often_than_random_ivs_bear(aws: KeyStore) -> None:
-    from sqlalchemy import update
 
     sealed = (await aws.encrypt()).json
     far = update(door_key_versions).values(uses=USES_MAX - USES_AT_ONCE + 1)
@@ -502,6 +504,62 @@ async def test_no_version_encrypts_more_often_than_random_ivs_bear(aws: KeyStore
     assert plain_of(await aws.decrypt(sealed)) == b"Hello World!"
     await aws.make("kms", version=2)
     assert (await aws.encrypt()).status == 200
+
+
+async def test_a_key_that_is_for_nothing_is_told_so_and_does_nothing(aws: KeyStore) -> None:
+    row = door_keys.c
+    for_nothing = update(door_keys).where(row.name == "kms").values(usage=[])
+
+    def act(connection: Connection) -> None:  # by hand: no officer can make such a key
+        connection.execute(for_nothing)
+        bump_epoch(connection, "door_keys")
+
+    sealed = (await aws.encrypt()).json
+    await aws.house.database.run(act)
+    aws.house.now[0] += 10_000
+    for answer in (await aws.encrypt(), await aws.decrypt(sealed)):
+        assert told(answer) == (400, "InvalidKeyUsageException")
+    shown = {"requestMetadata": METADATA | {"kmsOperation": "DescribeKey"}}
+    assert (await aws.ask("metadata", shown)).json["keyUsage"] == []
+
+
+@pytest.mark.parametrize("where", ["at the log", "at the hsm", "a fault of ours"])
+async def test_a_use_that_is_cut_off_is_on_record_as_failed(
+    aws: KeyStore, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    waits = asyncio.Event()
+
+    async def hang(*_asked: Any) -> Any:
+        waits.set()
+        await asyncio.sleep(60)
+
+    async def break_(*_asked: Any) -> Any:
+        waits.set()
+        raise ZeroDivisionError
+
+    record = aws.house.journal.record
+
+    async def slow(entry: Any, *, durable: bool) -> None:
+        await record(entry, durable=durable)
+        if entry.phase == "intend":
+            await hang()
+
+    if where == "at the log":
+        monkeypatch.setattr(aws.house.journal, "record", slow)
+    else:
+        monkeypatch.setattr(aws.hsm, "door_seal", hang if where == "at the hsm" else break_)
+    task = asyncio.create_task(aws.encrypt())
+    await waits.wait()
+    if where != "a fault of ours":
+        task.cancel()  # as the door's deadline does, and a process that stops
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    else:
+        assert told(await task) == (500, "InternalException")
+    first, last = [one for one, _ in aws.house.journal.entries]
+    assert (first.phase, last.phase) == ("intend", "conclude")
+    assert (last.outcome, last.error) == ("failed", "Unavailable:CutOff")
+    assert last.kek_id == first.kek_id
 
 
 async def test_each_use_is_on_record_before_the_hsm_is_asked(aws: KeyStore) -> None:

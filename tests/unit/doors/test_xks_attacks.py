@@ -7,8 +7,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.unit.doors.house import HOST, METADATA, NOW_MS, PREFIX, FakeExchange, Head, key_store
+from tests.unit.doors.house import (
+    HOST,
+    METADATA,
+    NOW_MS,
+    PREFIX,
+    REGION,
+    FakeExchange,
+    Head,
+    key_store,
+)
 
+from hyok.doors.xks.config import XksStoreSettings
 from hyok.errors import NotAuthenticated
 from hyok.sigv4.service import check_claim, parse_claim
 
@@ -93,6 +103,20 @@ async def test_an_access_key_of_another_key_store_is_refused(aws: KeyStore) -> N
     assert refused(await aws.ask("encrypt", BODY, **signing))
     at_their_own = await aws.ask("encrypt", BODY, prefix="/ander", **signing)
     assert at_their_own.json["errorName"] == "KeyNotFoundException"
+
+
+async def test_a_key_store_may_have_certificates_of_its_own(tmp_path: Path) -> None:
+    own = XksStoreSettings(
+        prefix=PREFIX, app="aws-kms", regions=(REGION,), client_names=("CKS.one.example",)
+    )
+    async with key_store(tmp_path, stores=[own]) as aws:
+        raw = json.dumps(BODY).encode()
+        for name, gets_in in (("cks.one.example", True), ("cks.two.example", False), ("", False)):
+            head = Head("POST", TARGET.encode(), aws.sign(TARGET, raw), client_name=name)
+            exchange = FakeExchange(head, raw, len(raw))
+            await aws.door.handle(exchange)
+            assert (exchange.status == 200) is gets_in
+            assert gets_in or refused(exchange)
 
 
 async def test_two_access_keys_serve_at_once_and_a_revoked_one_no_more(aws: KeyStore) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from tests.unit.gateway.door import Answer, Door
 
+from hyok.errors import Refused
 from hyok.vocabulary import ClassificationName
 
 RULES = b"""<CORSConfiguration>
@@ -206,3 +207,59 @@ async def test_other_buckets_are_not_read_without_credentials() -> None:
     door = Door()
     await door.send("PUT /bucket/a", b"1")
     assert (await door.send("GET /bucket/a", signed=False)).code == "AccessDenied"
+
+
+@pytest.mark.parametrize(
+    ("what", "root"),
+    [
+        ("accelerate", b"<AccelerateConfiguration "),
+        ("logging", b"<BucketLoggingStatus "),
+        ("notification", b"<NotificationConfiguration "),
+    ],
+)
+async def test_what_nobody_could_set_is_told_as_never_set(what: str, root: bytes) -> None:
+    door = Door()
+    told = await asked(door, "GET /bucket", what)
+    assert (told.status, told.headers["content-type"]) == (200, "application/xml")
+    assert root in told.body
+    assert (await asked(door, "PUT /bucket", what, b"<x/>")).status == 501
+
+
+@pytest.mark.parametrize("what", ["analytics", "intelligent-tiering", "inventory", "metrics"])
+async def test_lists_of_configurations_are_empty(what: str) -> None:
+    door = Door()
+    told = await asked(door, "GET /bucket", what)
+    assert told.status == 200
+    assert b"<IsTruncated>false</IsTruncated>" in told.body
+    for method in ("GET", "DELETE"):
+        one = await door.send(f"{method} /bucket", query=[(what, ""), ("id", "x")])
+        assert (one.status, one.code) == (404, "NoSuchConfiguration")
+    put = await door.send("PUT /bucket", b"<x/>", query=[(what, ""), ("id", "x")])
+    assert (put.status, put.code) == (501, "NotImplemented")
+
+
+async def test_a_bucket_has_no_policy_of_its_own_to_tell_or_to_take_away() -> None:
+    door = Door()
+    told = await asked(door, "GET /bucket", "policy")
+    assert (told.status, told.code) == (404, "NoSuchBucketPolicy")
+    for what in ("policy", "replication", "website"):
+        assert (await asked(door, "DELETE /bucket", what)).status == 204
+
+
+async def test_who_may_not_see_a_bucket_is_told_no_setting() -> None:
+    door = Door()
+    door.vault.custodian.refuse = Refused("no", reason="AccessDenied")
+    for what in ("policy", "logging", "inventory"):
+        assert (await asked(door, "GET /bucket", what)).status == 403
+
+
+async def test_an_object_that_is_in_no_archive_cannot_be_restored() -> None:
+    door = Door()
+    await door.send("PUT /bucket/k", b"x")
+    body = b"<RestoreRequest><Days>1</Days></RestoreRequest>"
+    told = await door.send("POST /bucket/k", body, query=[("restore", "")])
+    assert (told.status, told.code) == (403, "InvalidObjectState")
+    gone = await door.send("POST /bucket/none", body, query=[("restore", "")])
+    assert (gone.status, gone.code) == (404, "NoSuchKey")
+    bad = await door.send("POST /bucket/k", b"<Restore/>", query=[("restore", "")])
+    assert (bad.status, bad.code) == (400, "MalformedXML")

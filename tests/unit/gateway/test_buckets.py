@@ -18,7 +18,7 @@ def test_the_table_has_a_handler_for_what_is_served_and_for_nothing_else() -> No
 @pytest.mark.parametrize(
     ("line", "query", "name"),
     [
-        ("GET /bucket", [("policy", "")], "GetBucketPolicy"),
+        ("PUT /bucket", [("notification", "")], "PutBucketNotificationConfiguration"),
         ("PUT /bucket", [("policy", "")], "PutBucketPolicy"),
         ("POST /bucket/k", [("select", ""), ("select-type", "2")], "SelectObjectContent"),
     ],

@@ -27,7 +27,7 @@ __all__ = ["house"]
 
 KIB = bytes(1024)
 COUNTED = 8
-BOUNDS = {"put": 300, "get": 288, "head": 234, "range": 270}
+BOUNDS = {"put": 286, "get": 283, "head": 228, "range": 262}
 
 
 async def calls_of(sealed: Sealed, line: str, body: bytes, status: int, **more: Any) -> float:

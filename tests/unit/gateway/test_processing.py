@@ -81,7 +81,7 @@ async def test_each_act_on_an_object_is_one_span_with_its_subject_and_no_user(
     ]
     for span in spans:
         assert span["attributes"]["dpl.core.processing_activity_id"] == ACTIVITY
-        assert span["status"] == "Ok"
+        assert (span["status"], span["status_code"]) == ("Ok", 1)
         assert 0 < span["start_time"] <= span["end_time"]
         assert len(span["trace_id"]) == 32
         assert len(span["span_id"]) == 16
@@ -117,6 +117,22 @@ async def test_an_app_without_a_processing_activity_leaves_no_spans(house: House
     assert all(not record.subject for record in house.journal.records)
 
 
+@pytest.mark.parametrize(
+    ("action", "is_one"),
+    [
+        ("object:get", True),
+        ("file:seal", True),
+        ("file:open", True),
+        ("key:encrypt", False),
+        ("bucket:list", False),
+    ],
+)
+def test_what_touches_content_is_processing_at_every_door(action: str, is_one: bool) -> None:
+    fields = {"phase": "conclude", "outcome": "done", "activity": ACTIVITY, "action": action}
+    entry = Entry(Place(1, 1, 0, "", 9), b"", {"seq": 1, "at_ms": 9, **fields})
+    assert (LdvFormat("o").render(entry) is not None) is is_one
+
+
 async def test_a_failure_is_an_error_and_a_refusal_no_processing(house: House) -> None:
     sealed = await opened(house, processing_activity=ACTIVITY, clearance=0)
     answer = await sealed.send("PUT zaak/1", b"inhoud")
@@ -133,7 +149,8 @@ async def test_a_failure_is_an_error_and_a_refusal_no_processing(house: House) -
     }
     message = LdvFormat("o").render(Entry(Place(1, 1, 0, "", 9), b"", failing))
     assert message is not None
-    assert json.loads(message)["status"] == "Error"
+    failed = json.loads(message)
+    assert (failed["status"], failed["status_code"]) == ("Error", 2)
 
 
 async def test_each_decision_is_one_record_with_the_policies_that_gave_it(house: House) -> None:

@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hyok.errors import Malformed
-from hyok.hsm import agent as agent_module
-from hyok.hsm.agent import Agent, listen, read_pin
+from hyok.hsm import agent_socket
+from hyok.hsm.agent import Agent, read_pin
+from hyok.hsm.agent_socket import listen
 from hyok.hsm.dialect import Dialect
+from hyok.hsm.door_questions import OF_DOORS
 from hyok.hsm.gate import PinGate
+from hyok.hsm.questions import of_keys
 from hyok.hsm.wire import Outcome, Question, Verb
 
 if TYPE_CHECKING:
@@ -57,8 +60,10 @@ class IdleToken:
     dialect = Dialect("soft")
     signing = None
 
-    def hmac_check(self, kek_id: str) -> bytes:
+    def hmac_check(self, *_asked: object, **_how: object) -> bytes:
         raise AssertionError("the question should have been refused before")
+
+    open = create = hmac_check
 
     class sessions:  # noqa: N801 - an attribute of the real one
         generation = 1
@@ -91,10 +96,28 @@ def test_a_question_with_other_fields_than_its_verbs_is_malformed(agent, questio
     assert agent.answer(question).outcome is Outcome.MALFORMED
 
 
+def test_every_verb_is_answered_and_each_in_one_place() -> None:
+    of_keks = set(of_keys(str))
+    assert not of_keks & set(OF_DOORS)
+    assert of_keks | set(OF_DOORS) | {Verb.STATUS, Verb.RESET} == set(Verb)
+
+
+@pytest.mark.parametrize("verb", sorted({Verb.DOOR_SEAL_MANY, Verb.PAIR_OPEN, Verb.PRIVATE_SIGN}))
+def test_a_door_verb_with_too_few_or_too_many_fields_is_malformed(agent: Agent, verb: Verb) -> None:
+    assert agent.answer(Question(1, verb, ())).outcome is Outcome.MALFORMED
+    if not OF_DOORS[verb].more:
+        assert agent.answer(Question(1, verb, (b"x",) * 9)).outcome is Outcome.MALFORMED
+
+
 def test_no_verb_takes_ready_made_hmac_input() -> None:
     signing = {verb.name for verb in Verb if "SIGN" in verb.name or "RAW" in verb.name}
     # These are about key pairs that sign checkpoints, put together by the agent itself.
-    assert signing == {"CREATE_SIGNING", "SIGNING_KEY", "SIGN_CHECKPOINT"}
+    checkpoints = {"CREATE_SIGNING", "SIGNING_KEY", "SIGN_CHECKPOINT"}
+    # And these about keys of doors alone, as DOOR_MAC is: no KEK and no audit key has such a name.
+    assert signing == checkpoints | {
+        *("DOOR_SIGN", "DOOR_SIGN_CREATE", "RSA_SIGN", "RSA_SIGN_CREATE"),
+        "PRIVATE_SIGN",
+    }
 
 
 def test_two_agents_never_have_the_same_generation(tmp_path: Path) -> None:
@@ -118,10 +141,10 @@ def connected(agent: Agent) -> Iterator[socket.socket]:
 
 def _serve_one(agent: Agent, listener: socket.socket) -> None:
     connection, _ = listener.accept()
-    assert agent_module._is_same_user(connection)
+    assert agent_socket._is_same_user(connection)
     room = threading.BoundedSemaphore(1)
     room.acquire()
-    agent_module._converse(agent, connection, room)
+    agent_socket._converse(agent, connection, room)
 
 
 @pytest.mark.parametrize(

@@ -166,6 +166,28 @@ async def test_an_answer_in_pieces_is_whole_when_it_is_ended_and_only_then(
         await pool.request("GET", "/pieces/broken", HOST)
 
 
+async def test_list_is_a_method_without_a_body_as_get_is(pump: PumpPool) -> None:
+    seen: list[tuple[str, bytes, int | None]] = []
+
+    async def note(exchange: Exchange) -> None:
+        seen.append((exchange.head.method, exchange.head.target, exchange.content_length))
+        await exchange.respond(200, [], b"ok")
+
+    server = await serve(note, pump=pump)
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(b"LIST /v1/transit/keys HTTP/1.1\r\nhost: x\r\n\r\n")
+    writer.write(b"GET /LIST HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+    answers = await reader.read()
+    assert answers.count(b"200 OK") == 2
+    assert [one[:2] for one in seen] == [("LIST", b"/v1/transit/keys"), ("GET", b"/LIST")]
+    writer.close()
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(b"LISTS /x HTTP/1.1\r\nhost: x\r\n\r\n")
+    assert b"400" in await reader.read()
+    writer.close()
+    await server.close()
+
+
 async def test_a_client_of_http_1_0_gets_no_pieces(opened) -> None:
     server, _ = await opened()
     reader, writer = await asyncio.open_connection("localhost", server.port)

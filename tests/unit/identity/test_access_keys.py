@@ -536,6 +536,29 @@ async def test_an_app_cannot_be_moved_to_another_tenant(keys: AccessKeys) -> Non
         await keys.change_app(App("zaaksysteem", "elders", 50, frozenset({"read"})))
 
 
+async def test_an_app_serves_from_memory_and_what_changed_elsewhere_is_seen(
+    keys: AccessKeys, database: CutOff, box: PaperBox, clock: Clock
+) -> None:
+    assert await keys.serving_app("zaaksysteem") is None
+    await registered(keys)
+    found = await keys.serving_app("zaaksysteem")
+    assert found == await keys.find_app("zaaksysteem"), "that there was none is not remembered"
+    reads = database.reads
+    assert await keys.serving_app("zaaksysteem") == found
+    assert database.reads == reads
+    await AccessKeys(database, box, monotonic=clock).revoke_app("zaaksysteem")
+    clock.seconds += 5
+    gone = await keys.serving_app("zaaksysteem")
+    assert gone is not None
+    assert gone.state == "revoked"
+    database.down = True
+    clock.seconds += 25
+    assert await keys.serving_app("zaaksysteem") == gone
+    clock.seconds += 10
+    with pytest.raises(Unavailable):
+        await keys.serving_app("zaaksysteem")
+
+
 async def test_memory_is_bounded(keys: AccessKeys, monkeypatch: pytest.MonkeyPatch) -> None:
     assert CACHE_ENTRIES_MAX == 10_000
     monkeypatch.setattr("hyok.identity.epoch_memory.CACHE_ENTRIES_MAX", 2)

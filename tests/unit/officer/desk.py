@@ -20,7 +20,7 @@ from hyok.database.leases import Leases
 from hyok.officer.actions import OfficerActions
 from hyok.officer.config import OfficerSettings
 from hyok.officer.hooks import Event, Hooks
-from hyok.officer.officer_acts import AddIdentity, AddOfficer, RevokeOfficer
+from hyok.officer.officer_acts import AddIdentity, AddOfficer, RemoveIdentity, RevokeOfficer
 from hyok.officer.port import Done, Plan
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def desk_over(
         return now[0]
 
     box = HsmSecretBox(hsm, KekCatalog(database, clock_ms), secrets.token_bytes)
-    register = OfficerRegister(database, box, clock_ms)
+    register = OfficerRegister(database, box, clock_ms, development=development)
     approvals = Approvals(database, box, register, development=development, clock_ms=clock_ms)
     journal, hooks = MemoryJournal(), Told()
     actions = OfficerActions(
@@ -140,6 +140,7 @@ def desk_over(
             Act.ADD_OFFICER: AddOfficer(register),
             Act.REVOKE_OFFICER: RevokeOfficer(register),
             Act.ADD_IDENTITY: AddIdentity(register),
+            Act.REMOVE_IDENTITY: RemoveIdentity(register),
         },
         leases=Leases(database, secrets.token_bytes, clock_ms),
         journal=journal,

@@ -395,6 +395,7 @@ def reading(**changed: Any) -> Ask:
         ({"keys": (), "prefix": ""}, {}, 50, False),
         ({"level": 40}, {}, 50, False),
         ({"app": "ander"}, {}, 50, False),
+        ({"door": "kacls"}, {}, 50, False),
         ({"tenant": "ander"}, {}, 50, False),
         ({"bucket": "ander"}, {}, 50, False),
         ({"starts_ms": 1_000_000_001}, {}, 50, False),

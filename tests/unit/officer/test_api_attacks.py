@@ -252,6 +252,31 @@ async def test_a_session_that_was_signed_out_or_written_by_hand_is_nobodys(door:
     await refused(door, await door.ask("", "GET", "/v1/me", **cookie), 401, "HY-2517")
 
 
+async def test_a_session_ends_with_the_login_that_it_began_with(door: Door) -> None:
+    identity = f"oidc:{ISSUER}#sub-chris"
+    word = await door.services.sessions.begin(identity, "00" * 32)
+    cookie = {"cookie": f"{COOKIE}={word}"}
+    async with door.client(**cookie) as client:
+        assert (await client.get("/v1/me")).status_code == 200
+        asked = {
+            "act": "officer:remove-identity",
+            "effect": {"person": "chris", "identity": identity},
+            "reason": "account gekaapt",
+        }
+        made = await door.ask("anna", "POST", "/v1/proposals", asked)
+        assert made.status_code == 201, made.text
+        proposal = made.json()["id"]
+        for other in ("bram", "dewi"):  # anna was only signed in
+            await door.desk.actions.decide(door.desk.sign(other), proposal, Verdict.APPROVE)
+        assert (await client.get("/v1/me")).status_code == 200
+        await door.desk.actions.execute(door.desk.sign("bram"), proposal)
+        assert (await client.get("/v1/me")).status_code == 401
+    assert (await door.ask("chris", "GET", "/v1/me")).status_code == 401  # a token that still runs
+    listed = (await door.ask("anna", "GET", "/v1/identities?pageSize=100")).json()["items"]
+    assert identity not in {one["identity"] for one in listed}
+    assert {"chris"} <= {one["person"] for one in listed}, "the officer stays, with a key"
+
+
 async def test_an_officer_who_left_is_nobody_with_a_token_that_still_runs(door: Door) -> None:
     token = f"Bearer {door.provider.token('chris')}"
     assert (await door.ask("", "GET", "/v1/me", authorization=token)).status_code == 200

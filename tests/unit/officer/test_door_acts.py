@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.unit.doors.house import key_store
 
+from hyok.custody.door_key import WRAPPERS, Usage
 from hyok.custody.key_states import KeyState
 from hyok.custody.proposal import Proposal
 from hyok.custody.quorum import Act, Quorum
 from hyok.errors import Conflict, HyokError, Malformed, NotFound, Refused
+from hyok.hsm.port import DOOR_RSA_SIGN
 from hyok.identity.apps import App
 from hyok.officer.door_acts import NEXT, CreateDoorKey
 from hyok.vocabulary import Ask, Principal
@@ -94,6 +96,45 @@ async def test_a_key_is_made_as_it_was_approved(aws: KeyStore) -> None:
     assert [r.outcome for r in records] == ["pending", "done"]
 
 
+async def test_a_pair_is_made_for_decrypting_alone(aws: KeyStore) -> None:
+    plan = await act_of(aws).plan(wanted(kind="rsa-2048"))
+    assert plan.effect == wanted(kind="rsa-2048", usage=["decrypt"])
+    await make(aws, wanted(kind="rsa-2048"))
+    await make(aws, {"tenant": "t", "key": "nieuw", "version": NEXT})
+    made = await aws.catalog.named("t", "nieuw")
+    assert made.kind == "rsa-2048"
+    assert [bool(one.spec.public_key) for one in made.versions] == [True, True]
+    assert made.versions[0].key_id != made.versions[1].key_id
+    with pytest.raises(Conflict):  # the name is that of a pair now
+        await act_of(aws).plan(wanted())
+
+
+@pytest.mark.parametrize("kind", ["aes-256", "rsa-2048"])
+async def test_a_key_that_wraps_has_one_version_for_good(aws: KeyStore, kind: str) -> None:
+    asked = wanted(usage=["wrap"], **({} if kind == "aes-256" else {"kind": kind}))
+    assert (await act_of(aws).plan(asked)).effect == asked
+    await make(aws, asked)
+    made = await aws.catalog.named("t", "nieuw")
+    assert (made.kind, made.sort in WRAPPERS, made.usage) == (kind, True, {Usage.WRAP})
+    for version in (NEXT, 2):
+        with pytest.raises(Conflict) as said:
+            await act_of(aws).plan({"tenant": "t", "key": "nieuw", "version": version})
+        assert said.value.code == "HY-2646"
+
+
+async def test_a_pair_that_signs_opens_nothing(aws: KeyStore) -> None:
+    effect = wanted(kind="rsa-2048", usage=["sign"])
+    assert (await act_of(aws).plan(effect)).effect == effect
+    await make(aws, effect)
+    made = await aws.catalog.named("t", "nieuw")
+    assert {str(word) for word in made.usage} == {"sign"}
+    assert made.newest.spec.profile == DOOR_RSA_SIGN
+    await aws.hsm.check(made.newest.spec)
+    for usage in (["sign", "decrypt"], ["encrypt"], ["hmac"]):
+        with pytest.raises(Malformed):
+            await act_of(aws).plan(wanted(key="ander", kind="rsa-2048", usage=usage))
+
+
 async def test_the_next_version_is_spelled_out_in_the_proposal(aws: KeyStore) -> None:
     effect: Effect = {"tenant": "t", "key": "kms", "version": NEXT}
     plan = await act_of(aws).plan(effect)
@@ -133,7 +174,16 @@ async def test_without_approval_nothing_is_made(aws: KeyStore) -> None:
         ({"key": "x" * 65}, Malformed, "HY-2600"),
         ({"apps": []}, Malformed, "HY-2600"),
         ({"apps": ["zaken"]}, Malformed, "HY-2600"),
-        ({"usage": ["sign"]}, Malformed, "HY-2600"),
+        ({"kind": "rsa-1024"}, Malformed, "HY-2600"),
+        ({"kind": "rsa-2048", "usage": ["encrypt"]}, Malformed, "HY-2600"),
+        ({"kind": "rsa-2048", "key": "kms"}, Conflict, "HY-2609"),
+        ({"usage": ["unwrap"]}, Malformed, "HY-2600"),
+        ({"usage": ["sign", "encrypt"]}, Malformed, "HY-2600"),
+        ({"usage": ["hmac", "decrypt"]}, Malformed, "HY-2600"),
+        ({"usage": ["hmac", "sign"]}, Malformed, "HY-2600"),
+        ({"usage": ["wrap", "encrypt"]}, Malformed, "HY-2600"),
+        ({"kind": "rsa-2048", "usage": ["wrap", "decrypt"]}, Malformed, "HY-2600"),
+        ({"kind": "rsa-2048", "usage": ["hmac"]}, Malformed, "HY-2600"),
         ({"apps": ["onbekend"]}, NotFound, "HY-2611"),
         ({"tenant": "buur"}, NotFound, "HY-2611"),
         ({"classification": "gerubriceerd"}, Refused, "HY-2610"),

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from hyok.audit.statistics import count
+from hyok.custody.door_key import CIPHER, DoorKey, DoorVersion, Usage
 from hyok.custody.kek import Kek
 from hyok.custody.key_states import KeyState
 from hyok.errors import Malformed
 from hyok.hsm.port import KekSpec
 from hyok.officer.crypto_inventory import ALGORITHMS, inventory
 from hyok.officer.evidence import ASPECTS, Fact, as_rows, judge, parse_norm
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 TEXT = (Path(__file__).resolve().parents[3] / "policies" / "norms" / "bio2.yaml").read_text()
 NORM = parse_norm(TEXT)
@@ -90,7 +94,7 @@ def kek(number: int, state: KeyState, profile: int = 1) -> Kek:
     return Kek(spec, "t", "intern", number, state, 1)
 
 
-def bom(*keks: Kek) -> dict[str, Any]:
+def bom(*keks: Kek, doors: Sequence[DoorKey] = ()) -> dict[str, Any]:
     made = inventory(
         installation="proef",
         version="0.1.0",
@@ -101,6 +105,7 @@ def bom(*keks: Kek) -> dict[str, Any]:
         signing={"hyok-audit/proef/1": "-----BEGIN PUBLIC KEY-----"},
         ciphers=["TLS_AES_256_GCM_SHA384"],
         token="HSM",
+        doors=doors,
     )
     found: dict[str, Any] = json.loads(json.dumps(made))
     return found
@@ -158,3 +163,62 @@ def test_the_log_is_counted_in_its_period_and_a_line_that_lacks_something_is_see
     assert (found.records, found.denied, found.gaps, found.incomplete) == (5, 1, 1, 1)
     assert (found.done["object:get"], found.done["approval:execute"]) == (2, 1)
     assert found.actors == {"officer:anna"}
+
+
+@pytest.mark.parametrize(
+    ("whole", "states"),
+    [
+        (KeyState.ACTIVE, ["destroyed", "deactivated", "active"]),
+        (KeyState.SUSPENDED, ["destroyed", "suspended", "suspended"]),
+        (KeyState.DESTROYED, ["destroyed", "destroyed", "destroyed"]),
+    ],
+)
+def test_the_inventory_names_each_version_of_a_doors_key(
+    whole: KeyState, states: list[str]
+) -> None:
+    each = (KeyState.DESTROYED, KeyState.DEACTIVATED, KeyState.ACTIVE)
+    versions = tuple(
+        DoorVersion(number, KekSpec(f"hyok-door/t/kms/{number}", 0, bytes(16)), state, 4096)
+        for number, state in enumerate(each, 1)
+    )
+    apps, usage = frozenset({"aws-kms"}), CIPHER
+    key = DoorKey("t", "kms", "vertrouwelijk", apps, usage, whole, versions, 1)
+    found = [one for one in bom(doors=[key])["components"] if "hyok-door/" in one["bom-ref"]]
+    material = [one["cryptoProperties"]["relatedCryptoMaterialProperties"] for one in found]
+    assert [one["state"] for one in material] == states
+    assert {(one["algorithmRef"], one["size"]) for one in material} == {("alg:aes-256-gcm", 256)}
+    properties = {one["name"]: one["value"] for one in found[0]["properties"]}
+    assert properties["hyok:encryptions-at-most"] == "4096"
+    assert properties["hyok:usage"] == "decrypt,encrypt"
+
+
+@pytest.mark.parametrize(
+    ("use", "algorithm"),
+    [
+        (Usage.WRAP, "alg:aes-256-kwp"),
+        (Usage.HMAC, "alg:hmac-sha256"),
+        (Usage.SIGN, "alg:ecdsa-p256-sha256"),
+    ],
+)
+def test_the_inventory_tells_what_each_sort_of_key_does(use: Usage, algorithm: str) -> None:
+    version = DoorVersion(1, KekSpec("hyok-door/t/kek/1", 0, bytes(8)), KeyState.ACTIVE, 0)
+    apps, usage = frozenset({"azure"}), frozenset({use})
+    key = DoorKey("t", "kek", "intern", apps, usage, KeyState.ACTIVE, (version,), 1)
+    by_ref = {one["bom-ref"]: one for one in bom(doors=[key])["components"]}
+    found = by_ref["key:hyok-door/t/kek/1"]["cryptoProperties"]
+    assert found["relatedCryptoMaterialProperties"]["algorithmRef"] == algorithm
+    assert algorithm in by_ref
+
+
+@pytest.mark.parametrize(("kind", "bits"), [("rsa-2048", 2048), ("rsa-4096", 4096)])
+def test_the_inventory_names_pairs_of_doors(kind: str, bits: int) -> None:
+    spec = KekSpec("hyok-door/t/geheim/1", 128, bytes(16), public_key=b"DER")
+    version = DoorVersion(1, spec, KeyState.ACTIVE, 0)
+    apps, usage = frozenset({"office"}), frozenset({Usage.DECRYPT})
+    key = DoorKey("t", "geheim", "geheim", apps, usage, KeyState.ACTIVE, (version,), 1, kind)
+    by_ref = {one["bom-ref"]: one for one in bom(doors=[key])["components"]}
+    found = by_ref["key:hyok-door/t/geheim/1"]["cryptoProperties"]
+    material = found["relatedCryptoMaterialProperties"]
+    assert (material["type"], material["size"]) == ("private-key", bits)
+    assert material["id"] == version.key_id
+    assert material["algorithmRef"] in by_ref

@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import os
 import random  # noqa: TID251 - which objects are sampled
+import secrets
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from sqlalchemy import insert
 from tests.fakes.memory_store import MemoryStore
 from tests.unit.custody.test_custodian import house
 from tests.unit.objects.vaults import Vaults, vaults_over
@@ -20,10 +22,15 @@ from tests.unit.officer.test_acts import Acts, executed
 
 from hyok.backends.port import ObjectStore
 from hyok.custody.quorum import Act
+from hyok.database.tables import keyring
+from hyok.envelope.profiles import Profile
+from hyok.envelope.records import seal_record
 from hyok.errors import NotFound
 
 if TYPE_CHECKING:
     from tests.unit.custody.test_custodian import House
+
+    from hyok.custody.kek import Kek
 
 __all__ = ["house"]
 
@@ -32,24 +39,53 @@ RECORDS = int(os.environ.get("HYOK_RECORDS") or (1_000_000 if LONG_RUN else 300)
 OBJECTS = int(os.environ.get("HYOK_OBJECTS") or (100_000 if LONG_RUN else 400))
 SAMPLE = 200
 AT_ONCE = 16
+CASES_MAX = 10_000
+ROWS = 1_000
 CLASS = "vertrouwelijk"
 
 
 async def fill(vaults: Vaults) -> None:
-    """Write objects of as many cases as there shall be records, and records without objects."""
-    cases = min(OBJECTS, RECORDS)
+    """Write objects of many cases, and records of other cases that have none."""
+    cases = min(OBJECTS, RECORDS, CASES_MAX)
 
     async def one(number: int) -> None:
         ask = vaults.ask(f"stuk-{number}", case=f"zaak-{number % cases}")
         await vaults.put(ask, f"inhoud {number}".encode())
 
-    async def lone(number: int) -> None:
-        scope = f"subject:{number:032x}"
-        await vaults.house.keyring.create_fixed(None, "t", CLASS, scope)
+    for begin in range(0, OBJECTS, AT_ONCE):
+        await asyncio.gather(*(one(n) for n in range(begin, min(begin + AT_ONCE, OBJECTS))))
+    house = vaults.house
+    kek = await house.keks.active("t", CLASS)
+    for begin in range(cases, RECORDS, ROWS):
+        rows = [await lone(house, kek, n) for n in range(begin, min(begin + ROWS, RECORDS))]
+        await house.database.run(lambda c, rows=rows: c.execute(insert(keyring), rows))
 
-    for act, first, last in ((one, 0, OBJECTS), (lone, cases, RECORDS)):
-        for begin in range(first, last, AT_ONCE):
-            await asyncio.gather(*(act(n) for n in range(begin, min(begin + AT_ONCE, last))))
+
+async def lone(house: House, kek: Kek, number: int) -> dict[str, object]:
+    """Return the row of a case without objects, as `Keyring` makes it."""
+    scope, ik_id = f"subject:{number:032x}", secrets.token_bytes(16)
+    token, secret = await house.hsm.new_token(kek.spec, scope)
+    raw = seal_record(
+        ik=secrets.token_bytes(32),
+        ik_id=ik_id,
+        salt=secrets.token_bytes(32),
+        secret=secret,
+        profile=Profile(kek.spec.profile),
+        kek_id=kek.kek_id,
+        scope=scope,
+        token=token,
+    )
+    return {
+        "ik_id": ik_id,
+        "tenant": "t",
+        "classification": CLASS,
+        "scope": scope,
+        "kek_id": kek.kek_id,
+        "record": raw,
+        "created_ms": house.now[0],
+        "writes": 0,
+        "current": True,
+    }
 
 
 async def told(vaults: Vaults) -> dict[str, tuple[str, int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import logging
@@ -68,3 +69,74 @@ def test_another_chain_of_processors_gets_the_line(written: io.StringIO) -> None
         logs.tell("s3.request", {"status": 200})
     assert told == [{"status": 200, "event": "s3.request", "log_level": "info"}]
     assert written.getvalue() == ""
+
+
+class Written(io.StringIO):
+    """Keeps each write apart."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes: list[str] = []
+
+    def write(self, text: str) -> int:
+        self.writes.append(text)
+        return super().write(text)
+
+
+@pytest.fixture
+def writes(written: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return every write of its own, with the settings of `configure`."""
+    kept = Written()
+    monkeypatch.setattr(logs, "sys", SimpleNamespace(stderr=kept))
+    logs.configure("info")
+    return kept.writes
+
+
+async def test_lines_of_one_turn_of_the_loop_are_one_write(writes: list[str]) -> None:
+    for number in range(5):
+        logs.tell("s3.request", {"status": 200 + number})
+    assert writes == []
+    await asyncio.sleep(0)
+    assert len(writes) == 1
+    assert [json.loads(line)["status"] for line in writes[0].splitlines()] == [*range(200, 205)]
+    logs.tell("s3.request", {"status": 404})
+    await asyncio.sleep(0)
+    assert len(writes) == 2
+
+
+async def test_no_write_is_longer_than_a_pipe_takes_whole(writes: list[str]) -> None:
+    for number in range(64):
+        logs.tell("s3.request", {"status": number, "reason": "r" * 300})
+    await asyncio.sleep(0)
+    assert all(len(text) <= logs.WRITE_BYTES_MAX and text.endswith("\n") for text in writes)
+    lines = "".join(writes).splitlines()
+    assert [json.loads(line)["status"] for line in lines] == [*range(64)]
+
+
+def test_lines_of_a_loop_that_ended_are_written_with_the_next(writes: list[str]) -> None:
+    ended = asyncio.new_event_loop()
+    ended.call_soon(logs.tell, "s3.request", {"status": 200})
+    ended.call_soon(ended.stop)  # before the end of the line's turn
+    ended.run_forever()
+    ended.close()
+    assert writes == []
+
+    async def another() -> None:
+        logs.tell("s3.request", {"status": 201})
+        await asyncio.sleep(0)
+        lines = "".join(writes).splitlines()
+        assert [json.loads(line)["status"] for line in lines] == [200, 201]
+
+    asyncio.run(another())
+
+
+async def test_a_line_by_the_processors_stands_behind_those_gathered_before_it(
+    writes: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logs.tell("s3.request", {"status": 200})
+    kept = logs._direct.stream
+    assert kept is not None
+    in_order = logs._InOrder(kept)
+    in_order.write("a warning\n")
+    in_order.flush()
+    assert [text.count("status") for text in writes] == [1, 0]

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 ACTIVITY = "dpl.core.processing_activity_id"
 SUBJECT = "dpl.core.data_subject_id"
 SUBJECT_TYPE = "dpl.core.data_subject_id_type"
+PROCESSING = ("object:", "file:")
+"""How actions begin that read or write what personal data may be in."""
+
 UNSET, OK, ERROR = "Unset", "Ok", "Error"
 OTLP_CODES = {UNSET: 0, OK: 1, ERROR: 2}
 OTLP_SERVER = 2
@@ -41,14 +44,16 @@ class LdvFormat:
         fields = entry.fields
         activity, outcome = text_of(fields, "activity"), text_of(fields, "outcome")
         concluded = fields.get("phase") == "conclude" and outcome != "denied"
-        if not activity or not concluded or not text_of(fields, "action").startswith("object:"):
+        if not activity or not concluded or not text_of(fields, "action").startswith(PROCESSING):
             return None
         began = fields.get("began_ms")
+        status = ERROR if outcome == "failed" else OK
         span: dict[str, object] = {
             "trace_id": trace_id(entry),
             "span_id": span_id("ldv", self.origin, entry),
             "name": text_of(fields, "action"),
-            "status": ERROR if outcome == "failed" else OK,
+            "status": status,
+            "status_code": OTLP_CODES[status],
             "start_time": began if isinstance(began, int) else entry.place.at_ms,
             "end_time": entry.place.at_ms,
             "resource": {"attributes": RESOURCE},

@@ -31,6 +31,7 @@ ACTIVITIES = {
     "put": CREATE,
     "seal": CREATE,
     "get": READ,
+    "open": READ,
     "head": READ,
     "list": READ,
     "delete": DELETE,

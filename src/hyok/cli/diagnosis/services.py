@@ -8,8 +8,13 @@ from typing import TYPE_CHECKING
 from hyok.cli.diagnosis.audit import audit_log
 from hyok.cli.diagnosis.audit_order import audit_order
 from hyok.cli.diagnosis.check import Check
-from hyok.cli.diagnosis.doors import xks
+from hyok.cli.diagnosis.doors import dke, xks
+from hyok.cli.diagnosis.ekm import ekm
+from hyok.cli.diagnosis.kacls import kacls
+from hyok.cli.diagnosis.kubernetes import kubernetes
+from hyok.cli.diagnosis.payloads import payloads
 from hyok.cli.diagnosis.policies import exceptions, in_force, in_shadow
+from hyok.cli.diagnosis.transit import transit
 from hyok.cli.options import moment
 from hyok.custody.custodian import TENANT_CLASSIFICATION
 from hyok.custody.key_states import KeyState
@@ -43,6 +48,12 @@ async def ask_all(core: Core, checks: Checklist, now_ms: int) -> None:
     await checks.ask("buckets", _buckets(core))
     await checks.ask("plaintext", _plaintext(core))
     await checks.ask("door xks", xks(core, now_ms))
+    await checks.ask("door dke", dke(core))
+    await checks.ask("door transit", transit(core, now_ms))
+    await checks.ask("door kubernetes", kubernetes(core))
+    await checks.ask("door ekm", ekm(core))
+    await checks.ask("door kacls", kacls(core))
+    await checks.ask("door payloads", payloads(core, now_ms))
     await checks.ask("officers", _officers(core, now_ms))
     await checks.ask("policy in force", in_force(core))
     checks.look("policy exceptions", lambda: exceptions(core, now_ms))

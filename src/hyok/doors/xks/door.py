@@ -19,6 +19,7 @@ from hyok.custody.door_key import KEY_UNKNOWN, Usage
 from hyok.custody.doors import TOO_LARGE, Opening, Sealing
 from hyok.custody.key_states import ALLOWED_USES, Use
 from hyok.doors.shedding import Rate
+from hyok.doors.turns import Turns, Unserved
 from hyok.doors.xks import wire
 from hyok.doors.xks.faults import (
     INTERNAL,
@@ -38,8 +39,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from hyok.custody.doors import DoorCustody, Sealed
-    from hyok.doors.config import XksStoreSettings
     from hyok.doors.port import Credentials, Exchange, Meter
+    from hyok.doors.xks.config import XksStoreSettings
     from hyok.doors.xks.health import Health
     from hyok.doors.xks.wire import Metadata, Place
     from hyok.vocabulary import Principal
@@ -57,6 +58,7 @@ _ACTIONS = {
     Operation.ENCRYPT: "key:encrypt",
     Operation.DECRYPT: "key:decrypt",
 }
+_UNSERVED = {Unserved.TOO_MANY: TOO_MANY, Unserved.LATE: TIMEOUT}
 
 
 @dataclass(slots=True)
@@ -117,13 +119,13 @@ class XksDoor:
         self._credentials = credentials
         self._custody = custody
         self._health = health
-        self._reachable = reachable
+        self._turns = Turns(
+            in_flight_max=in_flight_max, answer_seconds=ANSWER_SECONDS, reachable=reachable
+        )
         self._deadline_seconds = deadline_seconds
-        self._in_flight_max = in_flight_max
         self._clock_ms = clock_ms
         self._monotonic = monotonic
         self._meter = meter
-        self._in_flight = 0
 
     async def handle(self, exchange: Exchange) -> None:
         """Answer one request, whatever happens."""
@@ -144,30 +146,16 @@ class XksDoor:
         loop = asyncio.get_running_loop()
         began = loop.time()
         call = Call(store, place, began + self._deadline_seconds)
-        fault: Fault | None = None
-        body = b""
-        if self._in_flight >= self._in_flight_max:
-            fault = TOO_MANY
+        answer = await self._turns.take(
+            call.ends,
+            lambda: self._serve(exchange, call),
+            lambda why: _fault(why, call),
+        )
+        if isinstance(answer, Fault):
+            await _refuse(exchange, answer)
         else:
-            self._in_flight += 1
-            try:
-                async with asyncio.timeout_at(call.ends):
-                    body = await self._serve(exchange, call)
-            except TimeoutError:
-                fault = TIMEOUT
-            except HyokError as error:
-                fault = fault_of(error)
-                _tell(error, call)
-            except Exception:
-                log.exception("xks.bug", request_id=call.request_id)
-                fault = INTERNAL
-            finally:
-                self._in_flight -= 1
-        if fault is not None:
-            await _refuse(exchange, fault)
-        else:
-            await exchange.respond(200, _JSON, body)
-        self._note(call, loop.time() - began, fault)
+            await exchange.respond(200, _JSON, answer)
+        self._note(call, loop.time() - began, answer if isinstance(answer, Fault) else None)
 
     async def _serve(self, exchange: Exchange, call: Call) -> bytes:
         if (exchange.content_length or 0) > wire.BODY_BYTES_MAX:
@@ -182,7 +170,7 @@ class XksDoor:
         operation = call.place.operation
         if operation is Operation.HEALTH:
             call.request_id = wire.parse_metadata(body, operation).request_id
-            return await self._health.answer(self._seconds(call))
+            return await self._health.answer(self._turns.seconds(call.ends))
         if operation is Operation.METADATA:
             return await self._describe(exchange, call, principal, body)
         if operation is Operation.ENCRYPT:
@@ -196,9 +184,11 @@ class XksDoor:
             NotAuthenticated: nobody who may.
         """
         head = exchange.head
+        store = call.store.settings
+        if store.client_names and head.client_name not in store.client_names:
+            raise refused("The certificate is not one of this key store.")
         claim = parse_claim(head.headers)
         credential = await self._credentials.find(claim.access_key)
-        store = call.store.settings
         if credential is None or credential.principal.id != store.app:
             raise refused("The access key is not one of this key store.")
         check_claim(
@@ -241,7 +231,7 @@ class XksDoor:
         metadata = wire.parse_metadata(body, Operation.METADATA)
         key = await self._custody.describe(self._ask(exchange, call, principal, metadata))
         enabled = Use.UNWRAP in ALLOWED_USES[key.state]
-        usage = [word.name for word in Usage if word in key.usage]
+        usage = [word.name for word in (Usage.ENCRYPT, Usage.DECRYPT) if word in key.usage]
         return wire.render(
             {
                 "keySpec": "AES_256",
@@ -267,8 +257,8 @@ class XksDoor:
             return wire.joined_data(asked.data, wire.metadata_of(version))
 
         sealing = Sealing(asked.plaintext, data, prove if asked.wants_digest else None)
-        self._check_reachable()
-        made = await self._custody.encrypt(ask, sealing, self._seconds(call))
+        self._turns.check_reachable()
+        made = await self._custody.encrypt(ask, sealing, self._turns.seconds(call.ends))
         return wire.render_encrypted(
             made.ciphertext,
             made.iv,
@@ -289,17 +279,10 @@ class XksDoor:
             asked.tag,
             wire.joined_data(asked.data, asked.ciphertext_metadata),
         )
-        self._check_reachable()
-        return wire.render_decrypted(await self._custody.decrypt(ask, opening, self._seconds(call)))
-
-    def _check_reachable(self) -> None:
-        """Refuse at once while the HSM is known not to answer: no request waits for nothing."""
-        if not self._reachable():
-            raise Unavailable("The HSM does not answer.", reason="Timeout", code="HY-2608")
-
-    def _seconds(self, call: Call) -> float:
-        left = call.ends - asyncio.get_running_loop().time() - ANSWER_SECONDS
-        return max(ANSWER_SECONDS, left)
+        self._turns.check_reachable()
+        return wire.render_decrypted(
+            await self._custody.decrypt(ask, opening, self._turns.seconds(call.ends))
+        )
 
     def _note(self, call: Call, seconds: float, fault: Fault | None) -> None:
         error = fault.name if fault is not None else ""
@@ -315,14 +298,21 @@ class XksDoor:
         )
 
 
-def _tell(error: HyokError, call: Call) -> None:
-    """Tell our own log what KMS is not told."""
-    if isinstance(error, Tampered) and fault_of(error) is INTERNAL:
-        log.critical("xks.tampered", request_id=call.request_id, error=error.explain())
-    elif fault_of(error) in {INTERNAL, TIMEOUT}:
-        log.warning("xks.failed", request_id=call.request_id, error=error.explain())
-    elif isinstance(error, NotFound) and error.reason == KEY_UNKNOWN:
+def _fault(why: Exception | Unserved, call: Call) -> Fault:
+    """Return what KMS is told, and tell our own log what it is not."""
+    if isinstance(why, Unserved):
+        return _UNSERVED[why]
+    if not isinstance(why, HyokError):
+        log.error("xks.bug", request_id=call.request_id, exc_info=why)
+        return INTERNAL
+    fault = fault_of(why)
+    if isinstance(why, Tampered) and fault is INTERNAL:
+        log.critical("xks.tampered", request_id=call.request_id, error=why.explain())
+    elif fault in {INTERNAL, TIMEOUT}:
+        log.warning("xks.failed", request_id=call.request_id, error=why.explain())
+    elif isinstance(why, NotFound) and why.reason == KEY_UNKNOWN:
         log.info("xks.no_such_key", request_id=call.request_id)
+    return fault
 
 
 async def _refuse(exchange: Exchange, fault: Fault) -> None:

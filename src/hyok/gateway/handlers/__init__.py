@@ -18,6 +18,7 @@ from hyok.gateway.handlers import (
     objects,
     part_copy,
     post_form,
+    restoring,
     versions,
 )
 from hyok.gateway.handlers import bucket_settings as settings
@@ -53,6 +54,13 @@ class Handling:
 
 _O = Operation
 _SET = "bucket:configure"
+_NO_CONFIGURATION = Handling(settings.absent("NoSuchConfiguration"), settings.LOOK)
+
+
+def _unset(root: str) -> Handling:
+    """Tell a setting that was never made."""
+    return Handling(settings.telling(lambda _bucket: ownership.render_unset(root)), settings.LOOK)
+
 
 TABLE: Mapping[Operation, Handling] = {
     _O.PUT_OBJECT: Handling(objects.put, "object:put", STREAMED),
@@ -135,7 +143,7 @@ TABLE: Mapping[Operation, Handling] = {
     _O.PUT_BUCKET_ENCRYPTION: Handling(
         settings.accepting(ownership.check_encryption), _SET, documents.SMALL_BYTES_MAX
     ),
-    _O.DELETE_BUCKET_ENCRYPTION: Handling(settings.delete_encryption, _SET),
+    _O.DELETE_BUCKET_ENCRYPTION: Handling(settings.delete_nothing, _SET),
     _O.GET_BUCKET_POLICY_STATUS: Handling(
         settings.telling(settings.policy_status_of), settings.LOOK
     ),
@@ -146,4 +154,27 @@ TABLE: Mapping[Operation, Handling] = {
     _O.GET_BUCKET_REPLICATION: Handling(
         settings.absent("ReplicationConfigurationNotFoundError"), settings.LOOK
     ),
+    _O.RESTORE_OBJECT: Handling(restoring.restore, "object:head", documents.SMALL_BYTES_MAX),
+    # what nobody could have set, since setting it is refused
+    _O.GET_BUCKET_POLICY: Handling(settings.absent("NoSuchBucketPolicy"), settings.LOOK),
+    _O.DELETE_BUCKET_POLICY: Handling(settings.delete_nothing, _SET),
+    _O.DELETE_BUCKET_REPLICATION: Handling(settings.delete_nothing, _SET),
+    _O.DELETE_BUCKET_WEBSITE: Handling(settings.delete_nothing, _SET),
+    _O.GET_BUCKET_ACCELERATE_CONFIGURATION: _unset("AccelerateConfiguration"),
+    _O.GET_BUCKET_LOGGING: _unset("BucketLoggingStatus"),
+    _O.GET_BUCKET_NOTIFICATION_CONFIGURATION: _unset("NotificationConfiguration"),
+    _O.LIST_BUCKET_ANALYTICS_CONFIGURATIONS: _unset("ListBucketAnalyticsConfigurationResult"),
+    _O.LIST_BUCKET_INTELLIGENT_TIERING_CONFIGURATIONS: _unset(
+        "ListBucketIntelligentTieringConfigurationsOutput"
+    ),
+    _O.LIST_BUCKET_INVENTORY_CONFIGURATIONS: _unset("ListInventoryConfigurationsResult"),
+    _O.LIST_BUCKET_METRICS_CONFIGURATIONS: _unset("ListMetricsConfigurationsResult"),
+    _O.GET_BUCKET_ANALYTICS_CONFIGURATION: _NO_CONFIGURATION,
+    _O.DELETE_BUCKET_ANALYTICS_CONFIGURATION: _NO_CONFIGURATION,
+    _O.GET_BUCKET_INTELLIGENT_TIERING_CONFIGURATION: _NO_CONFIGURATION,
+    _O.DELETE_BUCKET_INTELLIGENT_TIERING_CONFIGURATION: _NO_CONFIGURATION,
+    _O.GET_BUCKET_INVENTORY_CONFIGURATION: _NO_CONFIGURATION,
+    _O.DELETE_BUCKET_INVENTORY_CONFIGURATION: _NO_CONFIGURATION,
+    _O.GET_BUCKET_METRICS_CONFIGURATION: _NO_CONFIGURATION,
+    _O.DELETE_BUCKET_METRICS_CONFIGURATION: _NO_CONFIGURATION,
 }

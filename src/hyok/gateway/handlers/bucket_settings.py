@@ -173,8 +173,8 @@ def accepting(
     return handler
 
 
-async def delete_encryption(services: Services, call: Call) -> None:
-    """Accept: what is left then is S3's default, that everything is encrypted."""
+async def delete_nothing(services: Services, call: Call) -> None:
+    """Accept: what would be taken away was never there, or is S3's default anyway."""
     ask = call.ask(key="")
     await services.vault.custodian.decide(ask)
     await services.vault.custodian.conclude(ask, "done")

@@ -260,6 +260,9 @@ class GrantOut(Sent):
     review_due_ms: Times
     reviewer: str
     finding: str
+    door: str = ""
+    operations: tuple[str, ...] = ()
+    people: tuple[str, ...] = ()
 
 
 class ReviewIn(Received):

@@ -1,0 +1,118 @@
+"""The agent's Unix socket: a thread for each connection of this user, frame by frame.
+
+Source: docs/format.md, section 13.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+import threading
+from pathlib import Path
+from typing import NoReturn, Protocol
+
+from hyok.errors import Malformed
+from hyok.hsm.sessions import WorkerLost
+from hyok.hsm.watch import EXIT_DEVICE_LOST, tell
+from hyok.hsm.wire import (
+    LENGTH,
+    QUESTION_BYTES_MAX,
+    Answer,
+    Outcome,
+    Question,
+    body_bytes,
+    decode_question,
+    encode_answer,
+)
+
+CONNECTIONS_MAX = 128
+
+
+class Answers(Protocol):
+    """Whoever answers questions; `generation` as in `hyok.hsm.wire`."""
+
+    @property
+    def generation(self) -> int: ...
+
+    def answer(self, question: Question) -> Answer:
+        """Return the answer to one question.
+
+        Raises:
+            WorkerLost: this process must be replaced.
+        """
+
+
+def serve(agent: Answers, listener: socket.socket) -> None:
+    """Accept connections for ever, one thread each."""
+    room = threading.BoundedSemaphore(CONNECTIONS_MAX)
+    while True:
+        connection, _ = listener.accept()
+        if not _is_same_user(connection) or not room.acquire(blocking=False):
+            connection.close()
+            continue
+        threading.Thread(
+            target=_converse, args=(agent, connection, room), name="hsm-connection", daemon=True
+        ).start()
+
+
+def _is_same_user(connection: socket.socket) -> bool:
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+    _, uid, _ = struct.unpack("3i", credentials)
+    return bool(uid == os.geteuid())
+
+
+def _converse(agent: Answers, connection: socket.socket, room: threading.BoundedSemaphore) -> None:
+    try:
+        with connection:
+            while (body := _read_frame(connection)) is not None:
+                question = decode_question(body)
+                try:
+                    answer = agent.answer(question)
+                except WorkerLost as error:
+                    _leave(agent, connection, question, str(error))
+                connection.sendall(encode_answer(answer))
+    except (OSError, Malformed):
+        pass  # a peer that went away, or talks nonsense: the connection is all it loses
+    finally:
+        room.release()
+
+
+def _leave(agent: Answers, connection: socket.socket, question: Question, cause: str) -> NoReturn:
+    """Say why, then end the process: whoever else waits sees the connection break and repeats."""
+    try:
+        tell("hsm.agent.lost", cause=cause)
+        fields = (cause.encode()[:500], b"WorkerLost")
+        connection.sendall(
+            encode_answer(Answer(question.number, Outcome.UNAVAILABLE, agent.generation, fields))
+        )
+    finally:
+        os._exit(EXIT_DEVICE_LOST)
+
+
+def _read_frame(connection: socket.socket) -> bytes | None:
+    head = _read_exactly(connection, LENGTH.size)
+    return None if not head else _read_exactly(connection, body_bytes(head, QUESTION_BYTES_MAX))
+
+
+def _read_exactly(connection: socket.socket, size: int) -> bytes:
+    pieces = connection.recv(size)
+    while pieces and len(pieces) < size:
+        more = connection.recv(size - len(pieces))
+        if not more:
+            raise Malformed("the connection ended within a frame")
+        pieces += more
+    return pieces
+
+
+def listen(path: str) -> socket.socket:
+    """Return a listening socket of mode 0600, in place of one that a dead agent left."""
+    Path(path).unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o177)
+    try:
+        listener.bind(path)
+    finally:
+        os.umask(before)
+    listener.listen(CONNECTIONS_MAX)
+    return listener
