@@ -117,7 +117,8 @@ class Chromium:
         await self.wait("document.readyState === 'complete' && location.href !== 'about:blank'")
 
     async def click(self, selector: str) -> None:
-        await self.wait(f"document.querySelector({json.dumps(selector + ':not(:disabled)')}) !== null")
+        pressable = json.dumps(f"{selector}:not(:disabled)")
+        await self.wait(f"document.querySelector({pressable}) !== null")
         await self.run(f"document.querySelector({json.dumps(selector)}).click()")
 
     async def fill(self, selector: str, value: str) -> None:
