@@ -103,6 +103,9 @@ class Watched:
     def cpu(self) -> dict[str, float]:
         return {role: cpu_seconds(pids) for role, pids in self.roles.items()}
 
+    def resident(self) -> int:
+        return sum(memory(pid, "VmRSS") for pids in self.roles.values() for pid in pids)
+
     def peaks(self) -> dict[str, int]:
         return {
             role: sum(memory(pid, "VmHWM") for pid in pids) for role, pids in self.roles.items()

@@ -56,6 +56,7 @@ class Road:
     checks: bool = False
     opens: bool = False
     watched: Watched = field(init=False)
+    _resting: int = 0
 
     def __post_init__(self) -> None:
         self.look()
@@ -63,6 +64,12 @@ class Road:
     def look(self) -> None:
         """See which processes it has now."""
         self.watched = Watched.below(self.pid)
+
+    def resting(self) -> int:
+        """Return the bytes that it had before the first round: what a row took, and its memory
+        keeps, is growth in every later row too."""
+        self._resting = self._resting or self.watched.resident()
+        return self._resting
 
     def bucket(self, classification: str) -> str:
         return f"bench-{classification}"

@@ -14,6 +14,8 @@ KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 PARTS, PART_BYTES = 16, 16 * MIB
 RANGE_BYTES = 64 * KIB
 LISTED = 1000
+STREAMS = 64
+"""As many clients hold a body half-way at once where memory is looked at."""
 
 PROXIES = ("store", "nginx", "haproxy", "hyok")
 
@@ -41,7 +43,7 @@ class Target:
 @dataclass(frozen=True, slots=True)
 class Row:
     name: str
-    kind: Literal["put", "get", "range", "multipart", "list", "stream"]
+    kind: Literal["put", "get", "range", "multipart", "list", "stream", "streams"]
     size: int
     connections: int
     targets: tuple[Target, ...] = ()
@@ -71,11 +73,14 @@ _BIG = (*PROXIES, "nginx-big")
 _RCLONE = ("store", "nginx", "hyok", "rclone")
 _BEAT_RCLONE = (Target("to_rclone", 1.5), Target("cpu_to_rclone", 1 / 3))
 _SMALL = (to_nginx(0.4), to_nginx(0.6, "hyok-2w"), _SMALL_CPU)
+_WHOLE: tuple[Literal["put", "get"], ...] = ("put", "get")
 _ADDED = (Target("added_p50_ms", 0.5),)
 
 ROWS: tuple[Row, ...] = (
     # First, while the worker is fresh: memory that it took before would hide what it takes now.
     Row("stream", "stream", 5_000_000_000, 1, (Target("growth_mib", 32),), roads=("hyok",)),
+    Row("streams-get", "streams", GIB, STREAMS, (Target("growth_mib", 200),), roads=("hyok",)),
+    Row("streams-put", "put", 16 * MIB, STREAMS, (Target("growth_mib", 200),), roads=("hyok",)),
     Row("put-64m", "put", 64 * MIB, 8, (to_nginx(0.85), _BIG_CPU), roads=_BIG, quick=True),
     Row("get-64m", "get", 64 * MIB, 8, (to_nginx(0.7), _BIG_CPU), roads=_BIG, quick=True),
     Row("put-64m-sha", "put", 64 * MIB, 8, (to_nginx(0.55),), signing="sha256", quick=True),
@@ -104,8 +109,24 @@ ROWS: tuple[Row, ...] = (
     Row("get-1k-wa", "get", KIB, 64, classification="vertrouwelijk"),
     Row("put-64m-tls", "put", 64 * MIB, 8, (to_nginx(0.6),), roads=("nginx", "hyok"), tls=True),
     Row("get-64m-tls", "get", 64 * MIB, 8, (to_nginx(0.6),), roads=("nginx", "hyok"), tls=True),
-    Row("rclone-put-64m", "put", 64 * MIB, 8, _BEAT_RCLONE, store="seaweedfs", roads=_RCLONE),
-    Row("rclone-get-64m", "get", 64 * MIB, 8, _BEAT_RCLONE, store="seaweedfs", roads=_RCLONE),
+    *(
+        Row(
+            f"rclone-{kind}-{name}",
+            kind,
+            size,
+            connections,
+            _BEAT_RCLONE,
+            store="seaweedfs",
+            roads=_RCLONE,
+        )
+        for name, size, connections in (
+            ("64m", 64 * MIB, 8),
+            ("1m", MIB, 8),
+            ("64k", 64 * KIB, 8),
+            ("1k", KIB, 8),
+        )
+        for kind in _WHOLE
+    ),
     Row(
         "list-1000",
         "list",
@@ -130,7 +151,7 @@ ROWS: tuple[Row, ...] = (
 )
 
 
-SHORT = {"range-64k": 256 * MIB, "stream": 2_000_000_000}
+SHORT = {"range-64k": 256 * MIB, "stream": 2_000_000_000, "streams-get": 128 * MIB}
 
 
 def sized(row: Row, *, long: bool) -> Row:

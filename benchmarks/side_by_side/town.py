@@ -194,7 +194,7 @@ def _row(town: Town, row: Row, done: Run, say: Callable[[str], None]) -> None:
     for road in here:
         prepare(town.bench, road, row)
         road.look()
-        if row.kind != "stream":
+        if row.kind not in {"stream", "streams"}:
             measure(town.bench, road, row, WARM_SECONDS)
     for turn in range(plan.rounds):
         first = turn % len(here)  # nobody is always the first

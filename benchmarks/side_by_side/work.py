@@ -145,7 +145,7 @@ def prepare(bench: Bench, road: Road, row: Row) -> None:
         ]
     elif row.kind == "stream":  # so that what a worker loads once is not counted
         asks = [Ask("PUT", key_path(road, row, "small"), body=Slice(0, 4 * MIB))]
-    elif row.kind == "range":
+    elif row.kind in {"range", "streams"}:
         asks = [Ask("PUT", key_path(road, row, f"range/{row.size}"), body=Slice(0, row.size))]
     else:
         asks = put_asks(road, replace(row, signing="unsigned"))
@@ -174,6 +174,15 @@ def _stream(bench: Bench, road: Road, row: Row, seconds: float) -> Round:
     ask = Ask("PUT", key_path(road, row, "stream"), body=Slice(0, row.size))
     told = load(bench, road, [ask], connections=1, seconds=0, count=1)
     return Round(told, told["seconds"], row.size)
+
+
+def _streams(bench: Bench, road: Road, row: Row, seconds: float) -> Round:
+    """Read one long body as often as there are connections, all at once."""
+    path = key_path(road, row, f"range/{row.size}")
+    ask = Ask("GET", path, check=LENGTH, expected=Slice(0, row.size))
+    count = row.connections
+    told = load(bench, road, [ask], connections=count, seconds=0, count=count)
+    return Round(told, told["seconds"], count * row.size)
 
 
 def _multipart(bench: Bench, road: Road, row: Row, seconds: float) -> Round:
@@ -246,16 +255,13 @@ def measure(bench: Bench, road: Road, row: Row, seconds: float) -> Sample:
     Raises:
         Failed: it did not do it rightly.
     """
-    kinds = {"multipart": _multipart, "stream": _stream}
+    kinds = {"multipart": _multipart, "stream": _stream, "streams": _streams}
     watched = road.watched
     store = bench.stores[row.store].road.watched
     for pids in watched.roles.values():
         for pid in pids:
             processes.forget_peak(pid)
-    resting = {
-        role: sum(processes.memory(pid, "VmRSS") for pid in pids)
-        for role, pids in watched.roles.items()
-    }
+    resting = road.resting()
     others = Others()
     before, store_before = watched.cpu(), sum(store.cpu().values())
     done = kinds.get(row.kind, _simple)(bench, road, row, seconds)
@@ -272,5 +278,5 @@ def measure(bench: Bench, road: Road, row: Row, seconds: float) -> Sample:
         client_cpu_seconds=done.told["client_cpu_seconds"],
         store_cpu_seconds=round(store_after - store_before, 3),
         others_busy=round(others.cores(), 2),
-        growth_bytes=sum(peaks.values()) - sum(resting.values()),
+        growth_bytes=sum(peaks.values()) - resting,
     )

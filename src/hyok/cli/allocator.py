@@ -11,8 +11,7 @@ from __future__ import annotations
 import ctypes
 import gc
 
-OBJECTS_BETWEEN_LOOKS = 50_000
-"""What cycles of garbage may hold meanwhile is some tens of MiB."""
+from hyok.cli.entry import OBJECTS_BETWEEN_LOOKS
 
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -2, -3, -8
 

@@ -48,7 +48,8 @@ def test_freed_memory_is_used_again_and_not_met_page_by_page() -> None:
 def test_cycles_are_looked_for_rarely_and_still_found() -> None:
     program = """
 import gc
-from hyok.cli.allocator import OBJECTS_BETWEEN_LOOKS, collect_rarely
+from hyok.cli.allocator import collect_rarely
+from hyok.cli.entry import OBJECTS_BETWEEN_LOOKS
 collect_rarely()
 assert gc.get_freeze_count() > 1000
 assert gc.get_threshold()[0] == OBJECTS_BETWEEN_LOOKS
