@@ -18,8 +18,11 @@ LINES = ("_TYPER_COMPLETE_ARGS", "COMP_WORDS")
 """Where the scripts that Typer makes for shells put the line so far."""
 
 OBJECTS_BETWEEN_LOOKS = 50_000
-"""What cycles of garbage may hold meanwhile is some tens of MiB.  Loading makes hundreds of
-thousands of objects that all stay: looking among them for garbage was a tenth of a command's CPU."""
+"""What cycles of garbage may hold meanwhile is some tens of MiB.
+
+Loading makes hundreds of thousands of objects that all stay: looking among them for garbage was a
+tenth of a command's CPU.
+"""
 
 
 def main() -> None:
