@@ -263,8 +263,19 @@ def furnish(folder: Path, stores: list[Store]) -> Path:
     return home
 
 
-def config_of(home: Path, name: str, stores: list[Store], *, workers: int, https: bool) -> Path:
-    """Write the settings of a gateway in front of these stores; return where."""
+def config_of(
+    home: Path,
+    name: str,
+    stores: list[Store],
+    *,
+    workers: int = 1,
+    https: bool = False,
+    behind: bool = False,
+) -> Path:
+    """Write the settings of a gateway in front of these stores; return where.
+
+    ``behind``: it hears its clients' addresses from a balancer on this host.
+    """
     blocks = "\n".join(
         running.s3_store(store.name, f"http://{store.road.host}", store.credentials)
         for store in stores
@@ -273,6 +284,8 @@ def config_of(home: Path, name: str, stores: list[Store], *, workers: int, https
     text, count = re.subn(r"(?m)^workers = .*", f"workers = {workers}", config.read_text())
     text = re.sub(r"(\[officers.api\]\n)enabled = .*", r"\1enabled = false", text)
     assert count == 1
+    if behind:
+        text = text.replace("[gateway]\n", '[gateway]\nproxy_protocol_from = ["127.0.0.1"]\n')
     config.write_text(text)
     return config
 
@@ -290,6 +303,21 @@ class HyokRoad(Road):
     @override
     def backend_bucket(self, classification: str) -> str:
         return f"hyok-{Road.bucket(self, classification)}"
+
+
+@dataclass
+class BehindRoad(HyokRoad):
+    """A gateway without TLS of its own, behind a program on this host that ends it."""
+
+    terminator: int = 0
+
+    @override
+    def look(self) -> None:
+        """See the gateway's processes, and the terminator's as one more role."""
+        roles = dict(Watched.below(self.pid).roles)
+        if self.terminator:  # not yet, while the gateway alone is there
+            roles["tls"] = (self.terminator,)
+        self.watched = Watched(roles)
 
 
 class RcloneRoad(Road):
@@ -327,6 +355,61 @@ def hyok(
         for store in stores
     }
     return roads, gateway.stop
+
+
+TERMINATOR = """global
+ nbthread 1
+ maxconn 2000
+ ssl-default-bind-options ssl-min-ver TLSv1.2
+defaults
+ mode tcp
+ timeout connect 5s
+ timeout client 60s
+ timeout server 60s
+listen tls
+ bind 127.0.0.1:{port} ssl crt {pair}
+ server hyok 127.0.0.1:{gateway} send-proxy-v2
+"""
+
+
+def hyok_behind(
+    folder: Path, home: Path, stores: list[Store]
+) -> tuple[dict[str, HyokRoad], Callable[[], object]]:
+    """Start a gateway, and haproxy on the same host that ends TLS for it (PROXY protocol 2)."""
+    binary, port = haproxy_binary(), running.free_port()
+    config = config_of(home, "bench-behind", stores, behind=True)
+    # Nobody but the terminator is answered on its port, so its own listener says that it lives.
+    gateway = running.serve(config)
+    pair = folder / "terminator.pem"
+    pair.write_bytes((home / "gateway.pem").read_bytes() + (home / "gateway.key").read_bytes())
+    settings = folder / "terminator.cfg"
+    inner = int(gateway.endpoint.rpartition(":")[2])
+    settings.write_text(TERMINATOR.format(port=port, pair=pair, gateway=inner))
+    process = subprocess.Popen([binary, "-db", "-f", str(settings)])
+    wait_for(port, process, "haproxy")
+    demo = json.loads((home / "demo.json").read_text())
+    signer = Signer(demo["access_key"], demo["secret"], REGION)
+    roads = {}
+    for store in stores:
+        road = roads[store.name] = BehindRoad(
+            "hyok-behind",
+            port,
+            f"127.0.0.1:{port}",
+            signer,
+            gateway.process.pid,
+            ca=str(home / "ca.pem"),
+            checks=True,
+            opens=True,
+            store=store.name,
+            terminator=process.pid,
+        )
+        road.look()
+
+    def stop() -> None:
+        _end(process)
+        gateway.stop()
+
+    return dict(roads), stop
 
 
 def rclone(folder: Path, store: Store) -> tuple[Road, Callable[[], object]]:

@@ -69,6 +69,7 @@ def to_nginx(bound: float, road: str = "hyok") -> Target:
 
 _BIG_CPU, _SMALL_CPU = Target("cpu_ms_mb", 1.5), Target("cpu_us_op", 180)
 _WITH_TWO = (*PROXIES, "hyok-2w")
+_TLS = ("nginx", "hyok", "hyok-behind")
 _BIG = (*PROXIES, "nginx-big")
 _RCLONE = ("store", "nginx", "hyok", "rclone")
 _BEAT_RCLONE = (Target("to_rclone", 1.5), Target("cpu_to_rclone", 1 / 3))
@@ -107,8 +108,10 @@ ROWS: tuple[Row, ...] = (
     Row("get-64m-wa", "get", 64 * MIB, 8, classification="vertrouwelijk"),
     Row("put-1k-wa", "put", KIB, 64, classification="vertrouwelijk"),
     Row("get-1k-wa", "get", KIB, 64, classification="vertrouwelijk"),
-    Row("put-64m-tls", "put", 64 * MIB, 8, (to_nginx(0.6),), roads=("nginx", "hyok"), tls=True),
-    Row("get-64m-tls", "get", 64 * MIB, 8, (to_nginx(0.6),), roads=("nginx", "hyok"), tls=True),
+    Row("put-64m-tls", "put", 64 * MIB, 8, (to_nginx(0.6),), roads=_TLS, tls=True),
+    Row("get-64m-tls", "get", 64 * MIB, 8, (to_nginx(0.6),), roads=_TLS, tls=True),
+    Row("put-1k-tls", "put", KIB, 64, roads=_TLS, tls=True),
+    Row("get-1k-tls", "get", KIB, 64, roads=_TLS, tls=True),
     *(
         Row(
             f"rclone-{kind}-{name}",

@@ -15,7 +15,7 @@ from benchmarks.side_by_side.requests import Ask, make_pattern
 from benchmarks.side_by_side.work import Bench, Failed, Others, measure, prepare
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from benchmarks.side_by_side.figures import Sample
@@ -112,10 +112,7 @@ class Town:
             self._roads[name, row.store, row.tls] = store.road
             return
         if name.startswith("hyok"):
-            workers = 2 if name == "hyok-2w" else 1
-            made, stop = roads.hyok(
-                self.home(), list(self.stores.values()), workers=workers, https=row.tls
-            )
+            made, stop = self._gateway(name, tls=row.tls)
             self._over.callback(stop)
             for of_store, gateway in made.items():
                 self._roads[name, of_store, row.tls] = gateway
@@ -135,6 +132,12 @@ class Town:
         self._roads[name, row.store, row.tls] = road
         if name == "rclone":
             self._buckets(road)
+
+    def _gateway(self, name: str, *, tls: bool) -> tuple[Mapping[str, Road], Callable[[], object]]:
+        stores = list(self.stores.values())
+        if name == "hyok-behind":
+            return roads.hyok_behind(self._folder, self.home(), stores)
+        return roads.hyok(self.home(), stores, workers=2 if name == "hyok-2w" else 1, https=tls)
 
 
 def run(plan: Plan, folder: Path, say: Callable[[str], None]) -> Run:

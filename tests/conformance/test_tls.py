@@ -307,6 +307,27 @@ async def test_the_door_for_azure_offers_tls_1_3_with_two_suites_and_nothing_els
     }
 
 
+@pytest.mark.parametrize("door", [s3_door, xks_door, ekm_door], ids=lambda door: door.__name__)
+async def test_a_client_that_comes_back_resumes_its_session(
+    door: Callable[[Files], AbstractAsyncContextManager[int]], files: Files, tmp_path: Path
+) -> None:
+    """Without the key exchange and the certificates, which are most of what a connection costs."""
+    versions = ["-tls1_3"] if door is ekm_door else ["-tls1_2", "-tls1_3"]
+    async with door(files) as port:
+
+        def twice(version: str) -> tuple[str, str]:
+            kept = str(tmp_path / version)
+            first = s_client(port, files, version, "-sess_out", kept)
+            return first, s_client(port, files, version, "-sess_in", kept)
+
+        for version in versions:
+            first, second = await asyncio.to_thread(twice, version)
+            assert "New, TLSv1" in first
+            assert "Reused, TLSv1" in second
+            assert " 200 OK" in first
+            assert " 200 OK" in second
+
+
 async def test_a_door_that_offers_more_is_seen(files: Files) -> None:
     async with careless(files) as port:
         offered = await asyncio.to_thread(ask, port, files)
