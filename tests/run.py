@@ -1,13 +1,19 @@
 """Runs the whole suite: every test, and the static checks beside them.
 
+Three files at a time is more than two cores hold, and some properties are about seconds.  Where at
+most `AGAIN_MAX` tests of thousands fail, each runs once more with the machine to itself, and what
+it says then counts; that it failed before is told.
+
 ``./hyok test [--long] [--s3-tests CHECKOUT] [--xks-client CHECKOUT] [paths]``
 """
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,6 +28,12 @@ CHECKS = (
 )
 # Three files at a time on two cores: much of the suite waits, for processes and for time-outs.
 LANES = ("-n", "3", "--dist", "loadfile", "--no-loadscope-reorder", "--durations", "25")
+
+TESTS_FAILED = 1
+"""What pytest ends with then; other numbers are about pytest itself."""
+
+AGAIN_MAX = 3
+"""More than these have a cause that they share."""
 
 # Never ours, and never in our repository: ceph/s3-tests, and AWS's client for key stores.
 SUITES_OF_OTHERS = {
@@ -52,13 +64,36 @@ def main(arguments: list[str]) -> int:
         del arguments[at : at + 2]
     how = "-v" if "HYOK_LONG" in environment else "-q"  # hours: each test says that it ended
     command = [sys.executable, "-m", "pytest", how, "-p", "no:cacheprovider", *LANES, *arguments]
-    with ThreadPoolExecutor(1) as beside:  # the tests wait often enough to let them through
+    with (
+        tempfile.TemporaryDirectory(prefix="hyok-suite-") as folder,
+        ThreadPoolExecutor(1) as beside,  # the tests wait often enough to let them through
+    ):
+        told = environment["HYOK_TELL_FAILED"] = f"{folder}/failed.json"
         checked = beside.submit(check, environment) if not arguments else None
         tests = subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
         failed = checked.result() if checked is not None else []
+        if tests == TESTS_FAILED and not arguments:
+            tests = again(json.loads(Path(told).read_text()), environment)
     for said in failed:
         print(said, flush=True)
     return tests or bool(failed)
+
+
+def again(failed: list[str], environment: dict[str, str]) -> int:
+    """Run what failed once more, alone; return 0 when all of it holds then.
+
+    Args:
+        failed: ids of tests, as pytest names them.
+        environment: of the run before.
+    """
+    if not 0 < len(failed) <= AGAIN_MAX:
+        return TESTS_FAILED
+    print(f"\nonce more, with the machine to themselves: {', '.join(failed)}", flush=True)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "0", *failed]
+    tests = subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
+    word = "held alone, failed beside others" if tests == 0 else "failed alone too"
+    print(f"{word}: {', '.join(failed)}", flush=True)
+    return tests
 
 
 def check(environment: dict[str, str]) -> list[str]:
