@@ -6,13 +6,14 @@ Source: Amazon S3 API Reference; XML 1.0 section 2.2 (characters).
 from __future__ import annotations
 
 import re
+import string
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from hyok.s3.checksums import Algorithm
 
@@ -21,7 +22,9 @@ OWNER_NAME = "hyok"
 
 DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n'
 _SPECIAL = re.compile("[\x00-\x08\x0b-\x1f\x7f\ufffe\uffff&<>\"'\t\n\r]")
-_PLAIN_NAME = re.compile(r"[A-Za-z0-9/*._~-]*").fullmatch
+_PLAIN = (string.ascii_letters + string.digits + "/*._~-").encode()
+"""What stands in XML, and in an address, as it is."""
+
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;"}
 
 
@@ -40,6 +43,12 @@ def timestamp(ms: int) -> str:
     return f"{_second(seconds)}.{rest:03d}Z"
 
 
+def timestamps(times_ms: Sequence[int]) -> Sequence[str]:
+    """Return many of them; a page of a listing has few different ones."""
+    known = {ms: timestamp(ms) for ms in set(times_ms)}
+    return [known[ms] for ms in times_ms]
+
+
 @lru_cache(maxsize=1024)  # a page of a listing has many of the same second
 def _second(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat()[:19]
@@ -50,11 +59,18 @@ def shown(name: str, *, encode_url: bool) -> str:
     return quote(name, safe="/*") if encode_url else name
 
 
-def shown_escaped(name: str, *, encode_url: bool) -> str:
-    """Return the same as XML character data."""
-    if _PLAIN_NAME(name):  # as most are: the same in every form
-        return name
-    return escape(shown(name, encode_url=encode_url))
+def all_shown(names: Sequence[str], *, encode_url: bool = False) -> Sequence[str]:
+    """Return keys or ETags in the same way, each as XML character data.
+
+    A thousand are looked at as one text: hardly a page has one that is not the same in every form.
+    """
+    whole = "".join(names)
+    if not whole.encode().translate(None, _PLAIN):
+        return names
+    if not encode_url:
+        return names if _SPECIAL.search(whole) is None else list(map(escape, names))
+    # Neither percent escapes nor what `shown` leaves as it is need one of XML's.
+    return [shown(name, encode_url=True) for name in names]
 
 
 def leaf(name: str, text: str | int) -> str:

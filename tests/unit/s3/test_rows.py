@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
 import pytest
@@ -11,27 +12,37 @@ from hypothesis import strategies as st
 from hyok.errors import Malformed
 from hyok.s3.rows import Rows, parse_rows
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 COLUMNS = ("Key", "ETag", "Size", "LastModified", "Nowhere")
 NAMESPACE = ' xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
 ROW = "<Contents><Key>{}</Key><Size>1</Size></Contents>"
 
 
-def read(document: str | bytes, kind: str = "Contents") -> Rows:
+KINDS = ("Contents", "CommonPrefixes")
+
+
+def read(document: str | bytes, kinds: Sequence[str] = KINDS) -> Rows:
     body = document if isinstance(document, bytes) else document.encode()
-    return parse_rows(body, "List", 1 << 20, kind)
+    return parse_rows(body, "List", 1 << 20, kinds)
+
+
+def rows_of(page: Rows, kind: str, names: Sequence[str]) -> list[tuple[str, ...]]:
+    return list(zip(*page.columns(kind, names), strict=True))
 
 
 def both_ways(document: str) -> tuple[object, object]:
-    def told(kind: str) -> object:
+    def told(kinds: Sequence[str]) -> object:
         try:
-            page = read(document, kind)
-            rows = [tuple(row) for row in page.table("Contents", COLUMNS)]
-            others = [tuple(row) for row in page.table("CommonPrefixes", ("Prefix",))]
+            page = read(document, kinds)
+            rows = rows_of(page, "Contents", COLUMNS)
+            others = rows_of(page, "CommonPrefixes", ("Prefix",))
             return rows, others, page.text("IsTruncated")
         except Malformed:
             return "malformed"
 
-    return told("Contents"), told("")
+    return told(KINDS), told(())
 
 
 texts = st.text("aé&<>]\"'\r\n \U0001f4c1", max_size=8).map(
@@ -75,7 +86,7 @@ def test_rows_of_one_shape_are_read_by_the_pattern() -> None:
     """Or else the property above would compare the tree with itself."""
     body = "".join(ROW.format(f"a&amp;b{number}") for number in range(3))
     page = read(f"<List{NAMESPACE}>{body}</List>")
-    assert [tuple(row) for row in page.table("Contents", ("Key", "Size"))] == [
+    assert rows_of(page, "Contents", ("Key", "Size")) == [
         ("a&b0", "1"),
         ("a&b1", "1"),
         ("a&b2", "1"),
@@ -105,7 +116,7 @@ def test_what_is_no_such_document_is_refused(document: str | bytes) -> None:
             document if isinstance(document, bytes) else document.encode(),
             "List",
             8 << 20,
-            "Contents",
+            KINDS,
         )
 
 
@@ -115,7 +126,7 @@ def test_a_row_that_says_something_twice_is_refused() -> None:
     for row in (twice, empty):
         page = read(f"<List>{row}{row}</List>")
         with pytest.raises(Malformed):
-            list(page.table("Contents", ("Key",)))
+            page.columns("Contents", ("Key",))
     page = read("<List><A>1</A><A>2</A></List>")
     with pytest.raises(Malformed):
         page.text("A")
