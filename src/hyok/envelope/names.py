@@ -12,7 +12,6 @@ import re
 import string
 from base64 import urlsafe_b64encode
 from binascii import a2b_base64
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from cryptography.exceptions import InvalidTag
@@ -113,8 +112,10 @@ class NameKey:
             return keys
         for at, name in enumerate(sealed):
             if keys[at] is None:
-                with suppress(Tampered):
+                try:
                     keys[at] = self.open(name)
+                except Tampered:
+                    continue
         return keys
 
     def _open_folder(self, folder: str) -> str:

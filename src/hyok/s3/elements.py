@@ -90,8 +90,8 @@ def flag(name: str, *, on: bool) -> str:
 
 def document(root: str, pieces: Iterable[str]) -> bytes:
     """Return a whole document of S3's namespace."""
-    inner = "".join(pieces)
-    return f'{DECLARATION}<{root} xmlns="{NAMESPACE}">{inner}</{root}>'.encode()
+    begin = f'{DECLARATION}<{root} xmlns="{NAMESPACE}">'
+    return "".join([begin, *pieces, f"</{root}>"]).encode()
 
 
 def owner_element(name: str, identity: str) -> str:

@@ -78,7 +78,7 @@ class Rows:
     def columns(self, kind: str, names: Sequence[str]) -> list[Sequence[str]]:
         """Return these texts of the rows of a kind: a list for each name, of all rows.
 
-        A text is empty where a row has none of the name.  An ETag comes without the quotes around it.
+        A text is empty where a row has none of the name.  ETags come without their quotes.
 
         Raises:
             Malformed: a row says something twice.
@@ -102,12 +102,19 @@ class _LocalNames(dict[str, str]):
         return name
 
 
+class _Column(NamedTuple):
+    """The texts of one hole, as they stand in the document; and all of them, to look into."""
+
+    texts: Sequence[str]
+    joined: str
+
+
 class Alike:
     """Rows that have the same elements in the same order, and texts that differ."""
 
     __slots__ = ("_columns", "count", "kind", "tags")
 
-    def __init__(self, kind: str, tags: int, count: int, columns: dict[str, Sequence[str]]) -> None:
+    def __init__(self, kind: str, tags: int, count: int, columns: dict[str, _Column]) -> None:
         """``tags``: how many all rows have together."""
         self.kind = kind
         self.tags = tags
@@ -120,11 +127,11 @@ class Alike:
         Raises:
             Malformed: one has a reference that XML does not know.
         """
-        texts = self._columns.get(name)
-        if texts is None:
+        column = self._columns.get(name)
+        if column is None:
             return ("",) * self.count
-        texts = _resolved(texts)
-        if name in _QUOTED and '"' in "".join(texts):
+        texts = _resolved(column.texts) if "&" in column.joined else column.texts
+        if name in _QUOTED and ("&" in column.joined or '"' in column.joined):
             return [text.strip('"') for text in texts]
         return texts
 
@@ -139,7 +146,7 @@ def alike(text: str, kind: str) -> Alike | None:
     """
     end = f"</{kind}>"
     first = text[: text.find(end) + len(end)]
-    pieces = _PIECE(text[: text.find("<", len(first))])
+    pieces = _PIECE(text[: text.find("<", len(first))] if len(first) < len(text) else text)
     if len(pieces) > PIECES_MAX or not _is_sound(first):
         return None
     # An ETag's quotes are part of the pattern, where the first row has them, so that nothing is
@@ -150,7 +157,7 @@ def alike(text: str, kind: str) -> Alike | None:
             return None
         found = shape.columns(text)
         if found is not None:
-            count = len(found[0])
+            count = len(found[0].texts)
             columns = dict(zip(shape.names, found, strict=True))
             return Alike(kind, count * shape.tags, count, columns)
     return None
@@ -175,20 +182,20 @@ class _Shape(NamedTuple):
                 parts.append(part[1])
             leaf = _LEAF(tag) if depth == 1 else None
             name = leaf[1] if leaf is not None and following == f"</{leaf[1]}>" else ""
-            quotes = _QUOTED_TEXT(between) if quoted and name in _QUOTED else None
-            if quotes is not None:
-                pattern += f'{quotes[1]}([^<&"]*){quotes[1]}'
-                length += 2 * len(quotes[1])
-            elif name or between:
-                pattern += "([^<]*)"
             if name or between:
+                # A hole ends at the next tag: what does not fit there is given up at once, and no
+                # row makes the search run on through all that follow.
+                found = _QUOTED_TEXT(between) if quoted and name in _QUOTED else None
+                quotes = found[1] if found is not None else ""
+                pattern += f"{quotes}([^<]*){quotes}"
+                length += 2 * len(quotes)
                 names.append(name)
             depth += 0 if tag.endswith("/>") else -1 if tag.startswith("</") else 1
         if not any(names) or len(parts) != len(set(parts)):
             return None
         return cls(pattern, names, length, len(pieces))
 
-    def columns(self, text: str) -> list[Sequence[str]] | None:
+    def columns(self, text: str) -> list[_Column] | None:
         """Return the texts of the holes, hole by hole; None: not all of ``text`` is such rows."""
         rows = re.findall(self.pattern, text)
         if not rows:
@@ -197,15 +204,16 @@ class _Shape(NamedTuple):
         found: list[Sequence[str]] = [rows]
         if len(self.names) > 1:
             found = list(zip(*rows, strict=True))
-        whole = len(rows) * self.length + sum([len("".join(column)) for column in found])
-        return found if whole == len(text) else None
+        columns = [_Column(column, "".join(column)) for column in found]
+        whole = len(rows) * self.length + sum([len(column.joined) for column in columns])
+        return columns if whole == len(text) else None
 
 
-def _is_unusual(rows: bytes) -> bool:
+def _is_unusual(body: bytes) -> bool:
     """Does something stand in it that XML allows nowhere, or reads as something else?"""
-    if b"]]>" in rows or rows.translate(None, _USUAL):
+    if b"]]>" in body or body.translate(None, _USUAL):
         return True
-    return not rows.isascii() and _NO_CHARACTER(rows) is not None
+    return not body.isascii() and _NO_CHARACTER(body) is not None
 
 
 def _is_sound(row: str) -> bool:
@@ -224,8 +232,6 @@ def _resolved(texts: Sequence[str]) -> Sequence[str]:
         Malformed: one has a reference that XML does not know.
     """
     whole = "<".join(texts)  # which stands in none of them
-    if "&" not in whole:
-        return texts
     for quote in _QUOTES:  # around every ETag
         whole = whole.replace(quote, '"')
     if "&" not in whole:
@@ -297,11 +303,10 @@ def _cut(body: bytes, kind: str) -> tuple[bytes, Alike | None]:
     if begin < 0 or end < begin or b"<!" in body[:begin]:
         return body, None
     end += len(kind) + 3
-    rows = body[begin:end]
-    if _is_unusual(rows):
+    if _is_unusual(body) and _is_unusual(body[begin:end]):
         return body, None
     try:
-        found = alike(rows.decode(), kind)
+        found = alike(str(memoryview(body)[begin:end], "utf-8"), kind)
     except UnicodeDecodeError:
         raise malformed() from None
     return (body, None) if found is None else (body[:begin] + body[end:], found)
