@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
@@ -59,6 +60,9 @@ def documents(draw: st.DrawFn) -> str:
     owner = draw(st.sampled_from(["", "<Owner><ID>a</ID></Owner>", "<Owner/>", "<Owner/><Owner/>"]))
     shapes = [
         "<Contents><Key>{}</Key><ETag>&quot;{}&quot;</ETag><Size>7</Size>" + owner + "</Contents>",
+        '<Contents><Key>{}</Key><ETag>"{}"</ETag></Contents>',
+        "<Contents><Key>{}</Key><ETag>{}</ETag></Contents>",
+        "<Contents><ETag>&#34;a&#34;</ETag><Key>{}{}</Key></Contents>",
         "<Contents><Size>1</Size>"
         + space
         + "<Key>{}</Key><LastModified>{}</LastModified></Contents>",
@@ -80,6 +84,44 @@ def documents(draw: st.DrawFn) -> str:
 def test_the_pattern_reads_what_the_tree_reads(document: str) -> None:
     alike, tree = both_ways(document)
     assert alike == tree
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("quotes", ["&#34;", "&quot;", '"', ""])
+def test_etags_come_without_the_quotes_of_any_store(quotes: str, count: int) -> None:
+    row = f"<Contents><Key>a</Key><ETag>{quotes}e-1{quotes}</ETag></Contents>"
+    page = read(f"<List>{row * count}</List>")
+    assert not list(page.all(("Contents",)))
+    assert rows_of(page, "Contents", ("ETag",)) == [("e-1",)] * count
+
+
+def test_rows_with_other_quotes_than_the_first_are_read_all_the_same() -> None:
+    row = "<Contents><Key>a</Key><ETag>{}</ETag></Contents>"
+    etags = ["&#34;a&#34;", '"b"', "c", "&quot;d&#34;", '&#34;"e&#34;', "&#34;f&amp;&#34;g&#34;"]
+    page = read(f"<List>{''.join(map(row.format, etags))}</List>")
+    assert not list(page.all(("Contents",)))
+    found = [etag for (etag,) in rows_of(page, "Contents", ("ETag",))]
+    assert found == ["a", "b", "c", "d", "e", 'f&"g']
+
+
+def test_a_store_that_changes_its_quotes_keeps_nobody_busy() -> None:
+    """What does not fit the pattern must not make each row look through all that follow."""
+    row = "<Contents><Key>a</Key><ETag>{}</ETag></Contents>"
+    document = f"<List>{row.format('&#34;a&#34;')}{row.format('b' * 300) * 15_000}</List>"
+    began = time.process_time()
+    page = parse_rows(document.encode(), "List", 8 << 20, KINDS)
+    assert len(page.columns("Contents", ("ETag",))[0]) == 15_001
+    assert time.process_time() - began < 5
+
+
+def test_common_prefixes_are_read_by_the_pattern_beside_objects() -> None:
+    rolled = "".join(
+        f"<CommonPrefixes><Prefix>m&amp;{n}/</Prefix></CommonPrefixes>" for n in (1, 2)
+    )
+    page = read(f"<List>{ROW.format('a')}{ROW.format('b')}{rolled}</List>")
+    assert not list(page.all(KINDS))
+    assert rows_of(page, "Contents", ("Key",)) == [("a",), ("b",)]
+    assert rows_of(page, "CommonPrefixes", ("Prefix",)) == [("m&1/",), ("m&2/",)]
 
 
 def test_rows_of_one_shape_are_read_by_the_pattern() -> None:
