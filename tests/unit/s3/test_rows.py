@@ -63,6 +63,8 @@ def documents(draw: st.DrawFn) -> str:
         '<Contents><Key>{}</Key><ETag>"{}"</ETag></Contents>',
         "<Contents><Key>{}</Key><ETag>{}</ETag></Contents>",
         "<Contents><ETag>&#34;a&#34;</ETag><Key>{}{}</Key></Contents>",
+        "<Contents><Key>{}<b/>{}</Key><Size>1</Size></Contents>",
+        '<Contents><Key a="1">{}</Key><Size>{}</Size></Contents>',
         "<Contents><Size>1</Size>"
         + space
         + "<Key>{}</Key><LastModified>{}</LastModified></Contents>",
