@@ -171,8 +171,7 @@ class _Shape(NamedTuple):
                 parts.append(part[1])
                 name = "" if part[2] else part[1]
             if name or between:
-                # A hole ends at the next tag: what does not fit there is given up at once, and no
-                # row makes the search run on through all that follow.
+                # Up to the next tag and not to the next quote, so that no hole holds a tag.
                 found = _QUOTED_TEXT(between) if quoted and name in _QUOTED else None
                 quotes = found[1] if found is not None else ""
                 pattern += f"{quotes}([^<]*){quotes}"
