@@ -110,7 +110,9 @@ def _names_of(texts: Sequence[str], *, encoded: bool) -> Sequence[str]:
     whole = "".join(texts)
     if not encoded or ("%" not in whole and "+" not in whole):
         return texts
-    return [unquote_plus(text) for text in texts]
+    names = unquote_plus("\n".join(texts)).split("\n")
+    # More of them: a name holds the mark itself.
+    return names if len(names) == len(texts) else [unquote_plus(text) for text in texts]
 
 
 def _numbers(texts: Sequence[str], name: str) -> Sequence[int]:

@@ -28,6 +28,7 @@ rows = st.lists(st.builds(Row, st.text(max_size=3), st.integers(0, 9)), max_size
 texts = st.one_of(
     st.text(st.characters(exclude_categories=["Cs"]), max_size=6),
     st.text("abcXYZ09/*._~-", max_size=6),
+    st.text("%+ aé\x00\n&\U0001f4c1", max_size=6),
     st.sampled_from(["a" * 32, "AF09" * 8, "g" * 32, "é" * 32, "0" * 31, "a" * 64, ""]),
 )
 
