@@ -20,6 +20,7 @@ from hyok.backends.port import (
     DefaultLock,
     Deleted,
     Listed,
+    ListedObjects,
     Lock,
     Span,
     Stored,
@@ -290,7 +291,7 @@ class MemoryStore:
         page = dict(itertools.islice(entries.items(), max(0, limit)))
         more = page and len(entries) > len(page)
         return StoreListing(
-            [stored for stored in page.values() if stored is not None],
+            ListedObjects.of(stored for stored in page.values() if stored is not None),
             [name for name, stored in page.items() if stored is None],
             list(page)[-1] if more else "",
         )

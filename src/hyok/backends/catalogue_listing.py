@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hyok.backends.catalogue import NULL_VERSION, VERSION_BORN_DIGITS, born_of
-from hyok.backends.port import Listed, StoredVersion, StoreListing, VersionListing
+from hyok.backends.port import Listed, ListedObjects, StoredVersion, StoreListing, VersionListing
 from hyok.errors import Malformed
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def page(
 ) -> StoreListing:
     """Return at most ``limit`` objects and common prefixes behind ``after``, in byte order."""
     if limit <= 0:
-        return StoreListing((), ())
+        return StoreListing(ListedObjects(), ())
     head, cut = prefix.encode(), delimiter.encode()
     at = max(head, _first_after(head, cut, after.encode()))
     stop = successor(head)
@@ -66,7 +66,7 @@ def page(
         # One more than there is room for tells whether another page follows.
         for name, etag, size, modified_ms in db.execute(_FLAT_ROWS, (bucket, at, stop, room + 1)):
             if len(objects) + len(prefixes) == limit:
-                return StoreListing(objects, prefixes, last)
+                return StoreListing(ListedObjects.of(objects), prefixes, last)
             end = name.find(cut, len(head)) if cut else -1
             if end >= 0:
                 folder = name[: end + len(cut)]
@@ -77,7 +77,7 @@ def page(
             last = name.decode()
             objects.append(Listed(last, etag, size, modified_ms))
         else:
-            return StoreListing(objects, prefixes)
+            return StoreListing(ListedObjects.of(objects), prefixes)
 
 
 def _first_after(head: bytes, cut: bytes, after: bytes) -> bytes:

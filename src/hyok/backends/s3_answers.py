@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_plus
 
-from hyok.backends.port import Listed, StoredPart, StoredUpload, StoreListing
+from hyok.backends.port import ListedObjects, StoredPart, StoredUpload, StoreListing
 from hyok.backends.s3_errors import error_of, failure_of
 from hyok.backends.s3_wire import iso_time
 from hyok.errors import Malformed, Unavailable
@@ -43,10 +43,10 @@ def document_of(body: bytes, root: str) -> Element:
         raise broken(f"it is no {root}") from None
 
 
-def rows_of(body: bytes, root: str, kind: str = "") -> Rows:
-    """Return a long document of an answer; ``kind``: as `parse_rows` has it."""
+def rows_of(body: bytes, root: str, kinds: Sequence[str] = ()) -> Rows:
+    """Return a long document of an answer; ``kinds``: as `parse_rows` has it."""
     try:
-        return parse_rows(body, root, LISTING_BYTES_MAX, kind)
+        return parse_rows(body, root, LISTING_BYTES_MAX, kinds)
     except Malformed:
         raise broken(f"it is no {root}") from None
 
@@ -84,28 +84,19 @@ def parse_listing(body: bytes, prefix: str, sent: str = "") -> tuple[StoreListin
         prefix: what was asked for; nothing else may come.
         sent: the token that this page was asked for with.
     """
-    page = rows_of(body, "ListBucketResult", "Contents")
+    page = rows_of(body, "ListBucketResult", ("Contents", "CommonPrefixes"))
     try:
         encoded = page.text("EncodingType") == "url"
-        objects = [
-            Listed(
-                name_of(key, encoded=encoded),
-                etag.strip('"'),
-                number(size, "Size"),
-                iso_time(modified),
-            )
-            for key, etag, size, modified in page.table("Contents", _COLUMNS)
-        ]
-        prefixes = [
-            name_of(found, encoded=encoded)
-            for (found,) in page.table("CommonPrefixes", ("Prefix",))
-        ]
+        keys, etags, sizes, modified = page.columns("Contents", _COLUMNS)
+        (rolled,) = page.columns("CommonPrefixes", ("Prefix",))
         token = next_of(page, "NextContinuationToken", sent)
     except Malformed:
         raise broken("a row says something twice, or what XML does not know") from None
-    names = [*[found.name for found in objects], *prefixes]
-    if not all(names) or not all(name.startswith(prefix) for name in names):
-        raise broken("it lists what was not asked for")
+    names, prefixes = (_names_of(found, encoded=encoded) for found in (keys, rolled))
+    for found in (names, prefixes):
+        if "" in found or [name for name in found if not name.startswith(prefix)]:
+            raise broken("it lists what was not asked for")
+    objects = ListedObjects(names, etags, _numbers(sizes, "Size"), _times(modified))
     return StoreListing(objects, prefixes), token
 
 
@@ -113,6 +104,27 @@ def name_of(text: str, *, encoded: bool) -> str:
     """Return a name of a listing."""
     # As S3 does it: a blank is a plus, a plus is %2B.
     return unquote_plus(text) if encoded else text
+
+
+def _names_of(texts: Sequence[str], *, encoded: bool) -> Sequence[str]:
+    whole = "".join(texts)
+    if not encoded or ("%" not in whole and "+" not in whole):
+        return texts
+    names = unquote_plus("\n".join(texts)).split("\n")
+    # More of them: a name holds the mark itself.
+    return names if len(names) == len(texts) else [unquote_plus(text) for text in texts]
+
+
+def _numbers(texts: Sequence[str], name: str) -> Sequence[int]:
+    whole = "".join(texts)
+    if whole.isascii() and whole.isdigit() and "" not in texts:
+        return list(map(int, texts))
+    return [number(text, name) for text in texts]
+
+
+def _times(texts: Sequence[str]) -> Sequence[int]:
+    known = {text: iso_time(text) for text in set(texts)}  # many were written in one second
+    return [known[text] for text in texts]
 
 
 def parse_upload_id(body: bytes) -> str:

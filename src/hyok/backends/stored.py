@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from hyok.s3.columns import Columns
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -159,11 +161,35 @@ class Listed(NamedTuple):
     modified_ms: int
 
 
+class ListedObjects(Columns[Listed]):
+    """Objects of a listing."""
+
+    __slots__ = ()
+
+    row = Listed
+
+    @property
+    def names(self) -> Sequence[str]:
+        return self.columns[0]
+
+    @property
+    def etags(self) -> Sequence[str]:
+        return self.columns[1]
+
+    @property
+    def sizes(self) -> Sequence[int]:
+        return self.columns[2]
+
+    @property
+    def modified_ms(self) -> Sequence[int]:
+        return self.columns[3]
+
+
 @dataclass(frozen=True, slots=True)
 class StoreListing:
     """One page, in the byte order of the store's names (UTF-8)."""
 
-    objects: Sequence[Listed]
+    objects: ListedObjects
     prefixes: Sequence[str]
     next_after: str = ""  # pass as ``after`` for the next page; empty: this was the last
 

@@ -21,6 +21,7 @@ TAG_BYTES = 16
 HEADER_BYTES = 40
 ENTRY_BYTES = 32
 FIXED_BYTES = 168  # trailer salt 16, tail record 120, tag 16, footer 16
+_LEAST_BYTES = HEADER_BYTES + ENTRY_BYTES + TAG_BYTES + FIXED_BYTES  # of an empty object
 PARTS_MAX = 10_000
 PLAIN_BYTES_MAX = 1 << 62
 """The longest object that has a defined length."""
@@ -75,13 +76,23 @@ class ReadPlan(NamedTuple):
 class Layout:
     """Every length and offset of the objects of one suite."""
 
-    __slots__ = ("_estimate_divisor", "_min_part", "_q", "_segment", "segment_plain_bytes", "suite")
+    __slots__ = (
+        "_estimate_divisor",
+        "_min_part",
+        "_one_segment_stop",
+        "_q",
+        "_segment",
+        "segment_plain_bytes",
+        "suite",
+    )
 
     def __init__(self, suite: Suite) -> None:
         self.suite = suite
         self._segment = suite.segment_bytes
         self._q = self.segment_plain_bytes = suite.segment_plain_bytes
         self._min_part = suite.min_part_bytes
+        # An object of one segment is less than Q with its header, and less than a second part.
+        self._one_segment_stop = _LEAST_BYTES + min(self._q - HEADER_BYTES, self._min_part)
         # What one more part of the least length adds to the sealed size, times Q: see
         # `object_plain_size`.
         self._estimate_divisor = (self._min_part + 88) * self._q + TAG_BYTES * (
@@ -144,6 +155,8 @@ class Layout:
         Raises:
             Malformed: no object has this length, so it was cut or padded, or is none of ours.
         """
+        if _LEAST_BYTES <= sealed_size < self._one_segment_stop:  # as most are
+            return sealed_size - _LEAST_BYTES
         q = self._q
         beyond_fixed = sealed_size - FIXED_BYTES
         parts = ((beyond_fixed + self._min_part + TAG_BYTES) * q + TAG_BYTES * self._min_part) // (

@@ -12,6 +12,7 @@ import re
 import string
 from base64 import urlsafe_b64encode
 from binascii import a2b_base64
+from typing import TYPE_CHECKING
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
@@ -20,6 +21,9 @@ from typing_extensions import override
 from hyok.envelope.keys import check_secret, hkdf
 from hyok.envelope.layout import TAG_BYTES
 from hyok.errors import Malformed, Tampered
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 NAME_KEY_BYTES = 64
 OPENED_NAMES_MAX = 4096  # remembered by a key; about a megabyte
@@ -100,6 +104,19 @@ class NameKey:
                 self._opened.clear()
             self._opened[sealed] = key
         return key
+
+    def open_all(self, sealed: Sequence[str]) -> list[str | None]:
+        """Return the keys of many names; None in the place of one for which `open` would raise."""
+        keys = list(map(self._opened.get, sealed))
+        if None not in keys:  # as where clients list the same folders over and over
+            return keys
+        for at, name in enumerate(sealed):
+            if keys[at] is None:
+                try:
+                    keys[at] = self.open(name)
+                except Tampered:
+                    continue
+        return keys
 
     def _open_folder(self, folder: str) -> str:
         known, opened = self._opened_parent

@@ -14,19 +14,19 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hyok.envelope.layout import LAYOUT
+from hyok.backends.port import ListedObjects
 from hyok.errors import Malformed
-from hyok.objects.clear_rows import arranged, key_of, opened, store_start
+from hyok.objects.clear_rows import store_start
 from hyok.objects.mirror import PREFIX as RESERVED
+from hyok.objects.object_rows import Sorted, entries_of, last_key, opened, without_reserved
 from hyok.objects.plain_rows import counted_of, is_shown_in_clear
 from hyok.objects.reserved import shown_prefixes
-from hyok.s3.answers import Entry
-from hyok.s3.names import etag_out
+from hyok.s3.answers import Entries
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
-    from hyok.backends.port import Listed, ObjectStore
+    from hyok.backends.port import ObjectStore
     from hyok.custody.custodian import KeyCustodian
     from hyok.envelope.names import NameKey
     from hyok.objects.inventory import Inventories
@@ -45,7 +45,7 @@ class Page:
     ``next_token`` is empty on the last one; ``next_key`` is for ListObjects v1.
     """
 
-    entries: Sequence[Entry]
+    entries: Entries
     prefixes: Sequence[str]
     next_token: str = ""
     next_key: str = ""
@@ -54,7 +54,7 @@ class Page:
 @dataclass(slots=True)
 class _Kept:
     asked: tuple[str, str, str]  # bucket_id, prefix, delimiter
-    rows: list[Entry | str]  # sorted; a str is a common prefix
+    rows: Sorted
     until_ms: int
 
 
@@ -98,7 +98,7 @@ class Listings:
         state = _parse_token(token) if token else {}
         name_key = await self._places.name_key(bucket)
         if limit == 0:
-            page = Page([], [])
+            page = Page(Entries(), [])
         elif name_key is None:
             start = state.get("store", "") or after
             page = await self._clear(store, bucket, prefix, delimiter, start, limit)
@@ -117,43 +117,40 @@ class Listings:
         limit: int,
     ) -> Page:
         if prefix.startswith(RESERVED):
-            return Page([], [])
-        entries: list[Entry] = []
+            return Page(Entries(), [])
+        entries = Entries()
         prefixes: list[str] = []
         while True:
             page = await store.list(
                 bucket.backend_name, prefix, delimiter, after, limit - len(entries) - len(prefixes)
             )
-            objects = [found for found in page.objects if not found.name.startswith(RESERVED)]
-            plain = await self._plain(bucket, objects)
-            entries += [
-                (plain.get(found.name) if plain else None) or _entry(found.name, found)
-                for found in objects
-            ]
+            objects = without_reserved(page.objects)
+            in_clear = set((await self._in_clear(bucket, objects)).names)
+            found = entries_of(objects.names, objects, in_clear)
+            entries = Entries.joined([entries, found]) if entries else found
             prefixes += await shown_prefixes(store, bucket.backend_name, page.prefixes)
             after = page.next_after
             if not after:
                 return Page(entries, prefixes)
             if len(entries) + len(prefixes) >= limit:
-                last = max([*(e.key for e in entries[-1:]), *prefixes[-1:]], key=str.encode)
+                last = max([*entries.keys[-1:], *prefixes[-1:]])
                 return Page(entries, prefixes, _token(store=after), last)
 
-    async def _plain(self, bucket: Bucket, objects: Sequence[Listed]) -> Mapping[str, Entry]:
-        """Return those of a page that stand in clear, by key: their length is the plaintext's."""
-        return {
-            found.name: Entry(found.name, found.size, etag_out(found.etag), found.modified_ms)
-            for found in await counted_of(self._inventories, bucket, objects)
-        }
+    async def _in_clear(self, bucket: Bucket, objects: ListedObjects) -> ListedObjects:
+        """Return those of a page that stand in clear: their length is the plaintext's."""
+        if not bucket.adoption:
+            return ListedObjects()
+        return ListedObjects.of(await counted_of(self._inventories, bucket, objects))
 
     async def _plain_below(
         self, store: ObjectStore, bucket: Bucket, prefix: str
-    ) -> AsyncIterator[Entry]:
-        """Yield what a bucket of sealed names holds in clear below a prefix."""
+    ) -> AsyncIterator[Entries]:
+        """Yield what a bucket of sealed names holds in clear below a prefix, page by page."""
         after = ""
         while is_shown_in_clear(bucket):
             page = await store.list(bucket.backend_name, prefix, "", after, 1000)
-            for entry in (await self._plain(bucket, page.objects)).values():
-                yield entry
+            found = await self._in_clear(bucket, page.objects)
+            yield entries_of(found.names, found, found.names)
             after = page.next_after
             if not after:
                 return
@@ -188,37 +185,28 @@ class Listings:
         asked = (bucket.bucket_id, prefix, delimiter)
         rows = self._recall(kept_id, asked, ask.at_ms)
         if rows is None:
-            found = await self._gather(store, bucket, name_key, prefix, parent, delimiter)
-            if found is None:
+            rows = await self._gather(store, bucket, name_key, prefix, parent, delimiter)
+            if rows is None:
                 start = store_start(name_key, after, delimiter)
                 return await self._store_order(
                     store, bucket.backend_name, name_key, parent, prefix, delimiter, start, limit
                 )
-            rows = arranged(found, prefix, delimiter)
             kept_id = ""
-        begin = _first_after(rows, after)
-        page = rows[begin : begin + limit]
-        more = begin + limit < len(rows)
-        last = key_of(page[-1]) if page else ""
-        if more and not kept_id:
-            kept_id = self._keep(rows, asked, ask.at_ms)
-        return Page(
-            [row for row in page if isinstance(row, Entry)],
-            [row for row in page if isinstance(row, str)],
-            _token(kept=kept_id, after=last) if more else "",
-            last if more else "",
-        )
+        part = rows.part(after, limit)
+        if not part.more:
+            return Page(part.entries, part.prefixes)
+        kept_id = kept_id or self._keep(rows, asked, ask.at_ms)
+        token = _token(kept=kept_id, after=part.last)
+        return Page(part.entries, part.prefixes, token, part.last)
 
-    def _recall(
-        self, kept_id: str, asked: tuple[str, str, str], now_ms: int
-    ) -> list[Entry | str] | None:
+    def _recall(self, kept_id: str, asked: tuple[str, str, str], now_ms: int) -> Sorted | None:
         kept = self._kept.get(kept_id)
         # The decision was about this bucket and prefix: a token of another listing shows nothing.
         if kept is None or kept.asked != asked or kept.until_ms <= now_ms:
             return None
         return kept.rows
 
-    def _keep(self, rows: list[Entry | str], asked: tuple[str, str, str], now_ms: int) -> str:
+    def _keep(self, rows: Sorted, asked: tuple[str, str, str], now_ms: int) -> str:
         kept_id = self._entropy(12).hex()
         self._kept[kept_id] = _Kept(asked, rows, now_ms + KEPT_SECONDS_MAX * 1000)
         while len(self._kept) > KEPT_LISTINGS_MAX:
@@ -233,26 +221,31 @@ class Listings:
         prefix: str,
         parent: str,
         delimiter: str,
-    ) -> list[Entry | str] | None:
-        """Return everything below the parent with clear names; None when it is too much."""
-        found: list[Entry | str] = []
-        after = ""
+    ) -> Sorted | None:
+        """Return everything below the prefix with clear names; None when it is too much."""
+        pages: list[Entries] = []
+        prefixes: list[str] = []
+        after, count = "", 0
         narrow = delimiter if delimiter == "/" else ""
         while True:
             page = await store.list(bucket.backend_name, parent, narrow, after, 1000)
-            found += opened(page.objects, page.prefixes, name_key, _entry)
-            if len(found) > SORTED_ENTRIES_MAX:
+            found = opened(page, name_key, prefix)
+            pages.append(found.entries)
+            prefixes += found.prefixes
+            count += found.count
+            if count > SORTED_ENTRIES_MAX:
                 return None
             after = page.next_after
             if not after:
                 break
-        sealed = {row.key for row in found if isinstance(row, Entry)}
-        async for entry in self._plain_below(store, bucket, prefix):
-            if entry.key not in sealed:
-                found.append(entry)
-            if len(found) > SORTED_ENTRIES_MAX:
+        sealed = {key for entries in pages for key in entries.keys} if bucket.adoption else ()
+        async for entries in self._plain_below(store, bucket, prefix):
+            beside = [at for at, key in enumerate(entries.keys) if key not in sealed]
+            pages.append(entries.picked(beside))
+            count += len(beside)
+            if count > SORTED_ENTRIES_MAX:
                 return None
-        return found
+        return Sorted.of(Entries.joined(pages), prefixes, prefix, delimiter)
 
     async def _store_order(
         self,
@@ -272,40 +265,14 @@ class Listings:
             )
         while True:
             page = await store.list(bucket, parent, delimiter, after, limit)
-            rows = opened(page.objects, page.prefixes, name_key, _entry)
+            found = opened(page, name_key, prefix)
             after = page.next_after
-            if rows or not after:
+            if found.count or not after:
                 break
+        if not after:
+            return Page(found.entries, found.prefixes)
         # A client of ListObjects v1 goes on after a clear key: the last one in the store's order.
-        last = max(map(key_of, rows), key=name_key.seal, default="") if after else ""
-        return Page(
-            [r for r in rows if isinstance(r, Entry) and r.key.startswith(prefix)],
-            [r for r in rows if isinstance(r, str) and r.startswith(prefix)],
-            _token(store=after) if after else "",
-            last,
-        )
-
-
-def _first_after(rows: Sequence[Entry | str], after: str) -> int:
-    if not after:
-        return 0
-    low, high = 0, len(rows)
-    mark = after.encode()
-    while low < high:
-        middle = (low + high) // 2
-        if key_of(rows[middle]).encode() <= mark:
-            low = middle + 1
-        else:
-            high = middle
-    return low
-
-
-def _entry(key: str, stored: Listed) -> Entry:
-    try:
-        size = LAYOUT.object_plain_size(stored.size)
-    except Malformed:
-        size = stored.size  # not ours; shown as it stands, refused when read (format.md §5)
-    return Entry(key, size, etag_out(stored.etag), stored.modified_ms)
+        return Page(found.entries, found.prefixes, _token(store=after), last_key(page, name_key))
 
 
 def _token(**state: str) -> str:

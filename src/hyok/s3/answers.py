@@ -8,9 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from hyok.s3.columns import Columns
 from hyok.s3.elements import (
     DECLARATION,
     NAMESPACE,
+    all_shown,
     checksum_elements,
     document,
     escape,
@@ -20,8 +22,8 @@ from hyok.s3.elements import (
     owner_element,
     quoted,
     shown,
-    shown_escaped,
     timestamp,
+    timestamps,
 )
 
 if TYPE_CHECKING:
@@ -79,8 +81,30 @@ class Entry(NamedTuple):
     size: int
     etag: str
     modified_ms: int
-    checksum_algorithm: str = ""
-    checksum_type: str = ""
+
+
+class Entries(Columns[Entry]):
+    """The objects of a page."""
+
+    __slots__ = ()
+
+    row = Entry
+
+    @property
+    def keys(self) -> Sequence[str]:
+        return self.columns[0]
+
+    @property
+    def sizes(self) -> Sequence[int]:
+        return self.columns[1]
+
+    @property
+    def etags(self) -> Sequence[str]:
+        return self.columns[2]
+
+    @property
+    def modified_ms(self) -> Sequence[int]:
+        return self.columns[3]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +115,7 @@ class Page:
     prefix: str = ""
     delimiter: str = ""
     max_keys: int = 1000
-    entries: Sequence[Entry] = ()
+    entries: Entries = field(default_factory=Entries)
     prefixes: Sequence[str] = ()
     truncated: bool = False
     encode_url: bool = False
@@ -144,18 +168,21 @@ def _page(page: Page) -> list[str]:
     ]
     owner = owner_element("Owner", page.owner) if page.owner else ""
     end = f"</Size>{owner}<StorageClass>STANDARD</StorageClass></Contents>"
+    entries = page.entries
     pieces += [
-        f"<Contents><Key>{shown_escaped(key, encode_url=page.encode_url)}</Key>"
-        f"<LastModified>{timestamp(modified_ms)}</LastModified>"
-        f"<ETag>&quot;{escape(etag)}&quot;</ETag>"
-        f"{optional('ChecksumAlgorithm', algorithm) if algorithm else ''}"
-        f"{optional('ChecksumType', kind) if kind else ''}"
-        f"<Size>{size}{end}"
-        for key, size, etag, modified_ms, algorithm, kind in page.entries
+        f"<Contents><Key>{key}</Key><LastModified>{modified}</LastModified>"
+        f"<ETag>&quot;{etag}&quot;</ETag><Size>{size}{end}"
+        for key, modified, etag, size in zip(
+            all_shown(entries.keys, encode_url=page.encode_url),
+            timestamps(entries.modified_ms),
+            all_shown(entries.etags),
+            entries.sizes,
+            strict=True,
+        )
     ]
     pieces += [
-        f"<CommonPrefixes>{leaf('Prefix', _shown(prefix, page))}</CommonPrefixes>"
-        for prefix in page.prefixes
+        f"<CommonPrefixes><Prefix>{prefix}</Prefix></CommonPrefixes>"
+        for prefix in all_shown(page.prefixes, encode_url=page.encode_url)
     ]
     return pieces
 

@@ -6,13 +6,14 @@ Source: Amazon S3 API Reference; XML 1.0 section 2.2 (characters).
 from __future__ import annotations
 
 import re
+import string
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from hyok.s3.checksums import Algorithm
 
@@ -21,7 +22,11 @@ OWNER_NAME = "hyok"
 
 DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n'
 _SPECIAL = re.compile("[\x00-\x08\x0b-\x1f\x7f\ufffe\uffff&<>\"'\t\n\r]")
-_PLAIN_NAME = re.compile(r"[A-Za-z0-9/*._~-]*").fullmatch
+_PLAIN = (string.ascii_letters + string.digits + "/*._~-").encode()
+"""What stands in XML, and in an address, as it is."""
+
+ESCAPED_BYTES_MAX = 16  # different ones; with more, to escape name by name is as fast
+
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;"}
 
 
@@ -40,6 +45,12 @@ def timestamp(ms: int) -> str:
     return f"{_second(seconds)}.{rest:03d}Z"
 
 
+def timestamps(times_ms: Sequence[int]) -> Sequence[str]:
+    """Return many of them; a page of a listing has few different ones."""
+    known = {ms: timestamp(ms) for ms in set(times_ms)}
+    return [known[ms] for ms in times_ms]
+
+
 @lru_cache(maxsize=1024)  # a page of a listing has many of the same second
 def _second(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat()[:19]
@@ -50,11 +61,31 @@ def shown(name: str, *, encode_url: bool) -> str:
     return quote(name, safe="/*") if encode_url else name
 
 
-def shown_escaped(name: str, *, encode_url: bool) -> str:
-    """Return the same as XML character data."""
-    if _PLAIN_NAME(name):  # as most are: the same in every form
-        return name
-    return escape(shown(name, encode_url=encode_url))
+def all_shown(names: Sequence[str], *, encode_url: bool = False) -> Sequence[str]:
+    """Return keys or ETags in the same way, each as XML character data.
+
+    A thousand are looked at as one text: hardly a page has one that is not the same in every form.
+    """
+    whole = "".join(names)
+    if not whole.encode().translate(None, _PLAIN):
+        return names
+    if not encode_url:
+        return names if _SPECIAL.search(whole) is None else list(map(escape, names))
+    # Neither percent escapes nor what `shown` leaves as it is need one of XML's.
+    return _all_quoted(names)
+
+
+def _all_quoted(names: Sequence[str]) -> Sequence[str]:
+    """Return many names as `shown` does, where a few different bytes of a page are escaped."""
+    whole = "\0".join(names).encode()
+    escaped = set(whole.translate(None, _PLAIN + b"\0%"))
+    # Each byte is one run through all names; and a name may hold the mark between them itself.
+    if len(escaped) > ESCAPED_BYTES_MAX or whole.count(b"\0") >= len(names):
+        return [shown(name, encode_url=True) for name in names]
+    whole = whole.replace(b"%", b"%25")
+    for byte in escaped:
+        whole = whole.replace(bytes((byte,)), b"%%%02X" % byte)
+    return whole.decode("ascii").split("\0")
 
 
 def leaf(name: str, text: str | int) -> str:
@@ -74,8 +105,8 @@ def flag(name: str, *, on: bool) -> str:
 
 def document(root: str, pieces: Iterable[str]) -> bytes:
     """Return a whole document of S3's namespace."""
-    inner = "".join(pieces)
-    return f'{DECLARATION}<{root} xmlns="{NAMESPACE}">{inner}</{root}>'.encode()
+    begin = f'{DECLARATION}<{root} xmlns="{NAMESPACE}">'
+    return "".join([begin, *pieces, f"</{root}>"]).encode()
 
 
 def owner_element(name: str, identity: str) -> str:

@@ -6,9 +6,13 @@ Source: Amazon S3 User Guide, "Naming objects"; docs/format.md section 8 for ETa
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
 
 from hyok.errors import Malformed, NotFound, Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 KEY_BYTES_MAX = 1024
 RESERVED_PREFIX = ".hyok/"
@@ -24,6 +28,7 @@ _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]").fullmatch
 _BAD_LABEL = re.compile(r"\.\.|\.-|-\.").search  # in a host name each label is whole
 _BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})").search
 _ADDRESS = re.compile(r"[0-9]{1,3}(\.[0-9]{1,3}){3}").fullmatch
+_HEX_DIGITS = b"0123456789abcdefABCDEF"
 _HEX_32 = re.compile(r"[0-9a-fA-F]{32}").fullmatch
 _HEX_32_MARKED = re.compile(r"[0-9a-fA-F]{32}-h").fullmatch
 _PART_ID = re.compile(r"[0-9a-f]{32}").fullmatch
@@ -90,6 +95,14 @@ def etag_out(store_etag: str) -> str:
     32 hex digits alone would be taken for the MD5 of the plaintext.
     """
     return f"{store_etag}-h" if _HEX_32(store_etag) else store_etag
+
+
+def etags_out(store_etags: Sequence[str]) -> Sequence[str]:
+    """Return the same of many: of a page of which most have 32 hex digits."""
+    whole = "".join(store_etags).encode()
+    if set(map(len, store_etags)) == {32} and not whole.translate(None, _HEX_DIGITS):
+        return [f"{etag}-h" for etag in store_etags]
+    return list(map(etag_out, store_etags))
 
 
 def etag_in(client_etag: str) -> str | None:

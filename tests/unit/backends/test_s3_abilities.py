@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from hyok.backends.port import DefaultLock, Listed, Stored, StoreFeatures, StoreListing
+from hyok.backends.port import (
+    DefaultLock,
+    Listed,
+    ListedObjects,
+    Stored,
+    StoreFeatures,
+    StoreListing,
+)
 from hyok.backends.s3_abilities import KnownAbilities
 from hyok.backends.s3_answers import broken
 from hyok.backends.s3_errors import Failure, error_of
@@ -58,7 +65,7 @@ class FakeStore:
 
     async def list(self, _bucket: str, prefix: str) -> StoreListing:
         names = [name for name in self.bodies if name.startswith(prefix)]
-        return StoreListing([Listed(name, "e", 5, 0) for name in names], [])
+        return StoreListing(ListedObjects.of(Listed(name, "e", 5, 0) for name in names), [])
 
     async def delete(self, _bucket: str, name: str) -> None:
         self.bodies.pop(name, None)

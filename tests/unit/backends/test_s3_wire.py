@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 from typing import TYPE_CHECKING
+from urllib.parse import quote_plus, unquote_plus
 
 import pytest
 from hypothesis import given
@@ -37,6 +38,21 @@ def test_a_url_encoded_listing_has_a_plus_for_a_blank() -> None:
     page, _ = parse_listing(document, "")
     assert [found.name for found in page.objects] == ["spatie in naam", "plus+teken"]
     assert list(page.prefixes) == ["een map/"]
+
+
+@given(
+    st.lists(
+        st.one_of(st.text("a %+\n\x00é/\U0001f4c1", min_size=1, max_size=5)).map(quote_plus)
+        | st.sampled_from(["a%C3", "%A9b", "%", "a%0", "a%zz+", "é"]),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_many_encoded_names_are_read_as_each_would_be(names: list[str]) -> None:
+    rows = "".join(f"<Contents><Key>{name}</Key><Size>1</Size></Contents>" for name in names)
+    document = f"<ListBucketResult><EncodingType>url</EncodingType>{rows}</ListBucketResult>"
+    page, _ = parse_listing(document.encode(), "")
+    assert list(page.objects.names) == [unquote_plus(name) for name in names]
 
 
 def test_a_listing_without_encoding_is_taken_as_it_stands() -> None:

@@ -144,3 +144,16 @@ def test_more_names_than_are_remembered_open_rightly() -> None:
         assert {name: key.open(name) for name in sealed} == sealed
         with pytest.raises(Tampered):
             key.open("map/not-sealed")
+
+
+def test_many_names_open_as_each_would() -> None:
+    """Known already, new, of another folder, of another bucket, and no sealed names at all."""
+    key = NameKey(bytes(range(32)), "b")
+    names = ["map/a", "map/b", "b", "map/c/d", "map/"]
+    sealed = [key.seal(name) for name in names]
+    strange = [NameKey(bytes(32), "b").seal("a"), ".hyok/bucket", "nog-een/", ""]
+    assert key.open_all(sealed[:2]) == names[:2]
+    for _ in range(2):
+        assert key.open_all([*strange[:3], *sealed]) == [None, None, None, *names]
+        assert key.open_all(sealed[::-1]) == names[::-1]
+    assert key.open_all([]) == []

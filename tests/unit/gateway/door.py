@@ -15,13 +15,14 @@ from hyok.gateway.admission import Admission
 from hyok.gateway.app import Gateway
 from hyok.gateway.call import NewBuckets, Services
 from hyok.objects.facts import ObjectFacts, PutFacts
-from hyok.objects.listing import Entry, Page
+from hyok.objects.listing import Page
 from hyok.objects.streams import Rooms
 from hyok.objects.upload_answers import Begun, Completed, Listed
 from hyok.objects.uploads import Upload, UploadPart
 from hyok.objects.vault import PutResult
 from hyok.objects.version_listing import Versions
 from hyok.policy.classifications import Classifications
+from hyok.s3.answers import Entries, Entry
 from hyok.s3.checksums import Algorithm, encode
 from hyok.s3.locks import LockAsked, LockConfiguration, no_configuration
 from hyok.s3.names import part_etag_out
@@ -454,7 +455,7 @@ class FakeListings:
             Entry(key, len(self._vault.kept[ask.bucket.bucket_id, key].plain), "e-1", NOW_MS)
             for key in page
         ]
-        return Page(rows, [], page[-1] if more else "", page[-1] if more else "")
+        return Page(Entries.of(rows), [], page[-1] if more else "", page[-1] if more else "")
 
 
 class FakeVersions:

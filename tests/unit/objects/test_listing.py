@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -120,3 +122,31 @@ async def test_a_token_shows_nothing_of_another_prefix_or_bucket() -> None:
     )
     with pytest.raises(NotFound):  # it is gathered anew, from that bucket
         await lists.page(elsewhere, prefix="map1/", token=first.next_token, limit=1000)
+
+
+class Inventories:
+    """Everything that stands in clear was counted as it is."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+
+    async def find_many(self, _bucket: str, names: set[str]) -> dict[str, Any]:
+        found = {one.name: one for one in (await self._store.list("b")).objects}
+        return {
+            name: SimpleNamespace(etag=found[name].etag, size=found[name].size, replaced=False)
+            for name in names
+        }
+
+
+async def test_what_stands_sealed_and_in_clear_is_shown_once_and_as_sealed() -> None:
+    store = MemoryStore()
+    await store.create_bucket("b")
+    body = bytes(LAYOUT.object_sealed_size(5))
+    await store.put_whole("b", NAMES.seal("map/a"), body, StoredFacts())
+    for name in ("map/a", "map/b", "elders"):
+        await store.put_whole("b", name, b"in clear", StoredFacts())
+    places, inventories = cast("Any", Places(store)), cast("Any", Inventories(store))
+    lists = Listings(places, cast("Any", Custodian()), bytes, inventories)
+    adopted = replace(ask(), bucket=replace(BUCKET, adoption="read-through"))
+    page = await lists.page(adopted, prefix="map/")
+    assert [(entry.key, entry.size) for entry in page.entries] == [("map/a", 5), ("map/b", 8)]
