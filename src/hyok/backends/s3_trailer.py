@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Protocol
 from hyok.s3.checksums import Algorithm, Checksum, encode
 
 if TYPE_CHECKING:
-    from hyok.http1.client import Response
+    from hyok.http1.client import Pieces, Response
 
 ALGORITHM = Algorithm.CRC32C
 PAYLOAD = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
 CHUNK_BYTES = 1 << 20
+WHOLE_BYTES_MIN = 64 << 10
+"""A body held whole has a trailer from here on; a shorter one is hashed sooner than its headers."""
 _END = b"\r\n"
 
 
@@ -56,13 +58,28 @@ def _tail(checksum: bytes, *, first: bool) -> bytes:
     return (b"" if first else _END) + b"0" + _END + line + _END + _END
 
 
-def render(body: bytes, *, damage: bool = False) -> bytes:
-    """Return a small body as it is sent; with a checksum that is wrong, to see it refused."""
+def framed(
+    body: bytes | bytearray | memoryview,
+    *,
+    damage: bool = False,
+    chunk_bytes: int = CHUNK_BYTES,
+) -> Pieces:
+    """Return a body that is held whole as it is sent, in pieces: of the body itself, no copy.
+
+    ``damage``: with a checksum that is wrong, to see it refused.
+    """
+    view = memoryview(body)
     checksum = Checksum(ALGORITHM)
-    checksum.update(memoryview(body))
+    checksum.update(view)
     digest = bytearray(checksum.digest())
     digest[0] ^= damage
-    return f"{len(body):x}".encode() + _END + body + _tail(bytes(digest), first=False)
+    pieces: list[bytes | memoryview] = []
+    before = b""
+    for start in range(0, len(view), chunk_bytes):
+        chunk = view[start : start + chunk_bytes]
+        pieces += [before + f"{len(chunk):x}".encode() + _END, chunk]
+        before = _END
+    return (*pieces, _tail(bytes(digest), first=not pieces))
 
 
 class TrailedUpload:
