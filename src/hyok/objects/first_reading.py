@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from hyok.s3.ranges import Asked
     from hyok.vocabulary import Ask
 
+RANGE_READ_BYTES = FIRST_READ_BYTES + 2 * HYOK1.segment_bytes
+"""A range that is held whole touches a segment more than it fills on each side."""
+
 
 class FirstRead(NamedTuple):
     """What the store told, and sealed bytes from ``at`` on."""
@@ -71,7 +74,7 @@ class FirstReader:
             quantum = HYOK1.segment_plain_bytes
             sealed_start = (start + HEADER_BYTES) // quantum * HYOK1.segment_bytes
             sealed_stop = ((stop - 1 + HEADER_BYTES) // quantum + 1) * HYOK1.segment_bytes
-        return Span(sealed_start, min(sealed_stop, sealed_start + FIRST_READ_BYTES))
+        return Span(sealed_start, min(sealed_stop, sealed_start + RANGE_READ_BYTES))
 
     async def _read(
         self, place: Place, span: Span, version_id: str, *, goes_on: bool = False

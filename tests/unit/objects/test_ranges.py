@@ -24,6 +24,7 @@ from hyok.objects.known_parts import ENTRIES_MAX, KnownParts
 from hyok.objects.part_map import PartMap
 from hyok.objects.read_ahead import ReadAhead
 from hyok.s3.ranges import Asked
+from hyok.vocabulary import WHOLE_BODY_BYTES_MAX
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -165,6 +166,7 @@ RANGES = [
     (PART - 100, PART + 100),
     (PART + 7, PART + KIB64),
     (2 * PART - 1, 2 * PART + 5),
+    (PART // 2 + 300, PART // 2 + 300 + WHOLE_BODY_BYTES_MAX),
 ]
 
 
