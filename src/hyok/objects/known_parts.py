@@ -1,8 +1,8 @@
 """KnownParts: the parts of objects that were read lately, so that a range asks the store once.
 
-What is kept was proven when it was read, and is used only for an object whose envelope, proven
-anew, names the same object: one object id is of one body.  A reading of the whole object proves
-the trailer that is stored now.
+What is kept was proven when it was read, and is used only for the object of the same name whose
+envelope, proven anew, has the same mac, and of which the store tells the same version (format.md,
+section 8).  A reading of the whole object proves the trailer that is stored now.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from hyok.custody.port import RecoveredKey
     from hyok.envelope.trailer import Trailer
     from hyok.objects.places import ReadPlace
+    from hyok.vocabulary import ObjectRef
 
     _Where: TypeAlias = tuple[ReadableStore, str, str]
+    _Identity: TypeAlias = tuple[ObjectRef, bytes, str, str, int]
 
 ENTRIES_MAX = 20_000
 """Parts of all objects together, some 200 bytes each: two objects of S3's longest list."""
@@ -31,11 +33,11 @@ OBJECTS_MAX = 256
 class _Known:
     """One object's trailer, and those headers of its parts that were read."""
 
-    __slots__ = ("headers", "map", "stored_size", "trailer")
+    __slots__ = ("headers", "identity", "map", "trailer")
 
-    def __init__(self, trailer: Trailer, stored_size: int) -> None:
+    def __init__(self, trailer: Trailer, identity: _Identity) -> None:
         self.trailer = trailer
-        self.stored_size = stored_size
+        self.identity = identity
         self.map = PartMap([entry.plain_size for entry in trailer.entries])
         self.headers: dict[int, bytes] = {}
 
@@ -72,21 +74,20 @@ class KnownParts:
         known = self._known.get(where)
         if known is None:
             return None
-        proven = (key.envelope.object_id, stored.size)
-        if proven != (known.trailer.object_id, known.stored_size):
+        if known.identity != _identity(stored, key):
             self._forget(where)
             return None
         self._known.move_to_end(where)
         return known
 
-    def keep(self, place: ReadPlace, stored: Stored, trailer: Trailer) -> None:
+    def keep(self, place: ReadPlace, stored: Stored, key: RecoveredKey, trailer: Trailer) -> None:
         """Remember a trailer that was just proven; the least used make room."""
         where = _where(place)
         self._forget(where)
         if len(trailer.entries) > ENTRIES_MAX:
             return
         bare = trailer._replace(md5=bytes(16), checksum_algorithm=0, checksum_type=0, checksum=b"")
-        self._known[where] = _Known(bare, stored.size)
+        self._known[where] = _Known(bare, _identity(stored, key))
         self.entries += len(trailer.entries)
         while self.entries > ENTRIES_MAX or len(self._known) > OBJECTS_MAX:
             self._forget(next(iter(self._known)))
@@ -103,3 +104,7 @@ class KnownParts:
 
 def _where(place: ReadPlace) -> _Where:
     return place.store, place.bucket, place.name
+
+
+def _identity(stored: Stored, key: RecoveredKey) -> _Identity:
+    return key.ref, key.envelope.mac, stored.etag, stored.version_id, stored.size

@@ -94,7 +94,7 @@ class ObjectReader:
                 if trailer is None:
                     trailer = await read_trailer(place, stored, key)
                     if key.envelope.multipart:
-                        self._parts.keep(place, stored, trailer)
+                        self._parts.keep(place, stored, key, trailer)
             if trailer is not None:
                 facts = with_trailer(facts, trailer)
             start, stop = _range(asked, size, trailer, part_number)

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 from dataclasses import replace
 from itertools import pairwise
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,7 +16,7 @@ from tests.fakes.memory_store import MemoryStore
 from tests.unit.custody.test_custodian import house
 from tests.unit.objects.vaults import Vaults, vaults_over
 
-from hyok.backends.port import WHOLE
+from hyok.backends.port import WHOLE, Stored
 from hyok.envelope.layout import HYOK1, LAYOUT
 from hyok.envelope.trailer import Entry, Trailer
 from hyok.errors import Refused, Tampered, Unavailable
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from tests.unit.custody.test_custodian import House
 
-    from hyok.backends.port import Span, Stored
+    from hyok.backends.port import Span
     from hyok.vocabulary import Ask
 
 __all__ = ["house"]
@@ -242,23 +243,34 @@ def test_what_is_known_is_bounded() -> None:
         entries = tuple(Entry(n + 1, 1, b"p" * 16) for n in range(count))
         return Trailer(1, True, entries, count, b"o" * 16, b"m" * 16, 1, 0, b"crc!", 5)
 
-    stored: Any = type("S", (), {"size": 5})
+    stored = Stored("n", "etag", 5, 0)
+
+    class Key:
+        def __init__(self, ref: str, mac: bytes) -> None:
+            self.ref, self.envelope = ref, SimpleNamespace(mac=mac)
+
+    key: Any = Key("ref", b"mac")
     for number in range(3):
-        known.keep(At(str(number)), stored, trailer(ENTRIES_MAX // 2))
+        known.keep(At(str(number)), stored, key, trailer(ENTRIES_MAX // 2))
     assert known.entries == ENTRIES_MAX
     assert [known.map_of(At(str(n))) is None for n in range(3)] == [True, False, False]
-    known.keep(At("x"), stored, trailer(ENTRIES_MAX + 1))
+    known.keep(At("x"), stored, key, trailer(ENTRIES_MAX + 1))
     assert known.map_of(At("x")) is None
     for number in range(1000):
-        known.keep(At(f"n{number}"), stored, trailer(1))
+        known.keep(At(f"n{number}"), stored, key, trailer(1))
     assert known.entries == known_parts.OBJECTS_MAX
-    key: Any = type("K", (), {"envelope": type("E", (), {"object_id": b"o" * 16})})
     kept = known.trailer_of(At("n999"), stored, key)
     assert kept is not None
     assert (kept.md5, kept.checksum) == (bytes(16), b"")
-    other: Any = type("K", (), {"envelope": type("E", (), {"object_id": b"2" * 16})})
+    other: Any = Key("ref", b"another mac")
+    elsewhere: Any = Key("other", b"mac")
     assert known.trailer_of(At("n999"), stored, other) is None
     assert known.trailer_of(At("n999"), stored, key) is None
+    assert known.trailer_of(At("n998"), stored, elsewhere) is None
+    for number, told in enumerate(
+        [replace(stored, etag="other"), replace(stored, size=6), replace(stored, version_id="v")]
+    ):
+        assert known.trailer_of(At(f"n{990 + number}"), told, key) is None
 
 
 # -- reading ahead ------------------------------------------------------------------------------
