@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.conformance.object_stores import STORES
 from tests.fakes.memory_store import MemoryStore
 from tests.unit.custody.test_custodian import house
 from tests.unit.objects.vaults import Vaults, vaults_over
@@ -29,6 +30,7 @@ from hyok.vocabulary import WHOLE_BODY_BYTES_MAX
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     from tests.unit.custody.test_custodian import House
 
@@ -214,7 +216,7 @@ async def test_what_was_known_of_an_object_does_not_outlive_it(reader: Reader, p
     ask = reader.vaults.ask()
     await reader.vaults.upload(ask, plain_of(PART + SEGMENT), plain_of(PART), b"oud")
     await reader.range(PART, PART + 9)
-    new = plain_of(PART + 77, 1)
+    new = plain_of(2 * PART + 77, 1)
     if parts == 1:
         await reader.vaults.put(ask, new)
     else:
@@ -225,7 +227,8 @@ async def test_what_was_known_of_an_object_does_not_outlive_it(reader: Reader, p
         for start, stop in [(0, 9), (PART - 9, PART + 9), (len(new) - 5, len(new))]:
             assert await reader.range(start, stop) == new[start:stop]
     reader.store.asked()
-    assert await reader.range(PART - 9, PART + 9) == new[PART - 9 : PART + 9]
+    at = PART + 3 * SEGMENT
+    assert await reader.range(at, at + 9) == new[at : at + 9]
     assert len(reader.store.asked()) == 1
 
 
@@ -301,6 +304,27 @@ async def test_a_stream_of_ranges_reads_every_segment_once(reader: Reader, step:
         assert heads >= count - 3, "the others find their bytes here"
         assert len(reads) < 2 + LONG // SEGMENT + 3
     assert reader.ahead.held_bytes <= 2 * SEGMENT
+
+
+@pytest.mark.parametrize("maker", STORES, ids=lambda maker: maker.__name__)
+@pytest.mark.parametrize("cut", [0, PART + 1000], ids=["one", "parts"])
+async def test_ranges_that_go_on_are_the_same_bytes_at_every_store(
+    house: House, tmp_path: Path, maker: Any, cut: int
+) -> None:
+    whole = plain_of(PART + 5 * KIB64)
+    async with maker(tmp_path) as store:
+        vaults = await vaults_over(house, store)
+        if cut:
+            await vaults.upload(vaults.ask(), whole[:cut], whole[cut:])
+        else:
+            await vaults.put(vaults.ask(), whole)
+        get = replace(vaults.ask(action="object:get"), classification=None)
+        for start in range(PART - 6 * KIB64, len(whole), KIB64):
+            opened = await vaults.vault.open(get, Asked(start, start + KIB64 - 1))
+            assert opened.whole() == whole[start : start + KIB64]
+            await opened.close()
+            await asyncio.sleep(0.01)
+        await vaults.vault.ahead.close()
 
 
 async def test_the_next_segment_is_on_its_way_before_it_is_asked_for(reader: Reader) -> None:
@@ -397,7 +421,7 @@ async def test_a_store_that_stalls_ahead_holds_a_range_up_no_longer_than_said(
     reader.store.gate.clear()
     await reader.range(SEGMENT, 2 * SEGMENT)
     began = asyncio.get_running_loop().time()
-    assert await reader.range(2 * SEGMENT, 2 * SEGMENT + 9) == whole[2 * SEGMENT :][:9]
+    assert await reader.range(2 * SEGMENT, 3 * SEGMENT) == whole[2 * SEGMENT : 3 * SEGMENT]
     assert asyncio.get_running_loop().time() - began < 1
     # What is there already is not kept waiting by what is not.
     reader.store.gate.set()
