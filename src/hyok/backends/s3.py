@@ -40,7 +40,7 @@ from hyok.backends.s3_copy import S3Copy
 from hyok.backends.s3_endpoint import Endpoint, md5_of
 from hyok.backends.s3_split import SplitSink
 from hyok.backends.s3_subresources import Subresources
-from hyok.backends.s3_trailer import WHOLE_BYTES_MIN
+from hyok.backends.s3_trailer import may_trail
 from hyok.errors import Conflict, NotFound
 
 if TYPE_CHECKING:
@@ -61,8 +61,6 @@ if TYPE_CHECKING:
 
 _TOKEN_MARK = "\0"  # noqa: S105 - a mark in our paging tokens, no secret
 _LAST_CODE_POINT = "\U0010ffff"
-# A content-encoding of the client's own would have to be joined with aws-chunked.
-_NO_TRAILER = frozenset({"content-encoding", "content-md5"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +147,7 @@ class S3Store(Subresources):
             headers=headers,
             body=body,
             missing="NoSuchBucket",
-            trailer=self._trails(bucket, headers, len(body)),
+            trailer=self._known.takes_trailers(bucket) and may_trail(headers, len(body)),
         )
         return put_result(name, answer, len(body), facts)
 
@@ -170,15 +168,6 @@ class S3Store(Subresources):
         upload = await self._upload(bucket, name, [], headers, size)
         return S3ObjectSink(upload, name, size, facts)
 
-    def _trails(self, bucket: str, headers: dict[str, str], size: int) -> bool:
-        """Does a body held whole go with its checksum behind it?"""
-        # What Content-MD5 is of, the framed body or the other, is not said where both come.
-        return (
-            size >= WHOLE_BYTES_MIN
-            and self._known.takes_trailers(bucket)
-            and _NO_TRAILER.isdisjoint(headers)
-        )
-
     async def _upload(
         self,
         bucket: str,
@@ -187,7 +176,7 @@ class S3Store(Subresources):
         headers: dict[str, str],
         size: int,
     ) -> Outgoing:
-        trailer = self._known.takes_trailers(bucket) and _NO_TRAILER.isdisjoint(headers)
+        trailer = self._known.takes_trailers(bucket) and may_trail(headers)
         return await self._endpoint.upload(bucket, name, query, headers, size, trailer=trailer)
 
     async def head(self, bucket: str, name: str, version_id: str = "") -> Stored:
@@ -363,7 +352,7 @@ class S3Store(Subresources):
             query=part_query(upload_id, number),
             body=body,
             missing="NoSuchUpload",
-            trailer=self._trails(bucket, {}, len(body)),
+            trailer=self._known.takes_trailers(bucket) and may_trail({}, len(body)),
         )
         return StoredPart(number, etag_of(answer), len(body))
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Protocol
 from hyok.s3.checksums import Algorithm, Checksum, encode
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from hyok.http1.client import Pieces, Response
 
 ALGORITHM = Algorithm.CRC32C
@@ -21,6 +23,9 @@ CHUNK_BYTES = 1 << 20
 WHOLE_BYTES_MIN = 64 << 10
 """A body held whole has a trailer from here on; a shorter one is hashed sooner than its headers."""
 _END = b"\r\n"
+# A content-encoding of the client's own would have to be joined with aws-chunked; and of what a
+# Content-MD5 is, the framed body or the other, is not said where both come.
+_NO_TRAILER = frozenset({"content-encoding", "content-md5"})
 
 
 class Outgoing(Protocol):
@@ -31,6 +36,11 @@ class Outgoing(Protocol):
     def finish(self) -> Response: ...
 
     def abort(self) -> None: ...
+
+
+def may_trail(headers: Mapping[str, str], size: int = WHOLE_BYTES_MIN) -> bool:
+    """May a body with these headers have a trailer, and is it long enough to gain by one?"""
+    return size >= WHOLE_BYTES_MIN and _NO_TRAILER.isdisjoint(headers)
 
 
 def trailer_headers(size: int) -> dict[str, str]:
