@@ -103,10 +103,17 @@ class Blocking:
         if self._tls is None:
             self._send(left)
             return
+        written = 0
         for view in left:
             for at in range(0, len(view), _TLS_CHUNK_BYTES):
-                self._tls.write(view[at : at + _TLS_CHUNK_BYTES])
-                self._send([memoryview(self._tls.drain())])
+                chunk = view[at : at + _TLS_CHUNK_BYTES]
+                self._tls.write(chunk)
+                written += len(chunk)
+                if written >= _TLS_CHUNK_BYTES:
+                    self._send([memoryview(self._tls.drain())])
+                    written = 0
+        if written:
+            self._send([memoryview(self._tls.drain())])
 
     def _send(self, left: Sequence[memoryview]) -> None:
         """Send within the time-out; the kernel's is for a call, and a call may take a part."""
