@@ -749,3 +749,65 @@ async def test_a_store_whose_answer_only_drips_is_given_up(pump: PumpPool) -> No
             await pump.run(read)
     await pool.close()
     server.close()
+
+
+@pytest.mark.parametrize("what", ["a body that stalls", "a body that is taken by nobody"])
+async def test_a_thread_leaves_a_store_that_stands_still(pump: PumpPool, what: str) -> None:
+    """The kernel keeps the time, and the loop has its connection back afterwards."""
+    still = asyncio.Event()
+
+    async def serve_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if what == "a body that stalls":
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 9999\r\n\r\n" + b"x" * 99)
+        await still.wait()
+        reader.feed_eof()
+        writer.close()
+
+    server = await asyncio.start_server(serve_one, "127.0.0.1", 0)
+    pool = Pool(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", seconds_max=0.3)
+    room = memoryview(bytearray(PIECE))
+    began = time.monotonic()
+    if what == "a body that stalls":
+        download = await pool.download("GET", "/", HOST)
+        await download.prepare()
+
+        def move() -> None:
+            while download.read_into(room):
+                pass
+    else:
+        upload = await pool.upload("PUT", "/", HOST, 1000 * PIECE)
+
+        def move() -> None:
+            for _ in range(1000):  # more than the kernel keeps for both ends
+                upload.write(room)
+            upload.finish()
+
+    with pytest.raises(Unavailable):
+        await pump.run(move)
+    assert time.monotonic() - began < 2
+    await asyncio.sleep(0.05)
+    assert pool._room._value == 128, "its place in the pool is free again"
+    still.set()
+    await pool.close()
+    server.close()
+
+
+async def test_a_connection_that_a_thread_had_is_the_loops_again(opened, pump: PumpPool) -> None:
+    """A duplicate blocks its socket for both; one that stayed so would stop the whole loop."""
+    server, pool = await opened()
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    for size in (PIECE, 9):
+        writer.write(b"PUT /pump HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % size)
+        writer.write(body_of(size))
+        await reader.readuntil(b"\r\n\r\n")
+        assert await reader.readexactly(64) == hashlib.sha256(body_of(size)).hexdigest().encode()
+        # Now the loop waits for a head on it, and must not wait in the kernel.
+        began = time.monotonic()
+        await asyncio.sleep(0.05)
+        assert (await pool.request("GET", "/x", HOST)).body == b"/x"
+        assert time.monotonic() - began < 1
+    writer.write(b"GET /whole/50000000 HTTP/1.1\r\nHost: x\r\n\r\n")
+    await asyncio.sleep(0.2)  # it takes nothing; who is sent a body by the loop holds nobody up
+    async with asyncio.timeout(2):
+        assert (await pool.request("GET", "/y", HOST)).body == b"/y"
+    writer.close()
