@@ -52,6 +52,7 @@ class Row:
     store: str = "memory"
     roads: tuple[str, ...] = PROXIES
     tls: bool = False
+    in_order: bool = False  # each range begins where the last one ended
     quick: bool = False
     long: bool = False
 
@@ -103,6 +104,7 @@ ROWS: tuple[Row, ...] = (
     Row("put-1k-1c", "put", KIB, 1, _ADDED, quick=True),
     Row("get-1k-1c", "get", KIB, 1, _ADDED, quick=True),
     Row("range-64k", "range", GIB, 8, (to_nginx(0.35),), quick=True),
+    Row("range-64k-on", "range", GIB, 1, in_order=True),
     Row("multipart", "multipart", PARTS * PART_BYTES, 4, (to_nginx(0.8),), quick=True),
     Row("put-64m-wa", "put", 64 * MIB, 8, classification="vertrouwelijk"),
     Row("get-64m-wa", "get", 64 * MIB, 8, classification="vertrouwelijk"),
@@ -154,7 +156,12 @@ ROWS: tuple[Row, ...] = (
 )
 
 
-SHORT = {"range-64k": 256 * MIB, "stream": 2_000_000_000, "streams-get": 128 * MIB}
+SHORT = {
+    "range-64k": 256 * MIB,
+    "range-64k-on": 256 * MIB,
+    "stream": 2_000_000_000,
+    "streams-get": 128 * MIB,
+}
 
 
 def sized(row: Row, *, long: bool) -> Row:

@@ -85,7 +85,8 @@ def get_asks(road: Road, row: Row) -> list[Ask]:
 def range_asks(road: Road, row: Row) -> list[Ask]:
     asks = []
     for number in range(256):
-        start = number * 2_654_435_761 % (row.size - RANGE_BYTES)
+        step = RANGE_BYTES if row.in_order else 2_654_435_761
+        start = number * step % (row.size - RANGE_BYTES)
         asks.append(
             Ask(
                 "GET",

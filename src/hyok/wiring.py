@@ -155,6 +155,7 @@ class Core:
         """Let go of everything, in the order that loses nothing."""
         await self.hooks.close()
         await self.journal.close()
+        await self.vault.ahead.close()
         for store in self.stores.values():
             await store.close()
         await self.hsm.close()

@@ -14,6 +14,7 @@ from tests.conformance.object_stores import envelope
 from hyok.backends.port import Condition, Span, StoredFacts
 from hyok.backends.s3 import S3Store, Sizes
 from hyok.backends.s3_credentials import CredentialChain
+from hyok.backends.s3_trailer import WHOLE_BYTES_MIN
 from hyok.errors import Conflict, HyokError, NotFound, Refused, Unavailable
 from hyok.http1.client import Pool
 from hyok.http1.pump import PumpPool
@@ -81,6 +82,49 @@ async def test_the_store_checks_the_trailing_checksum_of_a_streamed_body(
         await pump.run(send)
     with pytest.raises(NotFound):
         await store.head(BUCKET, "beschadigd")
+
+
+@pytest.mark.parametrize("size", [WHOLE_BYTES_MIN, (1 << 20) + 321])
+async def test_the_store_checks_the_trailing_checksum_of_a_body_held_whole(
+    store: S3Store, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    """It has to: the body is no longer part of what is signed."""
+    await store.put_whole(BUCKET, "eerst", b"1", FACTS)
+    assert store.features.trailing_checksum
+    body = os.urandom(size)
+    upload = await store.begin_upload(BUCKET, "in delen", FACTS)
+    stored = await store.put_whole(BUCKET, "heel", body, FACTS)
+    part = await store.put_part_whole(BUCKET, "in delen", upload, 1, body)
+    await store.complete_upload(BUCKET, "in delen", upload, [part])
+    for name in ("heel", "in delen"):
+        found, kept = await store.read_whole(BUCKET, name)
+        assert (kept, found.size) == (body, size)
+        assert found.facts is not None
+        assert "content-encoding" not in found.facts.clear
+    assert stored.size == size
+    monkeypatch.setattr("hyok.backends.s3_trailer.encode", lambda _raw: "AAAAAA==")
+    upload = await store.begin_upload(BUCKET, "in delen beschadigd", FACTS)
+    with pytest.raises(HyokError):
+        await store.put_whole(BUCKET, "beschadigd", body, FACTS)
+    with pytest.raises(HyokError):
+        await store.put_part_whole(BUCKET, "in delen beschadigd", upload, 1, body)
+    await store.abort_upload(BUCKET, "in delen beschadigd", upload)
+    with pytest.raises(NotFound):
+        await store.head(BUCKET, "beschadigd")
+
+
+async def test_a_body_whose_encoding_is_told_goes_without_a_trailer(
+    store: S3Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await store.put_whole(BUCKET, "eerst", b"1", FACTS)
+    monkeypatch.setattr("hyok.backends.s3_trailer.encode", lambda _raw: "AAAAAA==")
+    facts = replace(FACTS, clear={"content-encoding": "gzip"})
+    body = os.urandom(WHOLE_BYTES_MIN)
+    await store.put_whole(BUCKET, "gzip", body, facts)
+    found, kept = await store.read_whole(BUCKET, "gzip")
+    assert kept == body
+    assert found.facts is not None
+    assert found.facts.clear["content-encoding"] == "gzip"
 
 
 async def test_a_long_body_streams_both_ways(store: S3Store, pump: PumpPool) -> None:

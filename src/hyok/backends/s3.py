@@ -40,6 +40,7 @@ from hyok.backends.s3_copy import S3Copy
 from hyok.backends.s3_endpoint import Endpoint, md5_of
 from hyok.backends.s3_split import SplitSink
 from hyok.backends.s3_subresources import Subresources
+from hyok.backends.s3_trailer import may_trail
 from hyok.errors import Conflict, NotFound
 
 if TYPE_CHECKING:
@@ -140,7 +141,13 @@ class S3Store(Subresources):
         if facts.lock != NO_LOCK or self._known.locks_all(bucket):
             headers["content-md5"] = md5_of(body)
         answer = await self._endpoint.request(
-            "PUT", bucket, name, headers=headers, body=body, missing="NoSuchBucket"
+            "PUT",
+            bucket,
+            name,
+            headers=headers,
+            body=body,
+            missing="NoSuchBucket",
+            trailer=self._known.takes_trailers(bucket) and may_trail(headers, len(body)),
         )
         return put_result(name, answer, len(body), facts)
 
@@ -169,8 +176,7 @@ class S3Store(Subresources):
         headers: dict[str, str],
         size: int,
     ) -> Outgoing:
-        # A content-encoding of the client's own would have to be joined with aws-chunked.
-        trailer = self._known.takes_trailers(bucket) and "content-encoding" not in headers
+        trailer = self._known.takes_trailers(bucket) and may_trail(headers)
         return await self._endpoint.upload(bucket, name, query, headers, size, trailer=trailer)
 
     async def head(self, bucket: str, name: str, version_id: str = "") -> Stored:
@@ -346,6 +352,7 @@ class S3Store(Subresources):
             query=part_query(upload_id, number),
             body=body,
             missing="NoSuchUpload",
+            trailer=self._known.takes_trailers(bucket) and may_trail({}, len(body)),
         )
         return StoredPart(number, etag_of(answer), len(body))
 

@@ -14,7 +14,7 @@ from hyok.backends import s3_answers as answers
 from hyok.backends import s3_wire as wire
 from hyok.backends.s3_errors import error_of, failure_of
 from hyok.backends.s3_trailer import PAYLOAD as TRAILER_PAYLOAD
-from hyok.backends.s3_trailer import TrailedUpload, trailer_headers, wire_length
+from hyok.backends.s3_trailer import TrailedUpload, framed, trailer_headers, wire_length
 from hyok.sigv4.canonical import render_query
 from hyok.sigv4.sign import UNSIGNED_PAYLOAD, Signer
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from hyok.backends.port import Condition, StoredPart
     from hyok.backends.s3_trailer import Outgoing
-    from hyok.http1.client import Download, Pool, Response
+    from hyok.http1.client import Download, Pieces, Pool, Response
 
 COPY_BYTES_PER_SECOND_MIN = 10 << 20
 """A store that copies slower than this is taken for one that hangs."""
@@ -92,6 +92,7 @@ class Endpoint:
         body: bytes | bytearray | memoryview = b"",
         missing: str = "NoSuchKey",
         deadline: float | None = None,
+        trailer: bool = False,
     ) -> Response:
         """Return a successful answer.
 
@@ -104,17 +105,23 @@ class Endpoint:
             body: all of it.
             missing: what a bare 404 stands for.
             deadline: seconds to the whole answer; None: the pool's own.
+            trailer: the body's checksum follows it, in place of a digest that signs it.
 
         Raises:
             HyokError: as `s3_errors.error_of` reads the store's refusal.
         """
         headers = headers or {}
-        payload = sha256(body).hexdigest() if len(body) else _EMPTY_SHA256
+        sent: bytes | bytearray | memoryview | Pieces = body
+        if trailer:
+            headers = headers | trailer_headers(len(body))
+            payload, sent = TRAILER_PAYLOAD, framed(body)
+        else:
+            payload = sha256(body).hexdigest() if len(body) else _EMPTY_SHA256
         target, lines = await self._head_of(method, bucket, name, query or [], headers, payload)
         # Sent over a connection that died, these may have been done: a second one would meet the
         # first, and lose against it or do it again.
         once = method == "POST" or (method in {"PUT", "DELETE"} and not _ONCE.isdisjoint(headers))
-        answer = await self._pool.request(method, target, lines, body, deadline=deadline, once=once)
+        answer = await self._pool.request(method, target, lines, sent, deadline=deadline, once=once)
         if answer.status // 100 != 2:
             raise error_of(failure_of(answer.status, answer.body, answer.headers), missing)
         self.server = answer.headers.get("server", "")  # an error may be that of a proxy before it
@@ -141,7 +148,7 @@ class Endpoint:
             method, bucket, name, query=query, headers=lines, body=body, missing=missing
         )
 
-    async def send_framed(self, bucket: str, name: str, size: int, encoded: bytes) -> None:
+    async def send_framed(self, bucket: str, name: str, size: int, encoded: Pieces) -> None:
         """PUT a body that is framed for a trailer already.
 
         Args:

@@ -19,7 +19,7 @@ from hyok.backends import s3_wire as wire
 from hyok.backends.port import Condition, StoredPart
 from hyok.backends.s3_bodies import etag_of, part_query
 from hyok.backends.s3_findings import is_unfinished
-from hyok.backends.s3_trailer import render
+from hyok.backends.s3_trailer import framed
 from hyok.errors import Conflict, HyokError
 
 if TYPE_CHECKING:
@@ -222,11 +222,11 @@ async def probe_trailers(endpoint: Endpoint, bucket: str) -> bool:
     body = b"trailing checksum"
     async with _place(endpoint, bucket) as name:
         try:
-            await endpoint.send_framed(bucket, name, len(body), render(body, damage=True))
+            await endpoint.send_framed(bucket, name, len(body), framed(body, damage=True))
         except HyokError as error:
             if is_unfinished(error):
                 raise
         else:
             return False
-        await endpoint.send_framed(bucket, name, len(body), render(body))
+        await endpoint.send_framed(bucket, name, len(body), framed(body))
         return (await endpoint.request("GET", bucket, name)).body == body

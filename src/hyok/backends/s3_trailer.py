@@ -13,12 +13,19 @@ from typing import TYPE_CHECKING, Protocol
 from hyok.s3.checksums import Algorithm, Checksum, encode
 
 if TYPE_CHECKING:
-    from hyok.http1.client import Response
+    from collections.abc import Mapping
+
+    from hyok.http1.client import Pieces, Response
 
 ALGORITHM = Algorithm.CRC32C
 PAYLOAD = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
 CHUNK_BYTES = 1 << 20
+WHOLE_BYTES_MIN = 64 << 10
+"""A body held whole has a trailer from here on; a shorter one is hashed sooner than its headers."""
 _END = b"\r\n"
+# A content-encoding of the client's own would have to be joined with aws-chunked; and of what a
+# Content-MD5 is, the framed body or the other, is not said where both come.
+_NO_TRAILER = frozenset({"content-encoding", "content-md5"})
 
 
 class Outgoing(Protocol):
@@ -29,6 +36,11 @@ class Outgoing(Protocol):
     def finish(self) -> Response: ...
 
     def abort(self) -> None: ...
+
+
+def may_trail(headers: Mapping[str, str], size: int = WHOLE_BYTES_MIN) -> bool:
+    """May a body with these headers have a trailer, and is it long enough to gain by one?"""
+    return size >= WHOLE_BYTES_MIN and _NO_TRAILER.isdisjoint(headers)
 
 
 def trailer_headers(size: int) -> dict[str, str]:
@@ -56,13 +68,28 @@ def _tail(checksum: bytes, *, first: bool) -> bytes:
     return (b"" if first else _END) + b"0" + _END + line + _END + _END
 
 
-def render(body: bytes, *, damage: bool = False) -> bytes:
-    """Return a small body as it is sent; with a checksum that is wrong, to see it refused."""
+def framed(
+    body: bytes | bytearray | memoryview,
+    *,
+    damage: bool = False,
+    chunk_bytes: int = CHUNK_BYTES,
+) -> Pieces:
+    """Return a body that is held whole as it is sent, in pieces: of the body itself, no copy.
+
+    ``damage``: with a checksum that is wrong, to see it refused.
+    """
+    view = memoryview(body)
     checksum = Checksum(ALGORITHM)
-    checksum.update(memoryview(body))
+    checksum.update(view)
     digest = bytearray(checksum.digest())
     digest[0] ^= damage
-    return f"{len(body):x}".encode() + _END + body + _tail(bytes(digest), first=False)
+    pieces: list[bytes | memoryview] = []
+    before = b""
+    for start in range(0, len(view), chunk_bytes):
+        chunk = view[start : start + chunk_bytes]
+        pieces += [before + f"{len(chunk):x}".encode() + _END, chunk]
+        before = _END
+    return (*pieces, _tail(bytes(digest), first=not pieces))
 
 
 class TrailedUpload:

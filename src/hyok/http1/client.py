@@ -18,8 +18,11 @@ from hyok.http1.tls_machine import Tls
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import TypeAlias
 
     from hyok.http1.blocking import Blocking
+
+    Pieces: TypeAlias = tuple[bytes | memoryview, ...]
 
 __all__ = ["Download", "Pool", "Response", "Upload"]
 
@@ -108,7 +111,7 @@ class Pool:
         method: str,
         target: str,
         headers: Sequence[tuple[str, str]],
-        body: bytes | bytearray | memoryview = b"",
+        body: bytes | bytearray | memoryview | Pieces = b"",
         *,
         deadline: float | None = None,
         once: bool = False,
@@ -119,13 +122,14 @@ class Pool:
             method: of the request.
             target: path and query, encoded.
             headers: without the body's length.
-            body: all of it.
+            body: all of it; in pieces where they stand apart in memory.
             deadline: seconds from now to the whole answer; None: the pool's own.
             once: send it over a new connection and never twice.  A connection that dies does not
                 say whether the peer acted, and a write with a condition must not meet itself.
         """
-        if len(body) or method in {"PUT", "POST"}:
-            headers = [*headers, ("content-length", str(len(body)))]
+        pieces = body if isinstance(body, tuple) else (body,) if len(body) else ()
+        if pieces or method in {"PUT", "POST"}:
+            headers = [*headers, ("content-length", str(sum(map(len, pieces))))]
         head = render_request(method, target, headers)
         await self._acquire()
         try:
@@ -133,13 +137,13 @@ class Pool:
             connection = None if once else self._kept()
             if connection is not None:
                 try:
-                    return await self._exchange(connection, method, head, body, until)
+                    return await self._exchange(connection, method, (head, *pieces), until)
                 except Stale as error:
                     if method not in IDEMPOTENT:
                         raise gone(error) from error
             connection = await self._connect(until)
             try:
-                return await self._exchange(connection, method, head, body, until)
+                return await self._exchange(connection, method, (head, *pieces), until)
             except Stale as error:
                 raise gone(error) from error
         finally:
@@ -149,14 +153,13 @@ class Pool:
         self,
         connection: Connection,
         method: str,
-        head: bytes,
-        body: bytes | bytearray | memoryview,
+        pieces: tuple[bytes | bytearray | memoryview, ...],
         until: float,
     ) -> Response:
         keep = False
         try:
             try:
-                connection.write(head, body) if len(body) else connection.write(head)
+                connection.write(*pieces)
                 answer = await read_head(connection, until)
             except TimeoutError:
                 raise

@@ -328,8 +328,12 @@ class Connection(asyncio.BufferedProtocol):
         if self.closed:
             raise ConnectionResetError("the peer is gone")
 
-    async def detach(self, timeout_seconds: float) -> Blocking:
-        """Hand the connection to a pump thread; `attach` takes it back."""
+    async def detach(self, timeout_seconds: float, bytes_per_second_min: int = 0) -> Blocking:
+        """Hand the connection to a pump thread; `attach` takes it back.
+
+        ``bytes_per_second_min``: what the peer must send while it is waited for; 0 for one that may
+        think before it answers.
+        """
         await self.drain(asyncio.get_running_loop().time() + timeout_seconds)
         assert self._transport is not None
         self._pause()
@@ -338,7 +342,7 @@ class Connection(asyncio.BufferedProtocol):
         self._begin = self._end = 0
         # A duplicate: closing it leaves the transport's own descriptor alone.
         twin = socket.socket(sock.family, sock.type, sock.proto, os.dup(sock.fileno()))
-        return Blocking(twin, self._tls, leftover, timeout_seconds)
+        return Blocking(twin, self._tls, leftover, timeout_seconds, bytes_per_second_min)
 
     def attach(self, blocking: Blocking) -> None:
         """Take the connection back from a pump thread."""

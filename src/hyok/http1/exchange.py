@@ -258,7 +258,9 @@ class Exchange:
 
     async def pump(self, work: Callable[[Wire], T]) -> T:
         """Run ``work`` in a pump thread over the connection."""
-        blocking = await self._connection.detach(self._limits.body_stall_seconds_max)
+        blocking = await self._connection.detach(
+            self._limits.body_stall_seconds_max, self._limits.body_bytes_per_second_min
+        )
         wire = Wire(self, blocking)
         self._blocking = blocking
         done = asyncio.ensure_future(self._pump.run(lambda: work(wire)))

@@ -9,6 +9,7 @@ from hyok.errors import Malformed, Unavailable
 from hyok.http1.answers import RESPONSE_BYTES_MAX, Response, framing_of, gone, read_body
 from hyok.http1.connection import READ_BUFFER_BYTES
 from hyok.http1.heads import END, parse_response
+from hyok.http1.limits import BODY_BYTES_PER_SECOND_MIN
 from hyok.http1.wire import BodySource
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class Upload(_InThread):
         try:
             if self._head is not None:
                 head, self._head = self._head, None
-                self._thread.sendmsg([head, view])
+                self._thread.sendall(head, view)
             else:
                 self._thread.sendall(view)
         except OSError:
@@ -156,7 +157,9 @@ class Download(_InThread):
         if framing is None:
             self.close()
             raise gone()
-        self._blocking = await self._connection.detach(self._pool.seconds_max)
+        self._blocking = await self._connection.detach(
+            self._pool.seconds_max, BODY_BYTES_PER_SECOND_MIN
+        )
         self._source = BodySource(self._blocking, framing, gone)
 
     def read_into(self, buffer: memoryview) -> int:

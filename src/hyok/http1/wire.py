@@ -99,7 +99,7 @@ class _Answer:
         try:
             if self._head is not None:
                 head, self._head = self._head, None
-                self._wire.blocking.sendmsg([head, view])
+                self._wire.blocking.sendall(head, view)
             else:
                 self._wire.blocking.sendall(view)
         except OSError as error:

@@ -43,6 +43,11 @@ class Opened:
         self._rooms = rooms
 
     @property
+    def multipart(self) -> bool:
+        """Was it written in parts?"""
+        return self._key.envelope.multipart
+
+    @property
     def size(self) -> int:
         """The plaintext bytes that `whole` and `pour` hand out."""
         return self.stop - self.start

@@ -14,6 +14,7 @@ from hyok.envelope.layout import HEADER_BYTES, LAYOUT
 from hyok.envelope.trailer import open_trailer
 from hyok.errors import Malformed, Refused, Tampered
 from hyok.objects.held import Held
+from hyok.objects.known_parts import KnownParts
 from hyok.objects.object_tags import tags_of
 from hyok.objects.opened import Opened
 from hyok.objects.plaintext_errors import no_envelope
@@ -60,9 +61,11 @@ def _nothing_to_prove() -> None:
 class ObjectReader:
     """Opens what a store answered."""
 
-    def __init__(self, keys: KeyOpener, rooms: Rooms) -> None:
+    def __init__(self, keys: KeyOpener, rooms: Rooms, parts: KnownParts | None = None) -> None:
+        """``parts``: where the parts of objects are remembered, for who reads their ranges."""
         self._keys = keys
         self._rooms = rooms
+        self._parts = parts or KnownParts()
 
     async def open(
         self,
@@ -87,7 +90,11 @@ class ObjectReader:
             trailer = None
             needed = checksums and not facts.checksums
             if needed or part_number is not None or (body and key.envelope.multipart):
-                trailer = await read_trailer(place, stored, key)
+                trailer = None if needed else self._known_trailer(place, stored, key, asked)
+                if trailer is None:
+                    trailer = await read_trailer(place, stored, key)
+                    if key.envelope.multipart:
+                        self._parts.keep(place, stored, key, trailer)
             if trailer is not None:
                 facts = with_trailer(facts, trailer)
             start, stop = _range(asked, size, trailer, part_number)
@@ -98,10 +105,22 @@ class ObjectReader:
                 return await self._multipart(
                     place, stored, key, facts, trailer, start, stop, first, first_at
                 )
+            if self._parts.entries:
+                self._parts.forget(place)
             return await self._single(place, stored, key, facts, start, stop, first, first_at)
         except BaseException:
             key.data_key.close()
             raise
+
+    def _known_trailer(
+        self, place: ReadPlace, stored: Stored, key: RecoveredKey, asked: Asked | None
+    ) -> Trailer | None:
+        """Return the trailer for a range, from memory; all of an object is read with its own."""
+        known = self._parts.trailer_of(place, stored, key)
+        if known is None or asked is None:
+            return None
+        whole = (0, known.plain_size)
+        return None if asked.resolve(known.plain_size) == whole else known
 
     async def known(
         self, ask: Ask, place: ReadPlace, stored: Stored, *, tags: bool
@@ -216,6 +235,9 @@ class ObjectReader:
         plain_at = sealed_at = 0
         sealed_start = sealed_stop = -1
         full = start == 0 and stop == facts.size
+        headers = self._parts.headers_of(place, stored, key)
+        if headers is None:
+            headers = {}
         for entry in trailer.entries:
             low = max(start - plain_at, 0)
             high = min(stop - plain_at, entry.plain_size)
@@ -241,8 +263,11 @@ class ObjectReader:
                     entry.part_id,
                 )
                 if not from_header:
-                    header = await self._header(place, stored, sealed_at)
+                    header = headers.get(entry.part_number)
+                    if header is None:
+                        header = await self._header(place, stored, sealed_at)
                     check_part_header(header, span)
+                    headers[entry.part_number] = header
                     span = span._replace(header=header)
                 spans.append(span)
             plain_at += entry.plain_size

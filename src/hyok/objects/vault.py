@@ -7,15 +7,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from hyok.backends.port import ALWAYS, WHOLE, Condition, Deleted, Span, StoredFacts
-from hyok.envelope.layout import HYOK1, LAYOUT
+from hyok.backends.port import ALWAYS, Condition, Deleted, StoredFacts
+from hyok.envelope.layout import LAYOUT
 from hyok.envelope.parts import part_header
 from hyok.errors import HyokError, Malformed, NotFound, Refused
 from hyok.objects.facts import ObjectFacts, about, split
+from hyok.objects.first_reading import FirstReader
+from hyok.objects.known_parts import KnownParts
 from hyok.objects.locking import NO_LOCK, check_lockable, store_lock
 from hyok.objects.name_warning import warn_of_name
 from hyok.objects.object_sealing import ObjectSealing
-from hyok.objects.reading import FIRST_READ_BYTES, ObjectReader
+from hyok.objects.read_ahead import ReadAhead
+from hyok.objects.reading import ObjectReader
 from hyok.s3.names import etag_out
 from hyok.vocabulary import WHOLE_BODY_BYTES_MAX
 
@@ -72,7 +75,10 @@ class ObjectVault:
         self.entropy = entropy
         self.adoptions = adoptions
         self.replacements = replacements
-        self.reader = ObjectReader(custodian, rooms)
+        parts = KnownParts()
+        self.reader = ObjectReader(custodian, rooms, parts)
+        self.ahead = ReadAhead()
+        self._first = FirstReader(parts, self.ahead)
 
     def check_names(self, ask: Ask) -> None:
         """Return quietly if an object of this classification may stand in this bucket.
@@ -244,51 +250,28 @@ class ObjectVault:
             if unsealed is not None:
                 return unsealed
         place = await self.places.of(ask.bucket, ask.key)
-        stored, first, first_at = await self._first_read(place, asked, part_number, version_id)
+        read = await self._first.read(ask, place, asked, part_number, version_id)
         if version_id:
-            await self.adoptions.check_version(ask, stored, version_id)
-        return await self.reader.open(
+            await self.adoptions.check_version(ask, read.stored, version_id)
+        opened = await self.reader.open(
             ask,
             place,
-            stored,
+            read.stored,
             asked=asked,
             checksums=checksums,
             check=check,
-            first=first,
-            first_at=first_at,
+            first=read.sealed,
+            first_at=read.at,
             body=True,
             part_number=part_number,
             tags=tags,
         )
-
-    async def _first_read(
-        self, place: Place, asked: Asked | None, part_number: int | None, version_id: str
-    ) -> tuple[Stored, bytes, int]:
-        """Ask the store once for facts and the sealed bytes that the range alone points at.
-
-        Offsets of a single-part object follow from the client's range (format.md §8); for a
-        multipart one they turn out wrong and are read again.
-        """
-        if part_number is not None or (asked and (asked.suffix is not None or asked.last is None)):
-            return await place.store.head(place.bucket, place.name, version_id), b"", 0
-        start, stop = 0, FIRST_READ_BYTES
-        if asked is not None and asked.last is not None:
-            quantum = HYOK1.segment_plain_bytes
-            start = (asked.first + 40) // quantum * HYOK1.segment_bytes
-            stop = ((asked.last + 40) // quantum + 1) * HYOK1.segment_bytes
-            stop = min(stop, start + FIRST_READ_BYTES)
         try:
-            stored, first = await place.store.read_whole(
-                place.bucket,
-                place.name,
-                Span(start, stop) if stop else WHOLE,
-                version_id=version_id,
-            )
-        except Malformed as error:
-            if error.reason != "InvalidRange":
-                raise
-            return await place.store.head(place.bucket, place.name, version_id), b"", 0
-        return stored, first, start
+            self._first.follow(ask, place, asked, version_id, read, opened)
+        except BaseException:
+            await opened.close()
+            raise
+        return opened
 
     async def has_object_lock(self, bucket: Bucket) -> bool:
         """Return whether versions in this bucket can be locked."""

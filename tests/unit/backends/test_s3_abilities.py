@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from hyok.backends.port import StoredFacts
+    from hyok.http1.client import Pieces
 
 BROKEN = error_of(Failure(500, "InternalError"))
 ODD = "a//b"
@@ -96,9 +97,10 @@ class FakeStore:
         self.headers |= self.on_tags
         return Response(200, {}, b"")
 
-    async def send_framed(self, _bucket: str, name: str, _size: int, encoded: bytes) -> None:
+    async def send_framed(self, _bucket: str, name: str, _size: int, encoded: Pieces) -> None:
         self._ask("trailer")
-        if b"crc32c:" in encoded and self.bodies.get(name) is None and "seen" not in self.headers:
+        told = b"crc32c:" in encoded[-1]
+        if told and self.bodies.get(name) is None and "seen" not in self.headers:
             self.headers = {"seen": "one"}
             raise Malformed("wrong", reason="InvalidRequest")
         self.bodies[name] = b"trailing checksum"

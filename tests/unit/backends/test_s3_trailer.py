@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hyok.backends.s3_trailer import ALGORITHM, TrailedUpload, render, wire_length
+from hyok.backends.s3_trailer import (
+    ALGORITHM,
+    WHOLE_BYTES_MIN,
+    TrailedUpload,
+    framed,
+    may_trail,
+    wire_length,
+)
 from hyok.http1.client import Response
 from hyok.s3.checksums import compute, encode
 
@@ -64,8 +71,23 @@ def test_any_pieces_arrive_whole_in_the_length_that_was_promised(
 
 
 def test_a_probe_is_what_would_be_streamed_and_can_be_wrong_on_purpose() -> None:
-    assert render(b"abc") == sent([b"abc"], 1 << 20)
-    assert decoded(render(b"abc", damage=True))[1] != decoded(render(b"abc"))[1]
+    assert b"".join(framed(b"abc")) == sent([b"abc"], 1 << 20)
+    right, wrong = (b"".join(framed(b"abc", damage=damage)) for damage in (False, True))
+    assert decoded(wrong)[1] != decoded(right)[1]
+
+
+@given(st.binary(max_size=100), st.integers(1, 40))
+def test_a_body_held_whole_is_framed_as_a_streamed_one(body: bytes, chunk: int) -> None:
+    raw = b"".join(framed(bytearray(body), chunk_bytes=chunk))
+    assert raw == sent([body], chunk)
+    assert len(raw) == wire_length(len(body), chunk)
+
+
+def test_what_cannot_have_a_trailer_or_gains_nothing_goes_without() -> None:
+    assert may_trail({"content-type": "text/x"}, WHOLE_BYTES_MIN)
+    assert not may_trail({}, WHOLE_BYTES_MIN - 1)
+    assert not may_trail({"content-encoding": "gzip"})
+    assert not may_trail({"content-md5": "x"})
 
 
 def test_more_or_less_than_was_promised_is_our_bug() -> None:

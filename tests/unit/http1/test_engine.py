@@ -318,6 +318,72 @@ async def test_a_body_that_stalls_is_broken_off(opened) -> None:
         assert loop.time() - began < 1.8
 
 
+@pytest.mark.parametrize("target", [b"/whole", b"/pump"])
+async def test_a_body_that_only_drips_is_broken_off(opened, target: bytes) -> None:
+    """No single wait of it is long: it is the rate that ends it, on the loop and in a thread."""
+    server, _ = await opened(
+        limits=Limits(body_stall_seconds_max=0.3, body_bytes_per_second_min=1000)
+    )
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(b"PUT " + target + b" HTTP/1.1\r\nHost: x\r\nContent-Length: 9999\r\n\r\n")
+
+    async def drip() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                writer.write(b"x")
+                await writer.drain()
+                await asyncio.sleep(0.05)
+
+    dripping = asyncio.create_task(drip())
+    async with asyncio.timeout(3):
+        with contextlib.suppress(ConnectionError):
+            assert await reader.read() == b""
+    dripping.cancel()
+    writer.close()
+
+
+async def test_a_body_slower_than_a_wait_but_not_than_the_least_rate_arrives(opened) -> None:
+    """All of it takes longer than one wait may."""
+    server, _ = await opened(
+        limits=Limits(body_stall_seconds_max=0.2, body_bytes_per_second_min=100)
+    )
+    body = bytes(range(240))
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(b"PUT /pump HTTP/1.1\r\nHost: x\r\nContent-Length: 240\r\n\r\n")
+    for at in range(0, len(body), 20):
+        writer.write(body[at : at + 20])
+        await asyncio.sleep(0.06)
+    async with asyncio.timeout(3):
+        await reader.readuntil(b"\r\n\r\n")
+        assert await reader.readexactly(64) == hashlib.sha256(body).hexdigest().encode()
+    writer.close()
+
+
+async def test_a_client_that_takes_too_little_of_a_pumped_answer_is_broken_off(opened) -> None:
+    """What it takes restarts no time-out: a view is sent within one, or not at all."""
+    server, _ = await opened(limits=Limits(body_stall_seconds_max=0.3))
+
+    def slowly() -> float:
+        with socket.socket() as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            sock.settimeout(5)
+            sock.connect(("127.0.0.1", server.port))
+            sock.sendall(b"GET /pump/50000000 HTTP/1.1\r\nhost: x\r\n\r\n")
+            began = time.monotonic()
+            with contextlib.suppress(ConnectionError):
+                while time.monotonic() - began < 4 and sock.recv(512):
+                    time.sleep(0.05)
+            return time.monotonic() - began
+
+    taking = asyncio.create_task(asyncio.to_thread(slowly))
+    await asyncio.sleep(0.2)
+    assert server.in_flight == 1
+    async with asyncio.timeout(3):
+        while server.in_flight:
+            await asyncio.sleep(0.05)
+    assert await taking < 4
+
+
 async def test_one_client_gets_no_more_connections_than_its_share(opened) -> None:
     server, _ = await opened(limits=Limits(connections_per_client_max=2))
 
@@ -657,3 +723,91 @@ async def test_what_a_peer_sends_unasked_is_no_answer_to_the_next_request() -> N
     listening.close()
     await asyncio.sleep(0.05)
     assert (answers, len(asked)) == ([b"right", b"right"], 2)
+
+
+async def test_a_store_whose_answer_only_drips_is_given_up(pump: PumpPool) -> None:
+    async def serve_one(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 9999\r\n\r\n")
+        with contextlib.suppress(OSError):
+            while True:
+                writer.write(b"x")
+                await writer.drain()
+                await asyncio.sleep(0.05)
+
+    server = await asyncio.start_server(serve_one, "127.0.0.1", 0)
+    pool = Pool(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", seconds_max=0.3)
+    download = await pool.download("GET", "/", [("host", "x")])
+    await download.prepare()
+
+    def read() -> None:
+        room = memoryview(bytearray(PIECE))
+        while download.read_into(room):
+            pass
+
+    async with asyncio.timeout(3):
+        with pytest.raises(Unavailable):
+            await pump.run(read)
+    await pool.close()
+    server.close()
+
+
+@pytest.mark.parametrize("what", ["a body that stalls", "a body that is taken by nobody"])
+async def test_a_thread_leaves_a_store_that_stands_still(pump: PumpPool, what: str) -> None:
+    """The kernel keeps the time, and the loop has its connection back afterwards."""
+    still = asyncio.Event()
+
+    async def serve_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if what == "a body that stalls":
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 9999\r\n\r\n" + b"x" * 99)
+        await still.wait()
+        reader.feed_eof()
+        writer.close()
+
+    server = await asyncio.start_server(serve_one, "127.0.0.1", 0)
+    pool = Pool(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", seconds_max=0.3)
+    room = memoryview(bytearray(PIECE))
+    began = time.monotonic()
+    if what == "a body that stalls":
+        download = await pool.download("GET", "/", HOST)
+        await download.prepare()
+
+        def move() -> None:
+            while download.read_into(room):
+                pass
+    else:
+        upload = await pool.upload("PUT", "/", HOST, 1000 * PIECE)
+
+        def move() -> None:
+            for _ in range(1000):  # more than the kernel keeps for both ends
+                upload.write(room)
+            upload.finish()
+
+    with pytest.raises(Unavailable):
+        await pump.run(move)
+    assert time.monotonic() - began < 2
+    await asyncio.sleep(0.05)
+    assert pool._room._value == 128, "its place in the pool is free again"
+    still.set()
+    await pool.close()
+    server.close()
+
+
+async def test_a_connection_that_a_thread_had_is_the_loops_again(opened, pump: PumpPool) -> None:
+    """A duplicate blocks its socket for both; one that stayed so would stop the whole loop."""
+    server, pool = await opened()
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    for size in (PIECE, 9):
+        writer.write(b"PUT /pump HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % size)
+        writer.write(body_of(size))
+        await reader.readuntil(b"\r\n\r\n")
+        assert await reader.readexactly(64) == hashlib.sha256(body_of(size)).hexdigest().encode()
+        # Now the loop waits for a head on it, and must not wait in the kernel.
+        began = time.monotonic()
+        await asyncio.sleep(0.05)
+        assert (await pool.request("GET", "/x", HOST)).body == b"/x"
+        assert time.monotonic() - began < 1
+    writer.write(b"GET /whole/50000000 HTTP/1.1\r\nHost: x\r\n\r\n")
+    await asyncio.sleep(0.2)  # it takes nothing; who is sent a body by the loop holds nobody up
+    async with asyncio.timeout(2):
+        assert (await pool.request("GET", "/y", HOST)).body == b"/y"
+    writer.close()
