@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from hyok.envelope.profiles import Profile, check_value_secret, derive_seed
 from hyok.hsm import ecdsa, rsa_pkcs1
-from hyok.hsm.line import AgentLines, LineBroken, LinesBusy, LineSlow, LineUnreachable
+from hyok.hsm.line import AgentLine, LineBroken, LineBusy, LineSlow, LineUnreachable, take_room
 from hyok.hsm.port import (
     DOOR,
     DOOR_MAC,
@@ -26,15 +25,15 @@ from hyok.hsm.record import TokenRecord
 from hyok.hsm.wire import Answer, Outcome, Verb
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Callable
 
     from hyok.hsm.port import KekSpec
 
 CHECK_SCOPE = ""
 """The scope of check tokens: format.md §10 names none."""
 
-LINES_FOR_OTHERS = 2
-"""Lines that calls about one KEK leave free: a module that hangs on it must not stop the others."""
+CALLS_FOR_OTHERS = 2
+"""Calls that those about one KEK leave room for: a module that hangs on it must not stop others."""
 
 _COMPUTES = {
     int(Profile.HMAC_SHA256): Verb.HMAC_CHECK,
@@ -43,6 +42,7 @@ _COMPUTES = {
 }
 """By profile, what has the token compute a check value anew."""
 
+_OF_THE_DEVICE = frozenset({Outcome.UNAVAILABLE, Outcome.PIN_REFUSED})
 _ORIGINS_MAX = 1024
 _GENERATIONS_TRIED_MAX = 3
 
@@ -81,44 +81,43 @@ class Member:
         MemberFailed: the device or its agent; the record says unhealthy from now on.
     """
 
-    def __init__(self, spec: TokenSpec, lines_max: int, clock: Callable[[], float]) -> None:
+    def __init__(self, spec: TokenSpec, calls_max: int, clock: Callable[[], float]) -> None:
         self.spec = spec
         self.record = TokenRecord(clock())
         self.mending: asyncio.Task[None] | None = None
         self.pin_refused = False
-        self._lines = AgentLines(spec.socket_path, lines_max)
-        few = lines_max <= 2 * LINES_FOR_OTHERS
-        self._share_max = lines_max if few else lines_max - LINES_FOR_OTHERS
+        self._line = AgentLine(spec.socket_path, calls_max)
+        few = calls_max <= 2 * CALLS_FOR_OTHERS
+        self._share_max = calls_max if few else calls_max - CALLS_FOR_OTHERS
         self._shares: dict[str, asyncio.Semaphore] = {}
         self._clock = clock
         self._generation = 0
         self._checked: set[KekSpec] = set()
         self._origins: dict[KekSpec, bytes] = {}
 
-    @asynccontextmanager
-    async def share(self, kek_id: str, seconds: float) -> AsyncIterator[None]:
-        """Take part of what calls about one KEK may take of our lines; others get theirs.
+    async def take_share(self, kek_id: str, seconds: float) -> asyncio.Semaphore:
+        """Take part of what calls about one KEK may take of our room; others get theirs.
+
+        The caller releases what is returned.
 
         Raises:
             MemberFailed: too many such calls are under way, and none ended within ``seconds``.
         """
-        room = self._shares.setdefault(kek_id, asyncio.Semaphore(self._share_max))
+        room = self._shares.get(kek_id)
+        if room is None:
+            room = self._shares[kek_id] = asyncio.Semaphore(self._share_max)
         try:
-            async with asyncio.timeout(seconds):
-                await room.acquire()
+            await take_room(room, seconds)
         except TimeoutError as error:
             raise MemberFailed("too many calls about one key", asked=True, busy=True) from error
-        try:
-            yield
-        finally:
-            room.release()
+        return room
 
     async def ask(self, verb: Verb, fields: tuple[bytes, ...], seconds: float) -> Answer:
         """Return the answer; its outcome is never UNAVAILABLE or PIN_REFUSED."""
         number = self.record.begin(self._clock())
         try:
-            answer = await self._lines.ask(verb, fields, seconds)
-        except LinesBusy as error:
+            answer = await self._line.ask(verb, fields, seconds)
+        except LineBusy as error:
             self.record.leave(number)
             raise MemberFailed(str(error), asked=True, busy=True) from error
         except (LineUnreachable, LineBroken, LineSlow) as error:
@@ -130,7 +129,7 @@ class Member:
         if answer.generation != self._generation:
             self._generation = answer.generation
             self._checked.clear()
-        if answer.outcome in {Outcome.UNAVAILABLE, Outcome.PIN_REFUSED}:
+        if answer.outcome in _OF_THE_DEVICE:
             cause = answer.fields[0].decode("utf-8", "replace") if answer.fields else "no cause"
             self.record.fail(number, self._clock(), cause)
             self.pin_refused = answer.outcome is Outcome.PIN_REFUSED
@@ -287,7 +286,7 @@ class Member:
     def close(self) -> None:
         if self.mending is not None:
             self.mending.cancel()
-        self._lines.close()
+        self._line.close()
 
 
 _CHECKS = {DOOR: Verb.DOOR_CHECK, DOOR_PAIR: Verb.PAIR_CHECK, DOOR_PRIVATE: Verb.PRIVATE_CHECK}
