@@ -1,10 +1,7 @@
-"""AgentLine: this process's connection to one agent, with many questions under way.
+"""Lines: connections of this process to one agent, each with one question under way.
 
-The questions of one turn of the event loop leave in one write, and the answers that have come are
-read at once: waking a process costs more than a question does.  Answers come in any order and are
-matched by number.
-
-Source: docs/adr/0043.
+A thread of the agent waits at each line, so a question wakes the one that answers it and no other
+(docs/adr/0043 has what was measured against it).
 """
 
 from __future__ import annotations
@@ -28,7 +25,6 @@ from hyok.hsm.wire import (
 )
 
 CONNECT_SECONDS_MAX = 1.0
-_NUMBERS = 1 << 32
 
 
 class LineUnreachable(Exception):
@@ -43,139 +39,92 @@ class LineSlow(Exception):
     """No answer came in time; the agent may still be at it."""
 
 
-class LineBusy(Exception):
-    """As many questions as may be were under way all the time: this one was not asked."""
+class LinesBusy(Exception):
+    """Every line of ours was in use all the time: the question was not asked."""
 
 
-class _Connection(asyncio.Protocol):
-    """One connection; `open` as long as it takes questions."""
+class _Line(asyncio.Protocol):
+    """One connection.  Whoever holds it out of `AgentLines` is the only one to ask."""
 
     def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
-        self._rest = b""
-        self._unsent: list[bytes] = []
-        # By number: who waits, and until when.  One that nobody waits for any more stays until it
-        # is answered, so that a late answer is not taken for nonsense.
-        self._asked: dict[int, tuple[asyncio.Future[Answer], float]] = {}
+        self._held = b""
+        self._waiting: asyncio.Future[Answer] | None = None
         self._number = 0
-        self._timer: asyncio.TimerHandle | None = None
-        self._rings_at = inf
         self.open = True
+        self.until = inf
+        """When the question under way has taken too long."""
 
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's are of another class
 
-    def ask(self, verb: Verb, fields: tuple[bytes, ...], seconds: float) -> asyncio.Future[Answer]:
-        """Return the answer to come; `LineSlow` if none does within ``seconds``."""
-        self._number = (self._number + 1) % _NUMBERS
-        answer: asyncio.Future[Answer] = self._loop.create_future()
-        until = self._loop.time() + seconds
-        self._asked[self._number] = (answer, until)
-        # One timer for all: nearly every answer comes long before it would ring.
-        if until < self._rings_at:
-            self._ring_at(until)
-        if not self._unsent:
-            self._loop.call_soon(self._send)
-        self._unsent.append(encode_question(Question(self._number, verb, fields)))
-        return answer
-
-    def _send(self) -> None:
-        if self._transport is not None and self._unsent:
-            self._transport.write(b"".join(self._unsent))
-        self._unsent.clear()
-
     @override
     def data_received(self, data: bytes) -> None:
-        if self._rest:
-            data = self._rest + data
-        at, end = 0, len(data)
+        held = self._held + data if self._held else data
+        at = 0
         try:
-            while end - at >= LENGTH.size:
+            while len(held) - at >= LENGTH.size:
                 start = at + LENGTH.size
-                stop = start + body_bytes(data[at:start], ANSWER_BYTES_MAX)
-                if stop > end:
+                stop = start + body_bytes(held[at:start], ANSWER_BYTES_MAX)
+                if stop > len(held):
                     break
-                self._take(decode_answer(data[start:stop]))
+                self._take(decode_answer(held[start:stop]))
                 at = stop
         except Malformed:
             self.close()
-            return
-        self._rest = data[at:]
-        if not self.open:
-            self._close_if_done()
+        self._held = held[at:]
 
     def _take(self, answer: Answer) -> None:
-        asked = self._asked.pop(answer.number, None)
-        if asked is None:
+        waiting = self._waiting
+        if waiting is None or waiting.done() or answer.number != self._number:
             raise Malformed("an answer to no question")
-        if not asked[0].done():
-            asked[0].set_result(answer)
-
-    def _ring_at(self, until: float) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._rings_at = until
-        self._timer = self._loop.call_at(until, self._ring) if until < inf else None
-
-    def _ring(self) -> None:
-        """Tell those whose time is up.
-
-        The others go on, and the next question takes a new connection: something may be wrong with
-        this one alone.
-        """
-        now, first = self._loop.time(), inf
-        for answer, until in self._asked.values():
-            if answer.done():
-                continue
-            if until <= now:
-                answer.set_exception(LineSlow("the HSM agent did not answer in time"))
-                self.open = False
-            else:
-                first = min(first, until)
-        self._timer = None
-        self._ring_at(first)
-        if not self.open:
-            self._close_if_done()
-
-    def _close_if_done(self) -> None:
-        if all(answer.done() for answer, _ in self._asked.values()):
-            self.close()
+        waiting.set_result(answer)
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
-        self._end()
+        self.open = False
+        self._fail(LineBroken("the HSM agent ended while it had the question"))
+
+    def late(self) -> None:
+        """Tell who waits that its time is up."""
+        self._fail(LineSlow("the HSM agent did not answer in time"))
+
+    def _fail(self, error: Exception) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_exception(error)
+
+    def ask(
+        self, loop: asyncio.AbstractEventLoop, verb: Verb, fields: tuple[bytes, ...]
+    ) -> asyncio.Future[Answer]:
+        """Send a question; return the answer to come."""
+        if self._transport is None or not self.open:
+            raise LineBroken("the HSM agent ended before it had the question")
+        self._number = (self._number + 1) & 0xFFFFFFFF
+        waiting = self._waiting = loop.create_future()
+        self._transport.write(encode_question(Question(self._number, verb, fields)))
+        return waiting
 
     def close(self) -> None:
-        """Break the connection: whoever still waits is told."""
-        self._end()
+        self.open = False
         if self._transport is not None:
             self._transport.abort()
 
-    def _end(self) -> None:
-        self.open = False
-        self._ring_at(inf)
-        asked, self._asked = self._asked, {}
-        for answer, _ in asked.values():
-            if not answer.done():
-                answer.set_exception(LineBroken("the HSM agent ended while it had the question"))
 
+class AgentLines:
+    """At most ``lines_max`` connections to the agent at one socket, opened as they are needed."""
 
-class AgentLine:
-    """The connection to the agent at one socket, made at need; ``calls_max`` questions at once."""
-
-    def __init__(self, socket_path: str, calls_max: int) -> None:
+    def __init__(self, socket_path: str, lines_max: int) -> None:
         self._socket_path = socket_path
-        self._connection: _Connection | None = None
-        self._connecting: asyncio.Task[_Connection] | None = None
-        self._room = asyncio.Semaphore(calls_max)
+        self._idle: list[_Line] = []
+        self._room = asyncio.Semaphore(lines_max)
+        self._deadlines = _Deadlines()
 
     async def ask(self, verb: Verb, fields: tuple[bytes, ...], seconds: float) -> Answer:
-        """Return the agent's answer, within ``seconds`` once there is room for the question.
+        """Return the agent's answer, within ``seconds`` once a line is free.
 
         Raises:
-            LineBusy: there was none within ``seconds``: our load, not the agent's fault.
+            LinesBusy: none became free within ``seconds``: our load, not the agent's fault.
             LineUnreachable: the question was not asked.
             LineBroken: it was, and the agent ended.
             LineSlow: it was, and no answer came.
@@ -183,41 +132,94 @@ class AgentLine:
         try:
             await take_room(self._room, seconds)
         except TimeoutError as error:
-            raise LineBusy("no question of ours was answered in time") from error
+            raise LinesBusy("no connection to the HSM agent became free in time") from error
         try:
-            connection = self._connection
-            if connection is None or not connection.open:
-                connection = await self._connected(seconds)
-            return await connection.ask(verb, fields, seconds)
+            line = self._idle_line() or await self._new_line(seconds)
+            try:
+                return await self._answer(line, verb, fields, seconds)
+            except BaseException:
+                # A late answer must meet a closed line, not the next question.
+                line.close()
+                raise
         finally:
             self._room.release()
 
-    async def _connected(self, seconds: float) -> _Connection:
-        if self._connecting is None:
-            self._connecting = asyncio.get_running_loop().create_task(self._connect())
+    async def _answer(
+        self, line: _Line, verb: Verb, fields: tuple[bytes, ...], seconds: float
+    ) -> Answer:
+        loop = asyncio.get_running_loop()
+        self._deadlines.add(loop, line, seconds)
         try:
-            async with asyncio.timeout(seconds):
-                # One who gives up waiting must not break the others' attempt.
-                return await asyncio.shield(self._connecting)
+            answer = await line.ask(loop, verb, fields)
+        finally:
+            self._deadlines.discard(line)
+        self._idle.append(line)
+        return answer
+
+    def _idle_line(self) -> _Line | None:
+        # The one used last is the likeliest to be alive.
+        while self._idle:
+            line = self._idle.pop()
+            if line.open:
+                return line
+        return None
+
+    async def _new_line(self, seconds: float) -> _Line:
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(min(seconds, CONNECT_SECONDS_MAX)):
+                _, line = await loop.create_unix_connection(_Line, self._socket_path)
         except (OSError, TimeoutError) as error:
             raise LineUnreachable("no HSM agent listens") from error
-
-    async def _connect(self) -> _Connection:
-        try:
-            async with asyncio.timeout(CONNECT_SECONDS_MAX):
-                loop = asyncio.get_running_loop()
-                _, made = await loop.create_unix_connection(_Connection, self._socket_path)
-            self._connection = made
-            return made
-        finally:
-            self._connecting = None
+        return line
 
     def close(self) -> None:
-        """Break the connection."""
-        if self._connecting is not None:
-            self._connecting.cancel()
-        if self._connection is not None:
-            self._connection.close()
+        """Close every line that nobody holds."""
+        self._deadlines.close()
+        while self._idle:
+            self._idle.pop().close()
+
+
+class _Deadlines:
+    """One timer for all lines: nearly every answer comes long before it would ring."""
+
+    def __init__(self) -> None:
+        self._lines: set[_Line] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._rings_at = inf
+
+    def add(self, loop: asyncio.AbstractEventLoop, line: _Line, seconds: float) -> None:
+        """Have a line told when its question has taken so long."""
+        line.until = loop.time() + seconds
+        self._lines.add(line)
+        if line.until < self._rings_at:
+            self._ring_at(loop, line.until)
+
+    def discard(self, line: _Line) -> None:
+        """Take no more notice of a line."""
+        self._lines.discard(line)
+
+    def _ring_at(self, loop: asyncio.AbstractEventLoop, until: float) -> None:
+        self.close()
+        self._rings_at = until
+        self._timer = loop.call_at(until, self._ring, loop)
+
+    def _ring(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.close()
+        now = loop.time()
+        for line in self._lines:
+            if line.until <= now:
+                line.until = inf  # once
+                line.late()
+        left = min((line.until for line in self._lines), default=inf)
+        if left < inf:
+            self._ring_at(loop, left)
+
+    def close(self) -> None:
+        """Stop the timer."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer, self._rings_at = None, inf
 
 
 async def take_room(room: asyncio.Semaphore, seconds: float) -> None:

@@ -21,7 +21,7 @@ from hyok.envelope.profiles import Profile
 from hyok.errors import HyokError, Unavailable
 from hyok.hsm.figures import Cell, Failover, Mechanism, TokenFigures
 from hyok.hsm.gate import PinGate, gate_path
-from hyok.hsm.line import AgentLine
+from hyok.hsm.line import AgentLines
 from hyok.hsm.pool import HsmPool, TokenSpec
 from hyok.hsm.prove import READY_SECONDS_MAX, mechanisms_of
 from hyok.hsm.supervise import AgentSupervisor
@@ -76,7 +76,7 @@ class _House:
     """One agent on one token, and a pool on it."""
 
     pool: HsmPool
-    line: AgentLine
+    lines: AgentLines
     ready_seconds: float
 
 
@@ -86,12 +86,12 @@ async def _house(spec: AgentSpec, sessions: int, callers: int) -> AsyncIterator[
     began = time.monotonic()
     with AgentSupervisor([spec], pause_seconds_max=1.0) as supervisor:
         await asyncio.to_thread(supervisor.wait_ready, READY_SECONDS_MAX)
-        line = AgentLine(spec.socket_path, 1)
-        pool = HsmPool([TokenSpec(spec.name, spec.socket_path)], calls_max=callers)
+        lines = AgentLines(spec.socket_path, 1)
+        pool = HsmPool([TokenSpec(spec.name, spec.socket_path)], lines_max=callers)
         try:
-            yield _House(pool, line, time.monotonic() - began)
+            yield _House(pool, lines, time.monotonic() - began)
         finally:
-            line.close()
+            lines.close()
             await pool.close()
 
 
@@ -145,7 +145,7 @@ async def _unfit(spec: AgentSpec, profile: int) -> str:
     alone = replace(spec, dialect=replace(spec.dialect, profiles=(profile,)))
     try:
         async with _house(alone, 1, 1) as house:
-            answer = await house.line.ask(Verb.ABOUT, (), 10.0)
+            answer = await house.lines.ask(Verb.ABOUT, (), 10.0)
     except Unavailable:
         return "the agent's self-test does not pass; its log says why"
     if answer.outcome is Outcome.PIN_REFUSED:
@@ -282,7 +282,7 @@ async def _key(house: _House, profile: Profile) -> AsyncIterator[tuple[KekSpec, 
     try:
         yield kek, kind
     finally:
-        answer = await house.line.ask(Verb.DISCARD, (name.encode(),), 10.0)
+        answer = await house.lines.ask(Verb.DISCARD, (name.encode(),), 10.0)
         if answer.outcome is not Outcome.DONE:
             raise Unavailable(
                 f"the key {name} was not destroyed",
@@ -293,7 +293,7 @@ async def _key(house: _House, profile: Profile) -> AsyncIterator[tuple[KekSpec, 
 
 
 async def _about(house: _House) -> dict[str, str]:
-    answer = await house.line.ask(Verb.ABOUT, (), 10.0)
+    answer = await house.lines.ask(Verb.ABOUT, (), 10.0)
     if answer.outcome is not Outcome.DONE:
         return {}
     told: dict[str, str] = json.loads(answer.fields[0])
@@ -301,7 +301,7 @@ async def _about(house: _House) -> dict[str, str]:
 
 
 async def _mechanisms(house: _House, spec: AgentSpec) -> tuple[Mechanism, ...]:
-    answer = await house.line.ask(Verb.PROBE, (), 10.0)
+    answer = await house.lines.ask(Verb.PROBE, (), 10.0)
     if answer.outcome is not Outcome.DONE:
         return ()
     packed, tested = answer.fields

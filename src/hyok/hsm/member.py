@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from hyok.envelope.profiles import Profile, check_value_secret, derive_seed
 from hyok.hsm import ecdsa, rsa_pkcs1
-from hyok.hsm.line import AgentLine, LineBroken, LineBusy, LineSlow, LineUnreachable, take_room
+from hyok.hsm.line import AgentLines, LineBroken, LinesBusy, LineSlow, LineUnreachable, take_room
 from hyok.hsm.port import (
     DOOR,
     DOOR_MAC,
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 CHECK_SCOPE = ""
 """The scope of check tokens: format.md §10 names none."""
 
-CALLS_FOR_OTHERS = 2
+LINES_FOR_OTHERS = 2
 """Calls that those about one KEK leave room for: a module that hangs on it must not stop others."""
 
 _COMPUTES = {
@@ -81,14 +81,14 @@ class Member:
         MemberFailed: the device or its agent; the record says unhealthy from now on.
     """
 
-    def __init__(self, spec: TokenSpec, calls_max: int, clock: Callable[[], float]) -> None:
+    def __init__(self, spec: TokenSpec, lines_max: int, clock: Callable[[], float]) -> None:
         self.spec = spec
         self.record = TokenRecord(clock())
         self.mending: asyncio.Task[None] | None = None
         self.pin_refused = False
-        self._line = AgentLine(spec.socket_path, calls_max)
-        few = calls_max <= 2 * CALLS_FOR_OTHERS
-        self._share_max = calls_max if few else calls_max - CALLS_FOR_OTHERS
+        self._lines = AgentLines(spec.socket_path, lines_max)
+        few = lines_max <= 2 * LINES_FOR_OTHERS
+        self._share_max = lines_max if few else lines_max - LINES_FOR_OTHERS
         self._shares: dict[str, asyncio.Semaphore] = {}
         self._clock = clock
         self._generation = 0
@@ -116,8 +116,8 @@ class Member:
         """Return the answer; its outcome is never UNAVAILABLE or PIN_REFUSED."""
         number = self.record.begin(self._clock())
         try:
-            answer = await self._line.ask(verb, fields, seconds)
-        except LineBusy as error:
+            answer = await self._lines.ask(verb, fields, seconds)
+        except LinesBusy as error:
             self.record.leave(number)
             raise MemberFailed(str(error), asked=True, busy=True) from error
         except (LineUnreachable, LineBroken, LineSlow) as error:
@@ -286,7 +286,7 @@ class Member:
     def close(self) -> None:
         if self.mending is not None:
             self.mending.cancel()
-        self._line.close()
+        self._lines.close()
 
 
 _CHECKS = {DOOR: Verb.DOOR_CHECK, DOOR_PAIR: Verb.PAIR_CHECK, DOOR_PRIVATE: Verb.PRIVATE_CHECK}

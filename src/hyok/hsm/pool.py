@@ -47,7 +47,7 @@ class HsmPool:
 
     Args:
         tokens: in order of preference.
-        calls_max: questions of this process that each agent has at once.
+        lines_max: questions of this process that each agent has at once.
         attempt_seconds: how long one token may take.
         deadline_seconds: how long a call may take in all, waiting for a new agent included.
         grace_seconds: how long after its last answer the group is waited for; then calls fail at
@@ -59,7 +59,7 @@ class HsmPool:
         self,
         tokens: Sequence[TokenSpec],
         *,
-        calls_max: int = 8,
+        lines_max: int = 8,
         attempt_seconds: float = ATTEMPT_SECONDS,
         deadline_seconds: float = DEADLINE_SECONDS,
         grace_seconds: float = DEADLINE_SECONDS,
@@ -67,7 +67,7 @@ class HsmPool:
     ) -> None:
         if not tokens:
             raise Malformed("a group of HSM tokens has at least one token")
-        self._members = [Member(spec, calls_max, clock) for spec in tokens]
+        self._members = [Member(spec, lines_max, clock) for spec in tokens]
         self._attempt_seconds, self._deadline_seconds = attempt_seconds, deadline_seconds
         self._grace_seconds = grace_seconds
         # The agent ends half a second before we would give up (hyok.connections).

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from hyok.envelope.profiles import Profile
 from hyok.errors import HyokError, Tampered
-from hyok.hsm.line import AgentLine, LineBroken, LineBusy, LineSlow, LineUnreachable
+from hyok.hsm.line import AgentLines, LineBroken, LinesBusy, LineSlow, LineUnreachable
 from hyok.hsm.pool import HsmPool, TokenSpec
 from hyok.hsm.supervise import AgentSpec, AgentSupervisor
 from hyok.hsm.wire import PROVE_PREFIX, Outcome, Verb
@@ -58,7 +58,7 @@ class _Bench:
     spec: AgentSpec
     supervisor: AgentSupervisor
     pool: HsmPool
-    line: AgentLine
+    lines: AgentLines
 
 
 async def prove(spec: AgentSpec, *, callers: int = 8, operations: int = 2000) -> list[Finding]:
@@ -88,12 +88,12 @@ async def prove(spec: AgentSpec, *, callers: int = 8, operations: int = 2000) ->
 async def _bench(spec: AgentSpec, callers: int) -> AsyncIterator[_Bench]:
     with AgentSupervisor([spec], pause_seconds_max=1.0) as supervisor:
         await asyncio.to_thread(supervisor.wait_ready, READY_SECONDS_MAX)
-        pool = HsmPool([TokenSpec(spec.name, spec.socket_path)], calls_max=callers)
-        line = AgentLine(spec.socket_path, 1)
+        pool = HsmPool([TokenSpec(spec.name, spec.socket_path)], lines_max=callers)
+        lines = AgentLines(spec.socket_path, 1)
         try:
-            yield _Bench(spec, supervisor, pool, line)
+            yield _Bench(spec, supervisor, pool, lines)
         finally:
-            line.close()
+            lines.close()
             await pool.close()
 
 
@@ -112,8 +112,8 @@ def mechanisms_of(dialect: Dialect, profile: Profile) -> dict[str, int]:
 
 async def _offered(bench: _Bench) -> list[Finding]:
     try:
-        answer = await bench.line.ask(Verb.PROBE, (), bench.spec.deadline_seconds)
-    except (LineBroken, LineBusy, LineSlow, LineUnreachable) as error:
+        answer = await bench.lines.ask(Verb.PROBE, (), bench.spec.deadline_seconds)
+    except (LineBroken, LinesBusy, LineSlow, LineUnreachable) as error:
         return [_failed("mechanisms", str(error))]
     if answer.outcome is not Outcome.DONE:
         return [_failed("mechanisms", answer.fields[0].decode("utf-8", "replace"))]
@@ -237,8 +237,8 @@ async def _hammer(bench: _Bench, kek: KekSpec, callers: int, operations: int) ->
 async def _discard(bench: _Bench, name: str) -> Finding:
     title = f"{name} destroyed"
     try:
-        answer = await bench.line.ask(Verb.DISCARD, (name.encode(),), bench.spec.deadline_seconds)
-    except (LineBroken, LineBusy, LineSlow, LineUnreachable) as error:
+        answer = await bench.lines.ask(Verb.DISCARD, (name.encode(),), bench.spec.deadline_seconds)
+    except (LineBroken, LinesBusy, LineSlow, LineUnreachable) as error:
         return _failed(title, f"{error}; destroy the key of this label by hand")
     done = answer.outcome is Outcome.DONE
     return Finding(title, done, "" if done else "destroy the key of this label by hand")

@@ -144,7 +144,7 @@ def _serve_one(agent: Agent, listener: socket.socket) -> None:
     assert agent_socket._is_same_user(connection)
     room = threading.BoundedSemaphore(1)
     room.acquire()
-    agent_socket.converse(connection, room, agent_socket.Threads(agent))
+    agent_socket._converse(agent, connection, room)
 
 
 @pytest.mark.parametrize(
