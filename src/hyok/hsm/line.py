@@ -13,6 +13,7 @@ from typing import cast
 from typing_extensions import override
 
 from hyok.errors import Malformed
+from hyok.hsm.room import Room
 from hyok.hsm.wire import (
     ANSWER_BYTES_MAX,
     LENGTH,
@@ -117,7 +118,7 @@ class AgentLines:
     def __init__(self, socket_path: str, lines_max: int) -> None:
         self._socket_path = socket_path
         self._idle: list[_Line] = []
-        self._room = asyncio.Semaphore(lines_max)
+        self._room = Room(lines_max)
         self._deadlines = _Deadlines()
 
     async def ask(self, verb: Verb, fields: tuple[bytes, ...], seconds: float) -> Answer:
@@ -130,31 +131,25 @@ class AgentLines:
             LineSlow: it was, and no answer came.
         """
         try:
-            await take_room(self._room, seconds)
+            await self._room.take(seconds)
         except TimeoutError as error:
             raise LinesBusy("no connection to the HSM agent became free in time") from error
         try:
             line = self._idle_line() or await self._new_line(seconds)
+            loop = asyncio.get_running_loop()
+            self._deadlines.add(loop, line, seconds)
             try:
-                return await self._answer(line, verb, fields, seconds)
+                answer = await line.ask(loop, verb, fields)
             except BaseException:
                 # A late answer must meet a closed line, not the next question.
                 line.close()
                 raise
+            finally:
+                self._deadlines.lines.discard(line)
+            self._idle.append(line)
+            return answer
         finally:
-            self._room.release()
-
-    async def _answer(
-        self, line: _Line, verb: Verb, fields: tuple[bytes, ...], seconds: float
-    ) -> Answer:
-        loop = asyncio.get_running_loop()
-        self._deadlines.add(loop, line, seconds)
-        try:
-            answer = await line.ask(loop, verb, fields)
-        finally:
-            self._deadlines.discard(line)
-        self._idle.append(line)
-        return answer
+            self._room.give_back()
 
     def _idle_line(self) -> _Line | None:
         # The one used last is the likeliest to be alive.
@@ -184,20 +179,16 @@ class _Deadlines:
     """One timer for all lines: nearly every answer comes long before it would ring."""
 
     def __init__(self) -> None:
-        self._lines: set[_Line] = set()
+        self.lines: set[_Line] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._rings_at = inf
 
     def add(self, loop: asyncio.AbstractEventLoop, line: _Line, seconds: float) -> None:
         """Have a line told when its question has taken so long."""
         line.until = loop.time() + seconds
-        self._lines.add(line)
+        self.lines.add(line)
         if line.until < self._rings_at:
             self._ring_at(loop, line.until)
-
-    def discard(self, line: _Line) -> None:
-        """Take no more notice of a line."""
-        self._lines.discard(line)
 
     def _ring_at(self, loop: asyncio.AbstractEventLoop, until: float) -> None:
         self.close()
@@ -207,11 +198,11 @@ class _Deadlines:
     def _ring(self, loop: asyncio.AbstractEventLoop) -> None:
         self.close()
         now = loop.time()
-        for line in self._lines:
+        for line in self.lines:
             if line.until <= now:
                 line.until = inf  # once
                 line.late()
-        left = min((line.until for line in self._lines), default=inf)
+        left = min((line.until for line in self.lines), default=inf)
         if left < inf:
             self._ring_at(loop, left)
 
@@ -220,16 +211,3 @@ class _Deadlines:
         if self._timer is not None:
             self._timer.cancel()
         self._timer, self._rings_at = None, inf
-
-
-async def take_room(room: asyncio.Semaphore, seconds: float) -> None:
-    """Take one of what a semaphore has.
-
-    Raises:
-        TimeoutError: none became free within ``seconds``.
-    """
-    if not room.locked():  # then it is had at once, and a timer would cost more than all the rest
-        await room.acquire()
-        return
-    async with asyncio.timeout(seconds):
-        await room.acquire()

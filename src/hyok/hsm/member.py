@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from hyok.envelope.profiles import Profile, check_value_secret, derive_seed
 from hyok.hsm import ecdsa, rsa_pkcs1
-from hyok.hsm.line import AgentLines, LineBroken, LinesBusy, LineSlow, LineUnreachable, take_room
+from hyok.hsm.line import AgentLines, LineBroken, LinesBusy, LineSlow, LineUnreachable
 from hyok.hsm.port import (
     DOOR,
     DOOR_MAC,
@@ -22,9 +21,11 @@ from hyok.hsm.port import (
 )
 from hyok.hsm.public_key import public_key_der
 from hyok.hsm.record import TokenRecord
+from hyok.hsm.room import Room
 from hyok.hsm.wire import Answer, Outcome, Verb
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
     from hyok.hsm.port import KekSpec
@@ -89,25 +90,25 @@ class Member:
         self._lines = AgentLines(spec.socket_path, lines_max)
         few = lines_max <= 2 * LINES_FOR_OTHERS
         self._share_max = lines_max if few else lines_max - LINES_FOR_OTHERS
-        self._shares: dict[str, asyncio.Semaphore] = {}
+        self._shares: dict[str, Room] = {}
         self._clock = clock
         self._generation = 0
         self._checked: set[KekSpec] = set()
         self._origins: dict[KekSpec, bytes] = {}
 
-    async def take_share(self, kek_id: str, seconds: float) -> asyncio.Semaphore:
+    async def take_share(self, kek_id: str, seconds: float) -> Room:
         """Take part of what calls about one KEK may take of our room; others get theirs.
 
-        The caller releases what is returned.
+        The caller gives it back.
 
         Raises:
             MemberFailed: too many such calls are under way, and none ended within ``seconds``.
         """
         room = self._shares.get(kek_id)
         if room is None:
-            room = self._shares[kek_id] = asyncio.Semaphore(self._share_max)
+            room = self._shares[kek_id] = Room(self._share_max)
         try:
-            await take_room(room, seconds)
+            await room.take(seconds)
         except TimeoutError as error:
             raise MemberFailed("too many calls about one key", asked=True, busy=True) from error
         return room

@@ -17,7 +17,7 @@ import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
-from hyok.envelope.profiles import Profile, check_token, derive_seed
+from hyok.envelope.profiles import PROFILES, Profile, check_token, derive_seed
 from hyok.errors import Conflict, HyokError, Malformed, NotFound, Refused, Tampered, Unavailable
 from hyok.hsm.hung_keys import HungKeys
 from hyok.hsm.member import CHECK_SCOPE, Member, MemberFailed, OtherKey, TokenSpec
@@ -83,10 +83,11 @@ class HsmPool:
     # ── the port ────────────────────────────────────────────────────────────────────────────
 
     async def secret(self, kek: KekSpec, scope: str, token: bytes) -> bytes:
-        check_token(Profile(kek.profile), token)
+        profile = PROFILES[kek.profile]
+        check_token(profile, token)
 
         async def work(member: Member) -> bytes:
-            if kek.profile == Profile.HMAC_SHA256:
+            if profile is Profile.HMAC_SHA256:
                 fields = (kek.kek_id.encode(), scope.encode(), token)
                 seconds = self._attempt_seconds
                 return answered(kek, await member.ask_about(kek, Verb.HMAC, fields, seconds))[0]
@@ -114,7 +115,7 @@ class HsmPool:
         return origin
 
     async def new_token(self, kek: KekSpec, scope: str) -> tuple[bytes, bytes]:
-        match Profile(kek.profile):
+        match PROFILES[kek.profile]:
             case Profile.HMAC_SHA256:
                 token = secrets.token_bytes(32)
                 return token, await self.secret(kek, scope, token)
@@ -266,7 +267,7 @@ class HsmPool:
                         raise _held(kek.kek_id)
                     done = await work(member)
                 finally:
-                    share.release()
+                    share.give_back()
             except OtherKey:
                 unfit[member] = _other_key(kek.kek_id)
             except NotFound as error:
@@ -303,10 +304,12 @@ class HsmPool:
 
     def _best(self, fit: Sequence[Member]) -> Member | None:
         """Return the first of the best that are well; None: none is."""
+        if len(fit) == 1:
+            return fit[0] if fit[0].record.healthy else None
         now = self._clock()
         well = [member for member in fit if member.record.healthy]
-        if len(well) < 2:
-            return well[0] if well else None
+        if not well:
+            return None
         return min(well, key=lambda member: member.record.is_slow(now))
 
     async def _choose(self, unfit: dict[Member, HyokError], ends: float) -> Member:
