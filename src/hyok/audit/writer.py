@@ -117,7 +117,6 @@ class AuditWriter:
             if len(self._waiting) < WAITING_MAX // 2:
                 for other in self._peers:
                     other.resume()
-            await asyncio.sleep(0)  # those who wait in their sockets have a turn
 
     async def _wait(self) -> None:
         """Return when there are records, when a sync is due, or when all is to end."""
