@@ -181,7 +181,7 @@ class _Peer(asyncio.Protocol):
         # Not `isinstance`: uvloop's transports are no subclasses of asyncio.Transport.
         self._transport = cast("asyncio.Transport", transport)
         if _peer_uid(transport.get_extra_info("socket")) != os.getuid():
-            transport.abort()
+            self._transport.abort()
             return
         self._writer.opened(self)
 
