@@ -28,7 +28,7 @@ from hyok.sigv4.sign import Signer
 from hyok.vocabulary import ClassificationName
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from hyok.wiring import Core
 
@@ -238,7 +238,7 @@ def haproxy(folder: Path, store: Store) -> tuple[Road, Callable[[], object]]:
     return road, lambda: _end(process)
 
 
-def furnish(folder: Path, stores: list[Store]) -> Path:
+def furnish(folder: Path, stores: list[Store], classes: Sequence[str] = CLASSES) -> Path:
     """Make an installation with a bucket of each class at each store; return its home."""
     home = folder / "home"
     running.start(home, "--reset").stop()
@@ -252,7 +252,7 @@ def furnish(folder: Path, stores: list[Store]) -> Path:
             backend_name=f"hyok-bench-{classification}",
         )
         for store in stores
-        for classification in CLASSES
+        for classification in classes
     ]
 
     async def create(core: Core) -> None:

@@ -58,6 +58,7 @@ class JournalClient:
         self._unconfirmed: deque[_Sent] = deque()
         self._unsent: list[bytes] = []  # the last of the unconfirmed
         self._sending: asyncio.Handle | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._sends_soon = False
         self._line: _Line | None = None
         self._connecting: asyncio.Task[None] | None = None
@@ -71,15 +72,19 @@ class JournalClient:
         must_wait = durable or self._refused or self._is_behind()
         sent = _Sent((DURABLE if durable else BATCHED) + render(record), time.monotonic(), None)
         if must_wait:
-            sent.answer = asyncio.get_running_loop().create_future()
+            loop = asyncio.get_running_loop()
+            sent.answer = loop.create_future()
+            if self._timer is None:
+                # One for all: nearly every answer comes long before it would ring.
+                self._timer = loop.call_later(self._deadline_seconds, self._ring)
         self._unconfirmed.append(sent)
         if self._line is not None:
             self._unsent.append(sent.message)
             self._send_later(soon=must_wait)
         else:
             self._connect()
-        if sent.answer is not None:
-            await self._wait(sent.answer)
+        if sent.answer is not None and not await sent.answer:
+            raise _unavailable()
 
     def _send_later(self, *, soon: bool) -> None:
         """Send what was gathered; ``soon``: together with the other requests of this turn."""
@@ -99,14 +104,18 @@ class JournalClient:
             self._line.write(b"".join(self._unsent))
         self._unsent.clear()
 
-    async def _wait(self, answer: asyncio.Future[bool]) -> None:
-        try:
-            async with asyncio.timeout(self._deadline_seconds):
-                kept = await answer
-        except TimeoutError as error:
-            raise _unavailable() from error
-        if not kept:
-            raise _unavailable()
+    def _ring(self) -> None:
+        """Tell those whose time is up."""
+        self._timer = None
+        now = time.monotonic()
+        for sent in self._unconfirmed:
+            if sent.answer is None or sent.answer.done():
+                continue
+            left = sent.at + self._deadline_seconds - now
+            if left > 0:  # they stand in the order of their times
+                self._timer = asyncio.get_running_loop().call_later(left, self._ring)
+                return
+            sent.answer.set_exception(_unavailable())
 
     def _is_behind(self) -> bool:
         oldest = self._unconfirmed[0].at if self._unconfirmed else None
@@ -137,9 +146,7 @@ class JournalClient:
 
     def line_made(self, line: _Line) -> None:
         """Send again what was not confirmed; drop what nobody waits for any more."""
-        kept = (
-            sent for sent in self._unconfirmed if sent.answer is None or not sent.answer.cancelled()
-        )
+        kept = (sent for sent in self._unconfirmed if sent.answer is None or not sent.answer.done())
         self._unconfirmed = deque(kept)
         self._line = line
         self._unsent.clear()
@@ -175,6 +182,8 @@ class JournalClient:
         while self._unconfirmed and time.monotonic() < until:  # noqa: ASYNC110 - once, at the end
             await asyncio.sleep(0.005)
         self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
         if self._connecting is not None:
             self._connecting.cancel()
         if self._line is not None:

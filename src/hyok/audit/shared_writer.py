@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import signal
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -86,7 +87,7 @@ async def serve_shared(
         file_path, log, shared, mine, signer, named.installation, lambda: tree.covered, wake
     )
     checkpoints.order = order
-    writer = AuditWriter(mine)
+    writer = AuditWriter(mine, ThreadPoolExecutor(1, thread_name_prefix="audit-rows"))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, writer.stop)

@@ -1,8 +1,8 @@
 """The one process of a host that writes the audit log, for all its workers.
 
 It listens on a Unix socket of mode 0600 and takes records only from processes of its own user.
-Group commit: while one batch goes to disk the next one gathers, so a thousand waiting records cost
-one sync.  Batched records are written at once and synced within half a second.
+Group commit: while one batch goes to disk the next one gathers in the sockets, so a thousand
+waiting records cost one sync.  Batched records are written at once and synced within half a second.
 
 Beside it a thread keeps the Merkle tree and makes checkpoints.  `hyok.cli.audit_writer` runs it;
 SIGTERM ends it in order.
@@ -17,8 +17,7 @@ import socket
 import struct
 import time
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 from typing_extensions import override
 
@@ -29,6 +28,7 @@ from hyok.errors import Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from concurrent.futures import Executor
     from pathlib import Path
 
     from hyok.audit.port import CheckpointSigner
@@ -54,13 +54,20 @@ class Log(Protocol):
 
 
 class AuditWriter:
-    """Gathers records of all connections and commits them in batches."""
+    """Gathers records of all connections and commits them in batches.
 
-    def __init__(self, log: Log) -> None:
+    Args:
+        log: what they are committed to.
+        thread: commits batches, where that may take long: in a database.  A file's take as long as
+            its disk, and until then there is nothing else to do; handing each to a thread took
+            eleven more wakes of a thread and a third of this process's time (docs/adr/0043).
+    """
+
+    def __init__(self, log: Log, thread: Executor | None = None) -> None:
         self._log = log
         self._waiting: list[tuple[_Peer, bool, dict[str, object]]] = []
         self._work = asyncio.Event()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="audit-disk")
+        self._thread = thread
         self._peers: set[_Peer] = set()
         self._stopping = False
         self._unsynced_since: float | None = None
@@ -101,7 +108,10 @@ class AuditWriter:
                 self._waiting[:BATCH_RECORDS_MAX],
                 self._waiting[BATCH_RECORDS_MAX:],
             )
-            kept = await loop.run_in_executor(self._thread, self._commit, batch)
+            if self._thread is None:
+                kept = self._commit(batch)
+            else:
+                kept = await loop.run_in_executor(self._thread, self._commit, batch)
             for peer, count in Counter(peer for peer, _, _ in batch).items():
                 peer.answer(count, kept=kept)
             if len(self._waiting) < WAITING_MAX // 2:
@@ -123,7 +133,7 @@ class AuditWriter:
             return
 
     def _commit(self, batch: Sequence[tuple[_Peer, bool, dict[str, object]]]) -> bool:
-        """Write one batch; return whether it was kept.  In the disk's thread."""
+        """Write one batch; return whether it was kept."""
         now = time.monotonic()
         since = self._unsynced_since
         due = since is not None and now - since >= SYNC_SECONDS_MAX
@@ -143,14 +153,18 @@ class AuditWriter:
         return kept
 
     async def before(self, act: Callable[[], None]) -> None:
-        """Have this done before the next batch, in the disk's thread; raises what it raises."""
-        await asyncio.get_running_loop().run_in_executor(self._thread, act)
+        """Have this done before the next batch, where those are; raises what it raises."""
+        if self._thread is None:
+            act()
+        else:
+            await asyncio.get_running_loop().run_in_executor(self._thread, act)
 
     def close(self) -> None:
-        """Close every connection and end the disk's thread."""
+        """Close every connection and end the thread."""
         for peer in list(self._peers):
             peer.close()
-        self._thread.shutdown(wait=True)
+        if self._thread is not None:
+            self._thread.shutdown(wait=True)
 
 
 class _Peer(asyncio.Protocol):
@@ -164,10 +178,10 @@ class _Peer(asyncio.Protocol):
 
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # Not `isinstance`: uvloop's transports are no subclasses of asyncio.Transport.
+        self._transport = cast("asyncio.Transport", transport)
         if _peer_uid(transport.get_extra_info("socket")) != os.getuid():
-            transport.abort()
+            self._transport.abort()
             return
         self._writer.opened(self)
 

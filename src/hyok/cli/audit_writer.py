@@ -7,11 +7,12 @@ than everything else that it does before it takes the first record.
 from __future__ import annotations
 
 import argparse
-import asyncio
 import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import uvloop
 
 from hyok.audit.sealing import CheckpointRules
 from hyok.audit.tiles import pinned_key
@@ -31,7 +32,7 @@ def main() -> int:
     wanted = _arguments()
     rules = CheckpointRules(wanted.origin, wanted.checkpoint_records, wanted.checkpoint_seconds)
     try:
-        asyncio.run(_serve(wanted, rules))
+        uvloop.run(_serve(wanted, rules))
     except HyokError as error:
         sys.stderr.write(f"audit writer: {error.explain()}\n")
         return 1

@@ -304,7 +304,7 @@ class Keyring:
             ik_id,
             bytearray(open_record(record, secret)),
             kek.kek_id,
-            Profile(kek.spec.profile),
+            record.profile,  # which is the KEK's, as was just checked
             kek.classification,
             scope,
             created_ms,

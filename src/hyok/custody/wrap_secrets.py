@@ -12,7 +12,7 @@ from hyok.custody.key_states import ALLOWED_USES, Use, check_use
 from hyok.custody.secrets_cache import ByteSecrets
 from hyok.envelope.block import Envelope, Mode, check_scope
 from hyok.envelope.keys import KEY_BYTES
-from hyok.envelope.profiles import Profile
+from hyok.envelope.profiles import PROFILES
 from hyok.errors import Refused, Tampered
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from hyok.custody.port import RecoveredKey
     from hyok.custody.upload_secrets import UploadSecrets
     from hyok.custody.watch import HsmWatch
+    from hyok.envelope.profiles import Profile
     from hyok.hsm.port import Hsm
     from hyok.policy.classifications import Classification, Classifications
     from hyok.vocabulary import Ask
@@ -105,7 +106,7 @@ class WrapSecrets:
             )
         kek = await self._keks.active(tenant, ask.classification)
         check_use(kek.state, Use.WRAP)
-        profile = Profile(kek.spec.profile)
+        profile = PROFILES[kek.spec.profile]
         if rule.keys.mode == "direct":
             token, secret = await self._hsm.new_token(kek.spec, scope)
             return WrapSecret(Mode.DIRECT, profile, kek.kek_id, scope, token, secret)

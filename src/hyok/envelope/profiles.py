@@ -11,6 +11,7 @@ from __future__ import annotations
 import hmac
 from enum import IntEnum
 from hashlib import sha256
+from typing import TYPE_CHECKING
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric import padding
@@ -27,6 +28,9 @@ from hyok.envelope.keys import KEY_BYTES, hkdf, kek_context, length_prefixed
 from hyok.envelope.layout import TAG_BYTES
 from hyok.errors import Malformed, Tampered
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 CHECK_VALUE_BYTES = 8
 HMAC_TOKEN_BYTES = 32
 KWP_TOKEN_BYTES = 40
@@ -41,6 +45,11 @@ class Profile(IntEnum):
     AES_GCM = 2
     AES_KWP = 3
     RSA_OAEP_SHA256 = 4
+
+
+PROFILES: Mapping[int, Profile] = {int(profile): profile for profile in Profile}
+"""By number; every use of a key asks for one, and an enumeration's own call takes five times as
+long."""
 
 
 def check_token(profile: Profile, token: bytes) -> None:

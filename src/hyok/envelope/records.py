@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hmac
 from dataclasses import dataclass
+from functools import lru_cache
 
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
 
@@ -24,7 +25,7 @@ from hyok.envelope.fields import (
     render_long,
     render_text,
 )
-from hyok.envelope.keys import KEY_BYTES, check_secret, hkdf
+from hyok.envelope.keys import KEY_BYTES, check_secret, hkdf, hmac_sha256
 from hyok.envelope.profiles import Profile, check_token
 from hyok.errors import Malformed, Tampered
 
@@ -32,6 +33,10 @@ MAGIC = b"HYR1"
 IK_ID_BYTES = 16
 RECORD_SALT_BYTES = 32
 RECORD_BYTES_MAX = 4_096
+
+REMEMBERED_MAX = 512
+"""Readings of text that are remembered; none has a key in clear, and nothing is proven by one.  A
+bucket's names are opened by the same record with each request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +53,7 @@ class KeyringRecord:
     mac: bytes
 
 
+@lru_cache(REMEMBERED_MAX)
 def _render_before_mac(record: KeyringRecord) -> bytes:
     check_token(record.profile, record.token)
     return b"".join(
@@ -66,7 +72,7 @@ def _render_before_mac(record: KeyringRecord) -> bytes:
 
 def _mac(ik: bytes, before_mac: bytes) -> bytes:
     key = hkdf(ik, b"", b"HYOK1 ik record key")
-    return hmac.digest(key, b"HYOK1 ik record" + before_mac, "sha256")
+    return hmac_sha256(key, b"HYOK1 ik record" + before_mac)
 
 
 def _wrap_key(secret: bytes, salt: bytes, ik_id: bytes) -> bytes:
@@ -119,7 +125,12 @@ def parse_record(raw: bytes) -> KeyringRecord:
     """
     if len(raw) > RECORD_BYTES_MAX:
         raise Malformed("the keyring record is too long")
-    reader = Reader(bytes(raw), "keyring record")
+    return _parsed(bytes(raw))
+
+
+@lru_cache(REMEMBERED_MAX)
+def _parsed(raw: bytes) -> KeyringRecord:
+    reader = Reader(raw, "keyring record")
     if reader.take(len(MAGIC)) != MAGIC:
         raise Malformed("these bytes are no keyring record")
     number, reserved = reader.number(1), reader.number(1)

@@ -10,7 +10,7 @@ import socket
 import struct
 import threading
 from pathlib import Path
-from typing import NoReturn, Protocol
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from hyok.errors import Malformed
 from hyok.hsm.sessions import WorkerLost
@@ -26,7 +26,11 @@ from hyok.hsm.wire import (
     encode_answer,
 )
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 CONNECTIONS_MAX = 128
+_READ_BYTES = LENGTH.size + QUESTION_BYTES_MAX
 
 
 class Answers(Protocol):
@@ -65,8 +69,7 @@ def _is_same_user(connection: socket.socket) -> bool:
 def _converse(agent: Answers, connection: socket.socket, room: threading.BoundedSemaphore) -> None:
     try:
         with connection:
-            while (body := _read_frame(connection)) is not None:
-                question = decode_question(body)
+            for question in _questions(connection):
                 try:
                     answer = agent.answer(question)
                 except WorkerLost as error:
@@ -90,19 +93,24 @@ def _leave(agent: Answers, connection: socket.socket, question: Question, cause:
         os._exit(EXIT_DEVICE_LOST)
 
 
-def _read_frame(connection: socket.socket) -> bytes | None:
-    head = _read_exactly(connection, LENGTH.size)
-    return None if not head else _read_exactly(connection, body_bytes(head, QUESTION_BYTES_MAX))
+def _questions(connection: socket.socket) -> Iterator[Question]:
+    """Yield what is asked, until the peer goes away.
 
-
-def _read_exactly(connection: socket.socket, size: int) -> bytes:
-    pieces = connection.recv(size)
-    while pieces and len(pieces) < size:
-        more = connection.recv(size - len(pieces))
-        if not more:
-            raise Malformed("the connection ended within a frame")
-        pieces += more
-    return pieces
+    Raises:
+        Malformed: it went within a frame, or talks nonsense.
+    """
+    held = b""
+    # A frame has its length in front, but nearly always it comes whole, in one reading.
+    while more := connection.recv(_READ_BYTES):
+        held = held + more if held else more
+        while len(held) >= LENGTH.size:
+            stop = LENGTH.size + body_bytes(held[: LENGTH.size], QUESTION_BYTES_MAX)
+            if len(held) < stop:
+                break
+            question, held = decode_question(held[LENGTH.size : stop]), held[stop:]
+            yield question
+    if held:
+        raise Malformed("the connection ended within a frame")
 
 
 def listen(path: str) -> socket.socket:

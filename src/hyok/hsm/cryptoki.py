@@ -17,6 +17,7 @@ from ctypes import (
     CFUNCTYPE,
     POINTER,
     byref,
+    c_char_p,
     c_ubyte,
     c_ulong,
     c_void_p,
@@ -77,6 +78,13 @@ _PLACES = {
 }
 
 
+# What the calls of every request take: told once, numbers need not be wrapped for each call.
+_ONE_SHOT = {
+    "Init": (c_ulong, c_void_p, c_ulong),
+    "": (c_ulong, c_char_p, c_ulong, c_void_p, c_void_p),
+}
+
+
 class CryptokiError(Exception):
     """A PKCS#11 function answered something other than CKR_OK."""
 
@@ -107,6 +115,13 @@ class Module:
         self._calls = {
             name: CFUNCTYPE(c_ulong)(listed.contents.functions[place])
             for name, place in _PLACES.items()
+        }
+        self._one_shots = {
+            verb: tuple(
+                CFUNCTYPE(c_ulong, *arguments)(listed.contents.functions[_PLACES[f"C_{verb}{end}"]])
+                for end, arguments in _ONE_SHOT.items()
+            )
+            for verb in ("Sign", "Encrypt", "Decrypt")
         }
         self.threads = False
 
@@ -288,8 +303,11 @@ class Module:
         # The room is big enough, so the length is never asked for first: one call less, which on
         # a module over the network can be one round trip less.
         room, size = create_string_buffer(room_bytes), c_ulong(room_bytes)
-        self._call(f"C_{verb}Init", c_ulong(session), byref(mechanism), c_ulong(key))
-        self._call(f"C_{verb}", c_ulong(session), data, c_ulong(len(data)), room, byref(size))
+        begin, finish = self._one_shots[verb]
+        if (rv := begin(session, byref(mechanism), key)) != CKR_OK:
+            raise CryptokiError(f"C_{verb}Init", rv)
+        if (rv := finish(session, data, len(data), room, byref(size))) != CKR_OK:
+            raise CryptokiError(f"C_{verb}", rv)
         answer = room.raw[: size.value]
         ctypes.memset(room, 0, room_bytes)
         return answer

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import hmac
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -23,10 +21,12 @@ from hyok.hsm.port import (
 )
 from hyok.hsm.public_key import public_key_der
 from hyok.hsm.record import TokenRecord
+from hyok.hsm.room import Room
 from hyok.hsm.wire import Answer, Outcome, Verb
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    import asyncio
+    from collections.abc import Callable
 
     from hyok.hsm.port import KekSpec
 
@@ -34,7 +34,7 @@ CHECK_SCOPE = ""
 """The scope of check tokens: format.md §10 names none."""
 
 LINES_FOR_OTHERS = 2
-"""Lines that calls about one KEK leave free: a module that hangs on it must not stop the others."""
+"""Calls that those about one KEK leave room for: a module that hangs on it must not stop others."""
 
 _COMPUTES = {
     int(Profile.HMAC_SHA256): Verb.HMAC_CHECK,
@@ -43,6 +43,7 @@ _COMPUTES = {
 }
 """By profile, what has the token compute a check value anew."""
 
+_OF_THE_DEVICE = frozenset({Outcome.UNAVAILABLE, Outcome.PIN_REFUSED})
 _ORIGINS_MAX = 1024
 _GENERATIONS_TRIED_MAX = 3
 
@@ -89,29 +90,28 @@ class Member:
         self._lines = AgentLines(spec.socket_path, lines_max)
         few = lines_max <= 2 * LINES_FOR_OTHERS
         self._share_max = lines_max if few else lines_max - LINES_FOR_OTHERS
-        self._shares: dict[str, asyncio.Semaphore] = {}
+        self._shares: dict[str, Room] = {}
         self._clock = clock
         self._generation = 0
         self._checked: set[KekSpec] = set()
         self._origins: dict[KekSpec, bytes] = {}
 
-    @asynccontextmanager
-    async def share(self, kek_id: str, seconds: float) -> AsyncIterator[None]:
-        """Take part of what calls about one KEK may take of our lines; others get theirs.
+    async def take_share(self, kek_id: str, seconds: float) -> Room:
+        """Take part of what calls about one KEK may take of our room; others get theirs.
+
+        The caller gives it back.
 
         Raises:
             MemberFailed: too many such calls are under way, and none ended within ``seconds``.
         """
-        room = self._shares.setdefault(kek_id, asyncio.Semaphore(self._share_max))
+        room = self._shares.get(kek_id)
+        if room is None:
+            room = self._shares[kek_id] = Room(self._share_max)
         try:
-            async with asyncio.timeout(seconds):
-                await room.acquire()
+            await room.take(seconds)
         except TimeoutError as error:
             raise MemberFailed("too many calls about one key", asked=True, busy=True) from error
-        try:
-            yield
-        finally:
-            room.release()
+        return room
 
     async def ask(self, verb: Verb, fields: tuple[bytes, ...], seconds: float) -> Answer:
         """Return the answer; its outcome is never UNAVAILABLE or PIN_REFUSED."""
@@ -130,7 +130,7 @@ class Member:
         if answer.generation != self._generation:
             self._generation = answer.generation
             self._checked.clear()
-        if answer.outcome in {Outcome.UNAVAILABLE, Outcome.PIN_REFUSED}:
+        if answer.outcome in _OF_THE_DEVICE:
             cause = answer.fields[0].decode("utf-8", "replace") if answer.fields else "no cause"
             self.record.fail(number, self._clock(), cause)
             self.pin_refused = answer.outcome is Outcome.PIN_REFUSED

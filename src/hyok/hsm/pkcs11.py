@@ -81,6 +81,7 @@ class Pkcs11Token:
         self.wraps = DoorWraps(module, dialect, sessions, self._key)
         self.rsa_signers = RsaSigners(module, dialect, sessions, self._key)
         self.private = PrivateKeys(module, dialect, sessions, self._key)
+        self._hmac_mechanism = Mechanism.of(dialect.hmac_mechanism)  # it has no parameter
         self._seen: set[str] = set()
         self._passing: dict[str, tuple[int, int]] = {}  # of a measurement: session, key
         self._create_lock = threading.Lock()
@@ -362,8 +363,7 @@ class Pkcs11Token:
         return self.sessions.run(work, lambda _: Step.REFUSE)
 
     def _sign(self, session: int, key: int, data: bytes) -> bytes:
-        mechanism = Mechanism.of(self.dialect.hmac_mechanism)
-        return self._module.sign(session, mechanism, key, data, SECRET_BYTES)
+        return self._module.sign(session, self._hmac_mechanism, key, data, SECRET_BYTES)
 
     def _open(
         self, session: int, profile: int, key: int, sealed_seed: tuple[str, str, bytes]

@@ -17,7 +17,7 @@ import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
-from hyok.envelope.profiles import Profile, check_token, derive_seed
+from hyok.envelope.profiles import PROFILES, Profile, check_token, derive_seed
 from hyok.errors import Conflict, HyokError, Malformed, NotFound, Refused, Tampered, Unavailable
 from hyok.hsm.hung_keys import HungKeys
 from hyok.hsm.member import CHECK_SCOPE, Member, MemberFailed, OtherKey, TokenSpec
@@ -47,7 +47,7 @@ class HsmPool:
 
     Args:
         tokens: in order of preference.
-        lines_max: connections to each agent, so calls under way, of this process.
+        lines_max: questions of this process that each agent has at once.
         attempt_seconds: how long one token may take.
         deadline_seconds: how long a call may take in all, waiting for a new agent included.
         grace_seconds: how long after its last answer the group is waited for; then calls fail at
@@ -83,10 +83,11 @@ class HsmPool:
     # ── the port ────────────────────────────────────────────────────────────────────────────
 
     async def secret(self, kek: KekSpec, scope: str, token: bytes) -> bytes:
-        check_token(Profile(kek.profile), token)
+        profile = PROFILES[kek.profile]
+        check_token(profile, token)
 
         async def work(member: Member) -> bytes:
-            if kek.profile == Profile.HMAC_SHA256:
+            if profile is Profile.HMAC_SHA256:
                 fields = (kek.kek_id.encode(), scope.encode(), token)
                 seconds = self._attempt_seconds
                 return answered(kek, await member.ask_about(kek, Verb.HMAC, fields, seconds))[0]
@@ -114,7 +115,7 @@ class HsmPool:
         return origin
 
     async def new_token(self, kek: KekSpec, scope: str) -> tuple[bytes, bytes]:
-        match Profile(kek.profile):
+        match PROFILES[kek.profile]:
             case Profile.HMAC_SHA256:
                 token = secrets.token_bytes(32)
                 return token, await self.secret(kek, scope, token)
@@ -253,14 +254,20 @@ class HsmPool:
         asked = 0
         unfit: dict[Member, HyokError] = {}
         while True:
-            member = await self._choose(unfit, ends)
+            # Nearly always the first is well, and there is nothing to wait for.
+            member = None if unfit else self._best(self._members)
+            if member is None:
+                member = await self._choose(unfit, ends)
             began = self._clock()
             try:
-                async with member.share(kek.kek_id, self._attempt_seconds):
+                share = await member.take_share(kek.kek_id, self._attempt_seconds)
+                try:
                     began = self._clock()
                     if self._hung.is_held(kek.kek_id, began):
                         raise _held(kek.kek_id)
                     done = await work(member)
+                finally:
+                    share.give_back()
             except OtherKey:
                 unfit[member] = _other_key(kek.kek_id)
             except NotFound as error:
@@ -285,14 +292,25 @@ class HsmPool:
     def _note_proven(self, kek: KekSpec) -> None:
         """Note a KEK that worked: then those that did not are at fault, and not the device."""
         self._hung.forget(kek.kek_id)
-        for kek_id in self._suspects - {kek.kek_id}:
-            self._hung.note(kek_id, self._clock())
-        self._suspects.clear()
+        if self._suspects:
+            for kek_id in self._suspects - {kek.kek_id}:
+                self._hung.note(kek_id, self._clock())
+            self._suspects.clear()
         if kek.check_value:
             self._proven[kek.kek_id] = kek
             self._proven.move_to_end(kek.kek_id)
             if len(self._proven) > PROVEN_MAX:
                 self._proven.popitem(last=False)
+
+    def _best(self, fit: Sequence[Member]) -> Member | None:
+        """Return the first of the best that are well; None: none is."""
+        if len(fit) == 1:
+            return fit[0] if fit[0].record.healthy else None
+        now = self._clock()
+        well = [member for member in fit if member.record.healthy]
+        if not well:
+            return None
+        return min(well, key=lambda member: member.record.is_slow(now))
 
     async def _choose(self, unfit: dict[Member, HyokError], ends: float) -> Member:
         """Return the best token, waiting for one while there is hope.
@@ -304,12 +322,10 @@ class HsmPool:
         if not fit:
             raise next(iter(unfit.values()))
         while True:
-            now = self._clock()
-            well = [member for member in fit if member.record.healthy]
-            if well:
-                return min(well, key=lambda member: member.record.is_slow(now))
+            if (best := self._best(fit)) is not None:
+                return best
             hope = max(member.record.last_success for member in fit) + self._grace_seconds
-            wait_seconds = min(ends, hope) - now
+            wait_seconds = min(ends, hope) - self._clock()
             if wait_seconds <= 0 or all(member.pin_refused for member in fit):
                 if unfit:
                     raise next(iter(unfit.values()))

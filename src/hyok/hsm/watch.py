@@ -12,11 +12,11 @@ import json
 import os
 import threading
 import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
 # How an agent's process ends, for its supervisor and for people.
 EXIT_HUNG = 70
@@ -44,19 +44,9 @@ class CallWatch:
         self._until: dict[int, float] = {}
         self._tick_seconds = min(0.25, deadline_seconds / 10)
 
-    @contextmanager
-    def __call__(self, times: int = 1) -> Iterator[None]:
+    def __call__(self, times: int = 1) -> AbstractContextManager[None]:
         """Watch what happens inside, in this thread; it may take ``times`` the deadline."""
-        thread = threading.get_ident()
-        outer = self._until.get(thread)
-        self._until[thread] = time.monotonic() + times * self._deadline_seconds
-        try:
-            yield
-        finally:
-            if outer is None:
-                del self._until[thread]
-            else:
-                self._until[thread] = outer
+        return _Watched(self._until, times * self._deadline_seconds)
 
     def start(self, *, timer: bool = True) -> None:
         """Begin to watch; ``timer`` also arms the one that needs no interpreter lock."""
@@ -73,6 +63,26 @@ class CallWatch:
                 self._on_late()
                 return
             time.sleep(self._tick_seconds)
+
+
+class _Watched:
+    """One use of the module.  Not a generator: each call of each request is inside of one."""
+
+    __slots__ = ("_outer", "_seconds", "_thread", "_until")
+
+    def __init__(self, until: dict[int, float], seconds: float) -> None:
+        self._until, self._seconds = until, seconds
+
+    def __enter__(self) -> None:
+        self._thread = threading.get_ident()
+        self._outer = self._until.get(self._thread)
+        self._until[self._thread] = time.monotonic() + self._seconds
+
+    def __exit__(self, *_: object) -> None:
+        if self._outer is None:
+            del self._until[self._thread]
+        else:
+            self._until[self._thread] = self._outer
 
 
 def _exit_hung() -> None:

@@ -13,8 +13,8 @@ taken on trust, since a wrong length must not become a large allocation.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 from hyok.errors import Malformed
 
@@ -33,7 +33,7 @@ DOOR_PREFIX = "hyok-door/"
 LENGTH = struct.Struct(">I")
 _QUESTION = struct.Struct(">IB")
 _ANSWER = struct.Struct(">IBQ")
-_FIELD = struct.Struct(">H")
+_FIELD_LENGTH = 2
 
 
 class Verb(IntEnum):
@@ -112,15 +112,18 @@ class Outcome(IntEnum):
     MALFORMED = 7
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+# By number: a look-up costs a fifth of what an enumeration's own call does.
+_VERBS = {int(verb): verb for verb in Verb}
+_OUTCOMES = {int(outcome): outcome for outcome in Outcome}
+
+
+class Question(NamedTuple):
     number: int
     verb: Verb
     fields: tuple[bytes, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     number: int
     outcome: Outcome
     generation: int
@@ -149,10 +152,10 @@ def decode_question(body: bytes) -> Question:
     if len(body) < _QUESTION.size:
         raise Malformed("the frame is shorter than a question")
     number, verb = _QUESTION.unpack_from(body)
-    try:
-        return Question(number, Verb(verb), _fields(body, _QUESTION.size))
-    except ValueError as error:
-        raise Malformed(f"no verb has the number {verb}") from error
+    known = _VERBS.get(verb)
+    if known is None:
+        raise Malformed(f"no verb has the number {verb}")
+    return Question(number, known, _fields(body, _QUESTION.size))
 
 
 def decode_answer(body: bytes) -> Answer:
@@ -164,10 +167,10 @@ def decode_answer(body: bytes) -> Answer:
     if len(body) < _ANSWER.size:
         raise Malformed("the frame is shorter than an answer")
     number, outcome, generation = _ANSWER.unpack_from(body)
-    try:
-        return Answer(number, Outcome(outcome), generation, _fields(body, _ANSWER.size))
-    except ValueError as error:
-        raise Malformed(f"no outcome has the number {outcome}") from error
+    known = _OUTCOMES.get(outcome)
+    if known is None:
+        raise Malformed(f"no outcome has the number {outcome}")
+    return Answer(number, known, generation, _fields(body, _ANSWER.size))
 
 
 def body_bytes(head: bytes, bytes_max: int) -> int:
@@ -185,7 +188,7 @@ def body_bytes(head: bytes, bytes_max: int) -> int:
 def _framed(head: bytes, fields: tuple[bytes, ...], bytes_max: int) -> bytes:
     pieces = [head]
     for field in fields:
-        pieces += (_FIELD.pack(len(field)), field)
+        pieces += (len(field).to_bytes(_FIELD_LENGTH, "big"), field)
     body = b"".join(pieces)
     assert len(body) <= bytes_max, "a frame that its reader would refuse"
     return LENGTH.pack(len(body)) + body
@@ -194,12 +197,11 @@ def _framed(head: bytes, fields: tuple[bytes, ...], bytes_max: int) -> bytes:
 def _fields(body: bytes, at: int) -> tuple[bytes, ...]:
     fields = []
     while at < len(body):
-        if at + _FIELD.size > len(body):
+        start = at + _FIELD_LENGTH
+        if start > len(body):
             raise Malformed("a field's length is cut off")
-        (size,) = _FIELD.unpack_from(body, at)
-        at += _FIELD.size
-        if at + size > len(body):
+        at = start + int.from_bytes(body[at:start], "big")
+        if at > len(body):
             raise Malformed("a field is cut off")
-        fields.append(body[at : at + size])
-        at += size
+        fields.append(body[start:at])
     return tuple(fields)

@@ -63,6 +63,15 @@ def test_our_hkdf_is_the_library_s(salt_bytes: int, ikm_bytes: int) -> None:
         assert hmac_sha256(ikm, info) == hmac.digest(ikm, info, "sha256")
 
 
+@pytest.mark.parametrize("count", [1, 31, 33, 64, 65, 100, 255 * 32])
+def test_our_hkdf_is_the_library_s_at_any_length(count: int) -> None:
+    for salt in (b"", bytes(range(32))):
+        theirs = HKDF(SHA256(), count, salt or None, b"HYOK1").derive(DEK)
+        assert hkdf(DEK, salt, b"HYOK1", count) == theirs
+    with pytest.raises(ValueError, match="range"):
+        hkdf(DEK, b"", b"HYOK1", 255 * 32 + 1)
+
+
 def test_the_first_case_of_the_hkdf_specification() -> None:
     # RFC 5869, appendix A.1
     okm = hkdf(b"\x0b" * 22, bytes(range(13)), bytes(range(0xF0, 0xFA)), 42)

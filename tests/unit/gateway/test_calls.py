@@ -27,7 +27,14 @@ __all__ = ["house"]
 
 KIB = bytes(1024)
 COUNTED = 8
-BOUNDS = {"put": 286, "get": 283, "head": 228, "range": 262}
+BOUNDS = {
+    "put": 281,
+    "get": 279,
+    "head": 223,
+    "range": 257,
+    "direct put": 380,
+    "direct get": 382,
+}
 
 
 async def calls_of(sealed: Sealed, line: str, body: bytes, status: int, **more: Any) -> float:
@@ -59,17 +66,21 @@ async def calls_of(sealed: Sealed, line: str, body: bytes, status: int, **more: 
     return count / COUNTED
 
 
-@pytest.fixture
-async def sealed(house: House, monkeypatch: pytest.MonkeyPatch) -> Sealed:
+async def door_of(house: House, monkeypatch: pytest.MonkeyPatch, classification: str) -> Sealed:
     # The line of each request is counted, too; as `configure` would have it written.
     monkeypatch.setattr(logs._direct, "stream", StringIO())
     monkeypatch.setattr(logs._direct, "chain", [logs._render])
     remembering = CachedEngine(ENGINE, clock_ms=lambda: house.now[0], ttl_ms=30_000)
     house.custodian._decisions._engine = remembering
-    made = await sealed_door(house, classification="intern")
+    made = await sealed_door(house, classification=classification)
     assert (await made.send("PUT brief", KIB)).status == 200
     assert (await made.send("PUT lang", bytes(1 << 20))).status == 200
     return made
+
+
+@pytest.fixture
+async def sealed(house: House, monkeypatch: pytest.MonkeyPatch) -> Sealed:
+    return await door_of(house, monkeypatch, "intern")
 
 
 async def test_a_short_put_and_get_stay_short_in_python(sealed: Sealed) -> None:
@@ -81,3 +92,12 @@ async def test_a_head_and_a_range_stay_short_in_python(sealed: Sealed) -> None:
     assert await calls_of(sealed, "HEAD brief", b"", 200) <= BOUNDS["head"]
     part = await calls_of(sealed, "GET lang", b"", 206, range="bytes=300000-365535")
     assert part <= BOUNDS["range"]
+
+
+async def test_mode_direct_adds_little_python_to_a_short_put_and_get(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The key of the names and the object's own come out of the HSM with each request.
+    direct = await door_of(house, monkeypatch, "geheim")
+    assert await calls_of(direct, "PUT brief", KIB, 200) <= BOUNDS["direct put"]
+    assert await calls_of(direct, "GET brief", b"", 200) <= BOUNDS["direct get"]

@@ -7,6 +7,7 @@ import os
 import socket
 import tempfile
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ from hyok.hsm.dialect import Dialect
 from hyok.hsm.door_questions import OF_DOORS
 from hyok.hsm.gate import PinGate
 from hyok.hsm.questions import of_keys
-from hyok.hsm.wire import Outcome, Question, Verb
+from hyok.hsm.wire import Answer, Outcome, Question, Verb, decode_answer, encode_question
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -145,6 +146,32 @@ def _serve_one(agent: Agent, listener: socket.socket) -> None:
     room = threading.BoundedSemaphore(1)
     room.acquire()
     agent_socket._converse(agent, connection, room)
+
+
+def _read(connection: socket.socket, count: int) -> list[Answer]:
+    """Return so many answers."""
+    held, answers = b"", []
+    while len(answers) < count:
+        held += connection.recv(1 << 16)
+        while len(held) >= 4 and len(held) >= (stop := 4 + int.from_bytes(held[:4], "big")):
+            answers.append(decode_answer(held[4:stop]))
+            held = held[stop:]
+    return answers
+
+
+def test_a_question_may_come_in_pieces(connected) -> None:
+    for byte in encode_question(Question(7, Verb.STATUS, ())):
+        connected.sendall(bytes([byte]))
+        time.sleep(0.001)
+    (answer,) = _read(connected, 1)
+    assert (answer.number, answer.fields[0]) == (7, b"ready")
+
+
+def test_several_questions_in_one_piece_are_answered_in_turn(connected) -> None:
+    connected.sendall(
+        b"".join(encode_question(Question(number, Verb.STATUS, ())) for number in range(5))
+    )
+    assert [answer.number for answer in _read(connected, 5)] == list(range(5))
 
 
 @pytest.mark.parametrize(

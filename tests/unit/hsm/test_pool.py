@@ -258,17 +258,36 @@ async def test_many_calls_share_few_lines(agents) -> None:
     await pool.close()
 
 
+async def test_calls_about_one_key_leave_room_for_those_about_others(agents) -> None:
+    pool = HsmPool([TokenSpec("a", agents[0].path)], lines_max=8, attempt_seconds=3)
+    await ask(pool)
+    agents[0].mood = "hangs"
+    hung = [asyncio.create_task(ask(pool)) for _ in range(20)]
+    await asyncio.sleep(0.05)
+    agents[0].mood = "well"
+    other = KekSpec("t1/b", 1, check_value_hmac(KEY, "t1/b"))
+    async with asyncio.timeout(1):
+        assert await pool.secret(other, SCOPE, TOKEN) == software_secret(
+            1, KEY, other.kek_id, SCOPE, TOKEN
+        )
+    assert not any(task.done() for task in hung)
+    for task in hung:
+        task.cancel()
+    await asyncio.gather(*hung, return_exceptions=True)
+    await pool.close()
+
+
 async def test_our_own_crowding_is_not_held_against_the_token(agents) -> None:
     pool = HsmPool(
         [TokenSpec("a", agents[0].path)], lines_max=1, attempt_seconds=0.2, deadline_seconds=0.3
     )
     await ask(pool)
     line = pool._members[0]._lines
-    await line._room.acquire()
+    await line._room.take(1)
     with pytest.raises(Unavailable):
         await ask(pool)
     assert (await pool.health())[0].healthy
-    line._room.release()
+    line._room.give_back()
     assert await ask(pool) == SECRET
     await pool.close()
 
