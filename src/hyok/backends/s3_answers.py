@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 BROKEN = "HY-2481"
 LISTING_BYTES_MAX = 8 << 20
+_DIGITS_MAX = 20  # of 2^64
 _COLUMNS = ("Key", "ETag", "Size", "LastModified")
 
 
@@ -59,7 +60,8 @@ def number_of(element: Element, name: str) -> int:
 def number(text: str, name: str) -> int:
     """Return a number."""
     text = text.strip() or "0"
-    if not (text.isascii() and text.isdigit()):
+    # Python reads no number of thousands of digits, and no store has one.
+    if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS_MAX):
         raise broken(f"{name} is no number")
     return int(text)
 
@@ -118,7 +120,8 @@ def _names_of(texts: Sequence[str], *, encoded: bool) -> Sequence[str]:
 def _numbers(texts: Sequence[str], name: str) -> Sequence[int]:
     whole = "".join(texts)
     if whole.isascii() and whole.isdigit() and "" not in texts:
-        return list(map(int, texts))
+        if max(map(len, texts)) <= _DIGITS_MAX:
+            return list(map(int, texts))
     return [number(text, name) for text in texts]
 
 

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hyok.backends.s3_answers import (
+    number,
     parse_buckets,
     parse_etag,
     parse_listing,
@@ -53,6 +54,20 @@ def test_many_encoded_names_are_read_as_each_would_be(names: list[str]) -> None:
     document = f"<ListBucketResult><EncodingType>url</EncodingType>{rows}</ListBucketResult>"
     page, _ = parse_listing(document.encode(), "")
     assert list(page.objects.names) == [unquote_plus(name) for name in names]
+
+
+def test_a_size_of_thousands_of_digits_is_the_stores_failure() -> None:
+    """Python itself reads no such number."""
+    for size in ("9" * 5000, f" {'9' * 21} "):
+        document = (
+            "<ListBucketResult><Contents><Key>a</Key><ETag>e</ETag>"
+            "<LastModified>2026-11-28T00:00:00Z</LastModified>"
+            f"<Size>{size}</Size></Contents></ListBucketResult>"
+        )
+        with pytest.raises(Unavailable):
+            parse_listing(document.encode(), "")
+    with pytest.raises(Unavailable):
+        number("9" * 5000, "PartNumber")
 
 
 def test_a_listing_without_encoding_is_taken_as_it_stands() -> None:
