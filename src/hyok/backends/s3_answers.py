@@ -119,9 +119,9 @@ def _names_of(texts: Sequence[str], *, encoded: bool) -> Sequence[str]:
 
 def _numbers(texts: Sequence[str], name: str) -> Sequence[int]:
     whole = "".join(texts)
-    if whole.isascii() and whole.isdigit() and "" not in texts:
-        if max(map(len, texts)) <= _DIGITS_MAX:
-            return list(map(int, texts))
+    lengths = set(map(len, texts))
+    if whole.isascii() and whole.isdigit() and min(lengths) and max(lengths) <= _DIGITS_MAX:
+        return list(map(int, texts))
     return [number(text, name) for text in texts]
 
 
