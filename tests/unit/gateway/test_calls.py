@@ -29,9 +29,9 @@ KIB = bytes(1024)
 COUNTED = 8
 BOUNDS = {
     "put": 281,
-    "get": 279,
+    "get": 281,
     "head": 223,
-    "range": 257,
+    "range": 262,  # of which five see whether it goes on from another
     "direct put": 380,
     "direct get": 382,
 }
