@@ -35,12 +35,13 @@ sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
 import trustme  # noqa: E402
 from benchmarks.doors import DOORS  # noqa: E402
-from benchmarks.doors.door import PLAIN, Row, Stage, free_port  # noqa: E402
+from benchmarks.doors.door import PLAIN, Row, Stage  # noqa: E402
 from benchmarks.side_by_side import processes  # noqa: E402
 from benchmarks.side_by_side.build import built  # noqa: E402
 from benchmarks.side_by_side.work import Others  # noqa: E402
 from cryptography.hazmat.primitives.serialization import load_der_public_key  # noqa: E402
 from tests.e2e import four_eyes, office, operated  # noqa: E402
+from tests.peers.ports import free_port  # noqa: E402
 
 from hyok.cli.options import load as load_settings  # noqa: E402
 from hyok.custody.door_key import MAC, SECRET, SIGNER, WRAPPER  # noqa: E402

@@ -1,8 +1,8 @@
 """Runs the whole suite: every test, and the static checks beside them.
 
 Three files at a time is more than two cores hold, and some properties are about seconds.  Where at
-most `AGAIN_MAX` tests of thousands fail, each runs once more with the machine to itself, and what
-it says then counts; that it failed before is told.
+most `FILES_AGAIN_MAX` files of hundreds have tests that fail, those run once more with the machine
+to themselves, and what they say then counts; that they failed before is told.
 
 ``./hyok test [--long] [--s3-tests CHECKOUT] [--xks-client CHECKOUT] [paths]``
 """
@@ -32,8 +32,8 @@ LANES = ("-n", "3", "--dist", "loadfile", "--no-loadscope-reorder", "--durations
 TESTS_FAILED = 1
 """What pytest ends with then; other numbers are about pytest itself."""
 
-AGAIN_MAX = 3
-"""More than these have a cause that they share."""
+FILES_AGAIN_MAX = 3
+"""More than these have a cause that they share.  What a file starts serves all tests of it."""
 
 # Never ours, and never in our repository: ceph/s3-tests, and AWS's client for key stores.
 SUITES_OF_OTHERS = {
@@ -86,7 +86,7 @@ def again(failed: list[str], environment: dict[str, str]) -> int:
         failed: ids of tests, as pytest names them.
         environment: of the run before.
     """
-    if not 0 < len(failed) <= AGAIN_MAX:
+    if not 0 < len({name.partition("::")[0] for name in failed}) <= FILES_AGAIN_MAX:
         return TESTS_FAILED
     print(f"\nonce more, with the machine to themselves: {', '.join(failed)}", flush=True)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "0", *failed]

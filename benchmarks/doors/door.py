@@ -7,8 +7,6 @@ import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tests.e2e import running
-
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
@@ -153,7 +151,3 @@ def app_command(name: str) -> list[str]:
 def key_command(name: str, app: str, classification: str, *more: str) -> list[str]:
     command = ["doors", "keys", "create", name, "--tenant", "gemeente", "--app", app]
     return [*command, "--classification", classification, *more]
-
-
-def free_port() -> int:
-    return running.free_port()

@@ -18,6 +18,7 @@ from benchmarks.side_by_side.build import Missing, built
 from benchmarks.side_by_side.processes import Watched
 from tests.e2e import running
 from tests.peers import seaweedfs
+from tests.peers.ports import free_port
 from typing_extensions import override
 
 from hyok.cli import session
@@ -169,7 +170,7 @@ def nginx(
         raise Missing("nginx is the measure of all ratios: install it (apt install nginx-light).")
     label = "nginx-big" if big else "nginx"
     name = f"{label}-{store.name}{'-tls' if tls else ''}"
-    own, port = folder / name, running.free_port()
+    own, port = folder / name, free_port()
     own.mkdir()
     ssl = ""
     if tls is not None:
@@ -228,7 +229,7 @@ listen s3
 
 def haproxy(folder: Path, store: Store) -> tuple[Road, Callable[[], object]]:
     """Start haproxy with one thread."""
-    binary, port = haproxy_binary(), running.free_port()
+    binary, port = haproxy_binary(), free_port()
     config = folder / f"haproxy-{store.name}.cfg"
     config.write_text(HAPROXY.format(port=port, upstream=store.road.host))
     process = subprocess.Popen([binary, "-db", "-f", str(config)])
@@ -376,7 +377,7 @@ def hyok_behind(
     folder: Path, home: Path, stores: list[Store]
 ) -> tuple[dict[str, HyokRoad], Callable[[], object]]:
     """Start a gateway, and haproxy on the same host that ends TLS for it (PROXY protocol 2)."""
-    binary, port = haproxy_binary(), running.free_port()
+    binary, port = haproxy_binary(), free_port()
     config = config_of(home, "bench-behind", stores, behind=True)
     # Nobody but the terminator is answered on its port, so its own listener says that it lives.
     gateway = running.serve(config)
@@ -428,7 +429,7 @@ def rclone(folder: Path, store: Store) -> tuple[Road, Callable[[], object]]:
         f"[sealed]\ntype = crypt\nremote = weed:{RCLONE_BUCKET}\npassword = {hidden}\n"
         "directory_name_encryption = false\n"
     )
-    port = running.free_port()
+    port = free_port()
     with (folder / "rclone.log").open("wb") as log:
         process = subprocess.Popen(
             [

@@ -17,8 +17,9 @@ import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
-from tests.e2e import four_eyes, operated, running
+from tests.e2e import four_eyes, operated
 from tests.peers import radosgw
+from tests.peers.ports import free_port
 
 pytestmark = [
     pytest.mark.e2e,
@@ -55,7 +56,7 @@ def wait_for(port: int) -> None:
 
 def test_objects_of_rgw_are_kept_under_a_key_of_the_hsm() -> None:
     folder = Path(tempfile.mkdtemp(prefix="hyok-rgw-"))
-    port = running.free_port()
+    port = free_port()
     made = operated.copied(folder, limits=f"[doors.transit]\nenabled = true\nport = {port}\n")
     officers = four_eyes.found(made.config)
     app = ["apps", "create", "ceph", "--tenant", "gemeente", "--grant", "use-keys"]

@@ -30,6 +30,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
     unsupported_method,
 )
+from tests.peers.ports import free_port
 from tests.unit.officer.door import opened
 
 from hyok.database.engine import Database
@@ -58,9 +59,7 @@ class Served:
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
 
     def __enter__(self) -> Self:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self._thread.start()
         assert self._ready.wait(30)
         deadline = time.monotonic() + 30

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import trustme
+from tests.peers.ports import free_port
 
 from hyok.http1.pump import PumpPool
 from hyok.http1.server import serve
@@ -107,9 +108,7 @@ async def officer_api(files: Files) -> AsyncIterator[int]:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"yes"})
 
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     api = OfficerApiSettings(
         enabled=True,
         port=port,

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import trustme
-from tests.e2e import four_eyes, office, operated, running
+from tests.e2e import four_eyes, office, operated
+from tests.peers.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -156,9 +157,9 @@ def opened(
     """
     folder = folder or Path(tempfile.mkdtemp(prefix="hyok-xks-"))
     certificates(folder)
-    port = running.free_port()
+    port = free_port()
     written = settings(folder, port, app="aws-kms", mutual=mutual)
-    known_office = office.Office(running.free_port(), folder)
+    known_office = office.Office(free_port(), folder)
     if desk:
         written += office.settings(folder, known_office.port)
     made = operated.copied(folder, shim=shim, limits=written)

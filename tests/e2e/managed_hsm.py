@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import trustme
-from tests.e2e import four_eyes, operated, running
+from tests.e2e import four_eyes, operated
+from tests.peers.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -153,7 +154,7 @@ def opened(
     """Serve the door over SoftHSM until the block ends."""
     folder = folder or Path(tempfile.mkdtemp(prefix="hyok-ekm-"))
     certificates(folder)
-    port = running.free_port()
+    port = free_port()
     made = operated.copied(folder, shim=shim, limits=settings_of(folder, port))
     officers = four_eyes.found(made.config)
     app = ["--tenant", "gemeente", "--grant", "use-keys", "--clearance", "vertrouwelijk"]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from tests.e2e import running
 from tests.e2e.four_eyes import together
 from tests.peers.oidc_provider import CLI_CLIENT, CLIENT, OidcProvider
+from tests.peers.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,9 +40,9 @@ class Place:
 def place(folder: Path, *, seconds: int = 300) -> Iterator[Place]:
     """Have everything run; ``seconds``: how long an ID token lasts."""
     home = folder / "home"
-    port = running.free_port()
+    port = free_port()
     origin = f"https://localhost:{port}"
-    dev_port = running.free_port()
+    dev_port = free_port()
     started = running.start(home, "--officer-port", str(dev_port))
     try:
         with OidcProvider(folder, f"{origin}/sign-in/callback", seconds) as provider:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from botocore.exceptions import ClientError
 from tests.e2e import forked, running
+from tests.peers.ports import free_port
 from typer.testing import CliRunner
 
 from hyok.cli.main import app
@@ -158,7 +159,7 @@ def install(
     for folder in ("log", "audit"):
         (home / folder).mkdir(exist_ok=True)
     run_directory = Path(tempfile.mkdtemp(prefix="hyok-op-"))  # a socket's path must be short
-    port, management = running.free_port(), running.free_port()
+    port, management = free_port(), free_port()
     tokens = ["[[hsm.tokens]]\n" + _table(token) for token in hsm["tokens"]]
     config = home / f"{name}.toml"
     config.write_text(

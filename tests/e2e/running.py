@@ -8,7 +8,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -23,18 +22,13 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from botocore.config import Config
 from tests.e2e import forked
+from tests.peers.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 READY_SECONDS_MAX = 180.0
 """On a machine with eight other jobs for each core Python alone takes long to start."""
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def client_of(home: Path, endpoint: str, key: Mapping[str, str] | None = None, **more: Any) -> Any:

@@ -17,7 +17,7 @@ import grpc
 import hvac
 import pytest
 import requests
-from tests.e2e import api_server, four_eyes, key_store, managed_hsm, office, operated, running
+from tests.e2e import api_server, four_eyes, key_store, managed_hsm, office, operated
 from tests.e2e import workspace as google
 from tests.e2e.api_server import ApiServer
 from tests.e2e.key_store import Aws
@@ -25,6 +25,7 @@ from tests.e2e.managed_hsm import Azure
 from tests.e2e.office import Office
 from tests.e2e.saas_app import SaasApp
 from tests.e2e.workspace import Workspace
+from tests.peers.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
@@ -220,7 +221,7 @@ def users() -> Iterator[Users]:
     pool.mkdir()
     key_store.certificates(folder)
     managed_hsm.certificates(pool)
-    ports = {door: running.free_port() for door in DOORS}
+    ports = {door: free_port() for door in DOORS}
     socket = folder / "kms" / "kms.sock"
     served = f'tls_certificate = "{folder}/xks.pem"\ntls_key = "{folder}/xks.key"\n'
     made = operated.copied(

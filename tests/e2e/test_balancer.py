@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from tests.e2e import running
+from tests.peers.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,7 +61,7 @@ def door(home: Path, request: pytest.FixtureRequest) -> Iterator[tuple[running.G
     config = running.configure(home, request.param, "", https=not ends)
     trust = '[gateway]\nproxy_protocol_from = ["127.0.0.1"]\n'
     config.write_text(config.read_text().replace("[gateway]\n", trust, 1))
-    port = running.free_port()
+    port = free_port()
     with ExitStack() as over:
         gateway = running.serve(config)
         over.callback(gateway.stop)

@@ -31,9 +31,10 @@ from cryptography.hazmat.primitives.serialization import (
     NoEncryption,
     PrivateFormat,
 )
-from tests.e2e import four_eyes, operated, running, workspace
+from tests.e2e import four_eyes, operated, workspace
 from tests.e2e.workspace import KEY, PAGE, Workspace, key_set, private_key, signed, spki_of
 from tests.faults.shim import Shim
+from tests.peers.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -142,7 +143,7 @@ def stage() -> Iterator[Stage]:
     served = authority.issue_cert("localhost")
     served.private_key_pem.write_to_path(folder / "door.key")
     (folder / "door.pem").write_bytes(b"".join(b.bytes() for b in served.cert_chain_pems))
-    port = running.free_port()
+    port = free_port()
     url = workspace.url_of(port)
     with OldService(folder, new_url=url) as old:
         settings = workspace.settings(

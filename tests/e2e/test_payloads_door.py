@@ -21,9 +21,10 @@ import pytest
 import requests
 import trustme
 from benchmarks.side_by_side import processes
-from tests.e2e import four_eyes, operated, running
+from tests.e2e import four_eyes, operated
 from tests.e2e.saas_app import SaasApp
 from tests.faults.shim import Shim
+from tests.peers.ports import free_port
 
 from hyok.envelope.layout import LAYOUT
 from hyok.envelope.sealed_file import FILE_BLOCK_BYTES
@@ -118,7 +119,7 @@ def stage() -> Iterator[Stage]:
     served = authority.issue_cert("localhost")
     served.private_key_pem.write_to_path(folder / "door.key")
     (folder / "door.pem").write_bytes(b"".join(b.bytes() for b in served.cert_chain_pems))
-    port = running.free_port()
+    port = free_port()
     settings = (
         f"[doors.payloads]\nenabled = true\nport = {port}\nequality_index = true\n"
         f'tls_certificate = "{folder}/door.pem"\ntls_key = "{folder}/door.key"\n'

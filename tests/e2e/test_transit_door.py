@@ -25,9 +25,10 @@ import trustme
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
-from tests.e2e import four_eyes, operated, running
+from tests.e2e import four_eyes, operated
 from tests.faults.shim import Shim
 from tests.peers.oidc_issuer import OidcIssuer
+from tests.peers.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -91,7 +92,7 @@ def stage() -> Iterator[Stage]:
     served = authority.issue_cert("localhost")
     served.private_key_pem.write_to_path(folder / "door.key")
     (folder / "door.pem").write_bytes(b"".join(b.bytes() for b in served.cert_chain_pems))
-    port = running.free_port()
+    port = free_port()
     with OidcIssuer(folder) as issuer:
         settings = (
             f"[doors.transit]\nenabled = true\nport = {port}\n"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import socket
 import ssl
 import subprocess
 import time
@@ -20,6 +19,7 @@ from urllib.parse import urlencode, urljoin
 
 import trustme
 from tests.peers.environments import node_modules
+from tests.peers.ports import free_port
 
 PACKAGES = Path(__file__).parent / "oidc"
 CLIENT = "hyok-officers"
@@ -48,9 +48,7 @@ class OidcProvider:
         cert, key = self.folder / "provider.pem", self.folder / "provider.key"
         cert.write_bytes(b"".join(blob.bytes() for blob in leaf.cert_chain_pems))
         leaf.private_key_pem.write_to_path(key)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         self.issuer = f"https://127.0.0.1:{port}"
         given = {
             "issuer": self.issuer,

@@ -10,7 +10,6 @@ import pwd
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Self
 
 import psycopg
+from tests.peers.ports import free_port
 
 START_SECONDS_MAX = 60
 OWNER = "postgres"
@@ -80,9 +80,7 @@ class PostgreSQL:
         given.unlink()
         self.passfile.write_text(f"*:*:*:hyok:{password}\n")
         self.passfile.chmod(0o600)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
 
     def start(self) -> None:
         """Start it and wait until it answers."""

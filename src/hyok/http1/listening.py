@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import socket
 from typing import TYPE_CHECKING
 
 import structlog
 
+from hyok.errors import Unavailable
+
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable
 
 log = structlog.get_logger("hyok.http1")
@@ -27,6 +29,32 @@ PAUSE_SECONDS = 1.0
 """How long nobody is let in when there are no descriptors or no memory left."""
 
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+
+def bound(host: str, port: int, *, reuse_port: bool = False) -> socket.socket:
+    """Return a socket for a `Listener`.
+
+    Raises:
+        Unavailable: another process listens there, the host has no such address, or the port is
+            not ours to take (code HY-1007).
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if reuse_port:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.bind((host, port))
+        sock.settimeout(0)
+    except OSError as error:
+        sock.close()
+        raise Unavailable(
+            f"Nobody can listen on port {port} of {host}: {error.strerror}.",
+            code="HY-1007",
+            effect="This door is closed.",
+            next_step=f"see who has it (ss -ltnp 'sport = {port}'), or set another port",
+        ) from error
+    return sock
 
 
 class Listener:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -13,12 +12,13 @@ from hyok.http1.connection import READ_BUFFER_BYTES, Connection
 from hyok.http1.exchange import Exchange
 from hyok.http1.heads import END, parse_request, render_response
 from hyok.http1.limits import Limits
-from hyok.http1.listening import Listener
+from hyok.http1.listening import Listener, bound
 from hyok.http1.proxy import Preamble
 from hyok.http1.tls import TlsSettings, common_name_in, names_in, server_context
 from hyok.http1.tls_machine import Tls
 
 if TYPE_CHECKING:
+    import socket
     import ssl
     from collections.abc import Awaitable, Callable, Sequence
 
@@ -301,15 +301,12 @@ async def serve(
 
     ``balancers``: where every connection comes from, and begins with a PROXY header; empty: clients
     connect themselves.  ``refusal``: type and body of what is answered where no handler is asked.
+
+    Raises:
+        Unavailable: nobody can listen there (code HY-1007).
     """
     if sock is None:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        sock = socket.socket(family, socket.SOCK_STREAM)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if reuse_port:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        sock.bind((host, port))
-        sock.settimeout(0)
+        sock = bound(host, port, reuse_port=reuse_port)
     context = server_context(tls) if tls is not None else None
     names = tls.client_names if tls is not None else frozenset()
     server = Server(handler, limits or Limits(), pump, context, names, balancers, refusal)

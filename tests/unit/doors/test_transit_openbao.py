@@ -9,12 +9,12 @@ import asyncio
 import json
 import os
 import shutil
-import socket
 import subprocess
 from base64 import b64decode, b64encode
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.peers.ports import free_port
 from tests.unit.doors.test_transit_hvac import client_of
 
 if TYPE_CHECKING:
@@ -59,9 +59,7 @@ async def test_a_server_unseals_itself_and_not_once_the_key_is_suspended(tmp_pat
     from hyok.custody.key_states import KeyState
 
     async with client_of(tmp_path) as (made, client):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         (tmp_path / "data").mkdir()
         (tmp_path / "bao.hcl").write_text(
             f'storage "raft" {{ path = "{tmp_path}/data"\n node_id = "a" }}\n'

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from hyok.errors import Unavailable
 from hyok.http1 import listening
 from hyok.http1.pump import PumpPool
 from hyok.http1.server import serve
@@ -108,3 +109,17 @@ async def test_nobody_is_let_in_once_the_door_is_closed(pump: PumpPool) -> None:
     await server.close()
     with pytest.raises(ConnectionRefusedError):
         ask(server.port)
+
+
+async def test_a_port_that_another_process_has_is_told_with_its_number(pump: PumpPool) -> None:
+    async def handler(exchange: Exchange) -> None:
+        await exchange.respond(200, [], b"")
+
+    server = await serve(handler, pump=pump)
+    try:
+        with pytest.raises(Unavailable) as caught:
+            await serve(handler, pump=pump, port=server.port)
+    finally:
+        await server.close()
+    assert caught.value.code == "HY-1007"
+    assert f"port {server.port} of 127.0.0.1" in caught.value.explain()
