@@ -13,7 +13,7 @@ from typing import cast
 from typing_extensions import override
 
 from hyok.errors import Malformed
-from hyok.hsm.room import Room
+from hyok.hsm.semaphore import Semaphore
 from hyok.hsm.wire import (
     ANSWER_BYTES_MAX,
     LENGTH,
@@ -118,7 +118,7 @@ class AgentLines:
     def __init__(self, socket_path: str, lines_max: int) -> None:
         self._socket_path = socket_path
         self._idle: list[_Line] = []
-        self._room = Room(lines_max)
+        self._room = Semaphore(lines_max)
         self._deadlines = _Deadlines()
 
     async def ask(self, verb: Verb, fields: tuple[bytes, ...], seconds: float) -> Answer:
@@ -131,7 +131,7 @@ class AgentLines:
             LineSlow: it was, and no answer came.
         """
         try:
-            await self._room.take(seconds)
+            await self._room.acquire(seconds)
         except TimeoutError as error:
             raise LinesBusy("no connection to the HSM agent became free in time") from error
         try:
@@ -149,7 +149,7 @@ class AgentLines:
             self._idle.append(line)
             return answer
         finally:
-            self._room.give_back()
+            self._room.release()
 
     def _idle_line(self) -> _Line | None:
         # The one used last is the likeliest to be alive.

@@ -21,7 +21,7 @@ from hyok.hsm.port import (
 )
 from hyok.hsm.public_key import public_key_der
 from hyok.hsm.record import TokenRecord
-from hyok.hsm.room import Room
+from hyok.hsm.semaphore import Semaphore
 from hyok.hsm.wire import Answer, Outcome, Verb
 
 if TYPE_CHECKING:
@@ -90,13 +90,13 @@ class Member:
         self._lines = AgentLines(spec.socket_path, lines_max)
         few = lines_max <= 2 * LINES_FOR_OTHERS
         self._share_max = lines_max if few else lines_max - LINES_FOR_OTHERS
-        self._shares: dict[str, Room] = {}
+        self._shares: dict[str, Semaphore] = {}
         self._clock = clock
         self._generation = 0
         self._checked: set[KekSpec] = set()
         self._origins: dict[KekSpec, bytes] = {}
 
-    async def take_share(self, kek_id: str, seconds: float) -> Room:
+    async def take_share(self, kek_id: str, seconds: float) -> Semaphore:
         """Take part of what calls about one KEK may take of our room; others get theirs.
 
         The caller gives it back.
@@ -104,14 +104,14 @@ class Member:
         Raises:
             MemberFailed: too many such calls are under way, and none ended within ``seconds``.
         """
-        room = self._shares.get(kek_id)
-        if room is None:
-            room = self._shares[kek_id] = Room(self._share_max)
+        share = self._shares.get(kek_id)
+        if share is None:
+            share = self._shares[kek_id] = Semaphore(self._share_max)
         try:
-            await room.take(seconds)
+            await share.acquire(seconds)
         except TimeoutError as error:
             raise MemberFailed("too many calls about one key", asked=True, busy=True) from error
-        return room
+        return share
 
     async def ask(self, verb: Verb, fields: tuple[bytes, ...], seconds: float) -> Answer:
         """Return the answer; its outcome is never UNAVAILABLE or PIN_REFUSED."""

@@ -267,7 +267,7 @@ class HsmPool:
                         raise _held(kek.kek_id)
                     done = await work(member)
                 finally:
-                    share.give_back()
+                    share.release()
             except OtherKey:
                 unfit[member] = _other_key(kek.kek_id)
             except NotFound as error:

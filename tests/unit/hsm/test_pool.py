@@ -283,11 +283,11 @@ async def test_our_own_crowding_is_not_held_against_the_token(agents) -> None:
     )
     await ask(pool)
     line = pool._members[0]._lines
-    await line._room.take(1)
+    await line._room.acquire(1)
     with pytest.raises(Unavailable):
         await ask(pool)
     assert (await pool.health())[0].healthy
-    line._room.give_back()
+    line._room.release()
     assert await ask(pool) == SECRET
     await pool.close()
 

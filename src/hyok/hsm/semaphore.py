@@ -1,4 +1,4 @@
-"""Room: so many calls at once; who finds no place waits in line, for so long."""
+"""Semaphore: so many calls at once; who finds no place waits in line, for so long."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 
 
-class Room:
+class Semaphore:
     """A semaphore whose places pass from one to the next, and cost no timer while some are free.
 
     Each call to an HSM takes two of them, and asyncio's own takes as long as the call's frame.
@@ -16,7 +16,7 @@ class Room:
         self._free = places  # more than none only while nobody waits
         self._line: deque[asyncio.Future[None]] = deque()
 
-    async def take(self, seconds: float) -> None:
+    async def acquire(self, seconds: float) -> None:
         """Take a place; whoever has it gives it back.
 
         Raises:
@@ -33,12 +33,12 @@ class Room:
             await place
         except BaseException:
             if place.done() and not place.cancelled() and place.exception() is None:
-                self.give_back()  # it came just as we were told to stop
+                self.release()  # it came just as we were told to stop
             raise
         finally:
             timer.cancel()
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         """Let the next have the place."""
         while self._line:
             place = self._line.popleft()

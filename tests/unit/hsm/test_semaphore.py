@@ -1,4 +1,4 @@
-"""A room has as many places as it was made with, whatever becomes of those who wait for one."""
+"""A semaphore has as many places as it was made with, whatever becomes of those who wait for one."""
 
 from __future__ import annotations
 
@@ -6,85 +6,85 @@ import asyncio
 
 import pytest
 
-from hyok.hsm.room import Room
+from hyok.hsm.semaphore import Semaphore
 
 SHORT = 0.02
 
 
-async def free_places(room: Room) -> int:
+async def free_places(semaphore: Semaphore) -> int:
     """Return how many places can be had now, and give them back."""
     taken = 0
     try:
         while True:
-            await room.take(SHORT)
+            await semaphore.acquire(SHORT)
             taken += 1
     except TimeoutError:
         for _ in range(taken):
-            room.give_back()
+            semaphore.release()
     return taken
 
 
 async def test_no_more_than_its_places_are_had_at_once() -> None:
-    room, inside, most = Room(3), 0, 0
+    semaphore, inside, most = Semaphore(3), 0, 0
 
     async def work() -> None:
         nonlocal inside, most
-        await room.take(5)
+        await semaphore.acquire(5)
         inside += 1
         most = max(most, inside)
         await asyncio.sleep(0)
         inside -= 1
-        room.give_back()
+        semaphore.release()
 
     await asyncio.gather(*(work() for _ in range(50)))
     assert most == 3
-    assert await free_places(room) == 3
+    assert await free_places(semaphore) == 3
 
 
 async def test_who_came_first_is_served_first() -> None:
-    room, served = Room(1), []
-    await room.take(1)
+    semaphore, served = Semaphore(1), []
+    await semaphore.acquire(1)
 
     async def wait(number: int) -> None:
-        await room.take(5)
+        await semaphore.acquire(5)
         served.append(number)
-        room.give_back()
+        semaphore.release()
 
     tasks = [asyncio.create_task(wait(number)) for number in range(5)]
     await asyncio.sleep(0)
-    room.give_back()
+    semaphore.release()
     await asyncio.gather(*tasks)
     assert served == [0, 1, 2, 3, 4]
 
 
 async def test_who_waited_too_long_is_told_and_takes_no_place() -> None:
-    room = Room(1)
-    await room.take(1)
+    semaphore = Semaphore(1)
+    await semaphore.acquire(1)
     with pytest.raises(TimeoutError):
-        await room.take(SHORT)
-    room.give_back()
-    assert await free_places(room) == 1
+        await semaphore.acquire(SHORT)
+    semaphore.release()
+    assert await free_places(semaphore) == 1
 
 
 async def test_one_who_gives_up_waiting_loses_no_place() -> None:
-    room = Room(1)
-    await room.take(1)
-    waiting = asyncio.create_task(room.take(5))
+    semaphore = Semaphore(1)
+    await semaphore.acquire(1)
+    waiting = asyncio.create_task(semaphore.acquire(5))
     await asyncio.sleep(0)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
-    room.give_back()
-    assert await free_places(room) == 1
+    semaphore.release()
+    assert await free_places(semaphore) == 1
 
 
 async def test_a_place_that_comes_as_its_taker_is_cancelled_goes_on() -> None:
-    room = Room(1)
-    await room.take(1)
-    waiting = asyncio.create_task(room.take(5))
+    semaphore = Semaphore(1)
+    await semaphore.acquire(1)
+    waiting = asyncio.create_task(semaphore.acquire(5))
     await asyncio.sleep(0)
-    room.give_back()
+    semaphore.release()
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
-    assert await free_places(room) == 1
+    assert await free_places(semaphore) == 1
