@@ -1,4 +1,4 @@
-"""A semaphore has as many places as it was made with, whatever becomes of those who wait for one."""
+"""As many places as it was made with, whatever becomes of those who wait for one."""
 
 from __future__ import annotations
 
